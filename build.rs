@@ -1,0 +1,38 @@
+//! Compiles the CO-RE object with clang and generates its skeleton into `OUT_DIR`.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use libbpf_cargo::SkeletonBuilder;
+
+const FOLDER: &str = "src/bpf";
+
+fn main() -> Result<()> {
+    println!("cargo::rerun-if-changed={FOLDER}");
+    println!("cargo::rerun-if-env-changed=CLANG");
+
+    let out_dir = std::env::var_os("OUT_DIR").context("OUT_DIR is not set: build with cargo")?;
+    let arch = match std::env::var("CARGO_CFG_TARGET_ARCH")?.as_str() {
+        "x86_64" => "x86",
+        "aarch64" => "arm64",
+        other => anyhow::bail!("no BPF register layout is known for {other}"),
+    };
+    let mut builder = SkeletonBuilder::new();
+    if let Some(clang) = std::env::var_os("CLANG") {
+        builder.clang(clang);
+    }
+    builder
+        .source(format!("{FOLDER}/http.bpf.c"))
+        // The instruction set is named, since newer compilers default to one that older kernels refuse.
+        .clang_args([
+            OsStr::new(&format!("-D__TARGET_ARCH_{arch}")),
+            OsStr::new("-mcpu=v3"),
+            OsStr::new("-Wall"),
+            OsStr::new("-Wextra"),
+            OsStr::new("-Wno-unused-parameter"),
+            OsStr::new("-Werror"),
+        ])
+        .build_and_generate(PathBuf::from(out_dir).join("http.skel.rs"))
+        .with_context(|| format!("{FOLDER}/http.bpf.c does not compile (is clang installed?)"))
+}

@@ -310,7 +310,9 @@ pub fn content(rng: &mut Rng, manner: Manner) -> Vec<u8> {
             rng.fill(&mut content);
             content
         }
-        _ => vec![rng.alphabetic() as u8; length],
+        _ if manner == Manner::Wild => vec![rng.alphabetic() as u8; length],
+        // Nothing that could begin a method.
+        _ => vec![b'('; length],
     }
 }
 

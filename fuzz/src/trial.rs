@@ -44,17 +44,18 @@ impl Kind {
     }
 }
 
-/// Runs a trial for each seed, or for `$SEED` alone. Of a failure and those that soon follow it, the
-/// smallest is the one to look at.
+/// `$SEED` alone, so that a failure can be looked at, or else these.
+pub fn seeds(usual: Range<u64>) -> Result<Range<u64>> {
+    let Ok(seed) = env::var("SEED") else {
+        return Ok(usual);
+    };
+    let seed = seed.parse().context("SEED is not a number")?;
+    Ok(seed..seed + 1)
+}
+
+/// Runs a trial for each seed. Of a failure and those that soon follow it, the smallest is reported.
 pub fn run(kind: Kind, seeds: Range<u64>) -> Result<()> {
     const LOOK_FURTHER: u64 = 1000;
-    let seeds = match env::var("SEED") {
-        Ok(seed) => {
-            let seed = seed.parse().context("SEED is not a number")?;
-            seed..seed + 1
-        }
-        Err(_) => seeds,
-    };
     let Some(first) = seeds.clone().find(|&seed| kind.failure(seed).is_some()) else {
         return Ok(());
     };
@@ -63,7 +64,8 @@ pub fn run(kind: Kind, seeds: Range<u64>) -> Result<()> {
     let smallest = failures.min_by_key(|(_, (conversation, ..))| transcript(conversation).len());
     if let Some((seed, (conversation, expected, counted))) = smallest {
         bail!(
-            "{kind:?} conversation, SEED={seed}\n\n{}expected\n{expected}\n\ncounted\n{counted}",
+            "{kind:?} conversation, again with SEED={seed} cargo test --release\n\n{}\
+             expected\n{expected}\n\ncounted\n{counted}",
             transcript(&conversation)
         );
     }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// The nine standard methods; every other token is `Other`. The numbers are those of the C interface.
+/// The nine standard methods; every other token is `Other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Get,
@@ -38,10 +38,6 @@ impl Method {
             .iter()
             .find(|(name, _)| *name == token)
             .map_or(Self::Other, |&(_, method)| method)
-    }
-
-    pub fn from_number(number: u8) -> Option<Self> {
-        NAMES.get(usize::from(number)).map(|&(_, method)| method)
     }
 }
 

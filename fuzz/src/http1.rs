@@ -15,10 +15,24 @@ struct ShimConn {
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct ShimEvent {
-    kind: u8,
-    method: u8,
-    version: u8,
+    /// As text, the first character in the lowest byte.
+    method: u64,
     status: u16,
+    kind: u8,
+    minor: u8,
+}
+
+impl ShimEvent {
+    fn request(&self) -> Request {
+        let text = self.method.to_le_bytes();
+        let token = str::from_utf8(&text)
+            .unwrap_or_default()
+            .trim_end_matches('\0');
+        Request {
+            method: Method::from_token(token),
+            version: 10 + self.minor,
+        }
+    }
 }
 
 const REQUEST: u8 = 0;
@@ -86,20 +100,15 @@ pub fn count(conversation: &Conversation) -> Account {
     }
     let mut account = Account::default();
     for event in connection.events() {
-        let request = Method::from_number(event.method).map(|method| Request {
-            method,
-            version: event.version,
-        });
-        match (event.kind, request) {
-            (REQUEST, Some(request)) => account.requests.push(request),
-            (RESPONSE, Some(request)) => {
-                account.responses.push(Response {
-                    request,
-                    status: event.status,
-                });
-            }
-            (UNMATCHED_RESPONSE, _) => account.unmatched.push(event.status),
-            (kind, _) => panic!("shim.c: event of kind {kind} with method {}", event.method),
+        let request = event.request();
+        match event.kind {
+            REQUEST => account.requests.push(request),
+            RESPONSE => account.responses.push(Response {
+                request,
+                status: event.status,
+            }),
+            UNMATCHED_RESPONSE => account.unmatched.push(event.status),
+            kind => panic!("shim.c: event of kind {kind}"),
         }
     }
     account

@@ -19,10 +19,10 @@ enum shim_kind {
 };
 
 struct shim_event {
-	uint8_t kind;
-	uint8_t method; /* GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH, others */
-	uint8_t version;
+	uint64_t method; /* as text, the first character in the lowest byte; 0 if not a standard one */
 	uint16_t status;
+	uint8_t kind;
+	uint8_t minor; /* of HTTP/1.x */
 };
 
 struct shim_conn {
@@ -95,11 +95,8 @@ size_t shim_events(struct shim_conn *conn, const struct shim_event **out)
 	return conn->count;
 }
 
-static void shim_push(struct shim_conn *conn, enum shim_kind kind, uint8_t method, uint8_t minor,
-		      uint16_t status)
+static void shim_push(struct shim_conn *conn, struct shim_event event)
 {
-	struct shim_event event = { kind, method == HTTP1_OTHER ? 9 : method - 1, 10 + minor, status };
-
 	conn->events = grown(conn->events, (conn->count + 1) * sizeof(event));
 	conn->events[conn->count++] = event;
 }
@@ -136,7 +133,11 @@ void shim_receive(struct shim_conn *conn, const uint8_t *data, size_t len)
 		switch (http1_advance(stream, &conn->cursor, conn->window)) {
 		case HTTP1_REQUEST_LINE:
 			http1_request(&conn->http1, conn->cursor.now);
-			shim_push(conn, SHIM_REQUEST, http1_method_of(stream->token), stream->minor, 0);
+			shim_push(conn, (struct shim_event){
+						.kind = SHIM_REQUEST,
+						.method = http1_standard_method(stream->token),
+						.minor = stream->minor,
+					});
 			break;
 		case HTTP1_WINDOW_END:
 			if (shim_fill(conn, data)) {
@@ -152,25 +153,35 @@ void shim_receive(struct shim_conn *conn, const uint8_t *data, size_t len)
 	}
 }
 
+static void shim_answer(struct shim_conn *conn)
+{
+	struct shim_event event = { .status = conn->http1.response.status };
+	struct http1_exchange exchange;
+
+	switch (http1_response(&conn->http1, &exchange)) {
+	case HTTP1_INTERIM:
+		return;
+	case HTTP1_FINAL:
+		event.kind = SHIM_RESPONSE;
+		event.method = exchange.method;
+		event.minor = exchange.minor;
+		break;
+	case HTTP1_UNMATCHED:
+		event.kind = SHIM_UNMATCHED_RESPONSE;
+		break;
+	}
+	shim_push(conn, event);
+}
+
 void shim_send(struct shim_conn *conn, const uint8_t *data, size_t len)
 {
 	struct http1_stream *stream = &conn->http1.response;
-	struct http1_exchange exchange;
 
 	shim_begin(conn, stream, len);
 	while (conn->cursor.at < conn->cursor.length) {
 		switch (http1_advance(stream, &conn->cursor, conn->window)) {
 		case HTTP1_STATUS_LINE:
-			switch (http1_response(&conn->http1, &exchange)) {
-			case HTTP1_FINAL:
-				shim_push(conn, SHIM_RESPONSE, exchange.method, exchange.minor, exchange.status);
-				break;
-			case HTTP1_UNMATCHED:
-				shim_push(conn, SHIM_UNMATCHED_RESPONSE, HTTP1_OTHER, 0, stream->status);
-				break;
-			case HTTP1_INTERIM:
-				break;
-			}
+			shim_answer(conn);
 			break;
 		case HTTP1_WINDOW_END:
 			if (shim_fill(conn, data)) {

@@ -36,7 +36,7 @@ pub fn run(backend: Backend, cores: Cores) -> Result<()> {
 
         println!("\n{}: {count} times", kind.label());
         println!(
-            "{:<20}{:>12}{:>10}{:>16}{:>14}",
+            "{:<20}{:>12}{:>10}{:>16}{:>16}",
             "program", "runs", "ns/run", "ns/round trip", "verified insns"
         );
         let mut total = 0.0;
@@ -48,13 +48,14 @@ pub fn run(backend: Backend, cores: Cores) -> Result<()> {
             let time = (end.run_time_ns - start.run_time_ns) as f64;
             total += time / count;
             println!(
-                "{:<20}{runs:>12}{:>10.0}{:>16.0}{:>14}",
+                "{:<20}{runs:>12}{:>10.0}{:>16.0}{:>16}",
                 end.name.display(),
                 time / runs as f64,
                 time / count,
                 end.verified_insns
             );
         }
+        anyhow::ensure!(total > 0.0, "no program ran");
         println!("{:<42}{total:>16.0}", "together");
     }
     Ok(())

@@ -64,6 +64,10 @@ impl Observer for Bpftrace {
         }
         Ok(())
     }
+
+    fn requests(&self, _pid: u32) -> Result<Option<u64>> {
+        Ok(None)
+    }
 }
 
 impl Drop for Bpftrace {

@@ -12,6 +12,7 @@ mod split;
 mod table;
 mod tracepoints;
 mod variant;
+mod worker;
 mod workload;
 
 use std::mem::MaybeUninit;
@@ -26,6 +27,7 @@ use scope_http_statistics::backend::Backend;
 use crate::cores::{Cores, pin};
 use crate::table::{Added, Floors, least};
 use crate::variant::Variant;
+use crate::worker::Worker;
 use crate::workload::Kind;
 
 /// Measures what the agent adds to system calls and takes from nginx
@@ -54,6 +56,9 @@ struct Cli {
     /// Print instead how long each program of this backend runs
     #[arg(long, value_name = "BACKEND", conflicts_with_all = ["floor", "only"])]
     split: Option<Backend>,
+    /// Be the process that is measured
+    #[arg(long, hide = true)]
+    worker: bool,
     /// Cargo says so to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -94,7 +99,6 @@ struct Plan {
     rounds: usize,
     /// For each kind of work in each turn.
     budget: Duration,
-    cores: Cores,
 }
 
 fn main() -> Result<()> {
@@ -104,15 +108,18 @@ fn main() -> Result<()> {
         placements: usize::from(cli.placements),
         rounds: if cli.quick { 1 } else { 3 },
         budget: Duration::from_millis(if cli.quick { 50 } else { 100 }),
-        cores,
     };
+    if cli.worker {
+        return worker::serve(cores);
+    }
+    let mut worker = Worker::start()?;
+    pin(cores.there)?;
     if let Some(backend) = cli.split {
-        pin(cores.here)?;
-        return split::run(backend, cores);
+        return split::run(backend, &mut worker);
     }
     if let (Some(variant), Some(kind)) = (cli.floor, cli.size) {
         plan.rounds = 5;
-        return floor(variant, kind, &plan);
+        return floor(variant, kind, &plan, &mut worker);
     }
 
     let parts = match cli.only.as_slice() {
@@ -127,7 +134,7 @@ fn main() -> Result<()> {
         })
         .collect();
     if !kinds.is_empty() {
-        let floors = measure(Variant::value_variants(), &kinds, &plan)?;
+        let floors = measure(Variant::value_variants(), &kinds, &plan, &mut worker)?;
         table::print(&floors, plan.placements);
     }
     if parts.contains(&Part::Nginx) {
@@ -137,8 +144,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn floor(variant: Variant, kind: Kind, plan: &Plan) -> Result<()> {
-    let floors = measure(&[Variant::None, variant], &[kind], plan)?;
+fn floor(variant: Variant, kind: Kind, plan: &Plan, worker: &mut Worker) -> Result<()> {
+    let floors = measure(&[Variant::None, variant], &[kind], plan, worker)?;
     let (none, seen) = (&floors[&(kind, Variant::None)], &floors[&(kind, variant)]);
     let added = Added::new(seen, none);
     println!(
@@ -154,7 +161,12 @@ fn floor(variant: Variant, kind: Kind, plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-fn measure(variants: &[Variant], kinds: &[Kind], plan: &Plan) -> Result<Floors> {
+fn measure(
+    variants: &[Variant],
+    kinds: &[Kind],
+    plan: &Plan,
+    worker: &mut Worker,
+) -> Result<Floors> {
     let mut storage: Vec<_> = (0..plan.placements * variants.len())
         .map(|_| MaybeUninit::<OpenObject>::uninit())
         .collect();
@@ -171,14 +183,26 @@ fn measure(variants: &[Variant], kinds: &[Kind], plan: &Plan) -> Result<Floors> 
         let mut fastest = Floors::new();
         for _ in 0..plan.rounds {
             for (variant, observer) in variants.iter().zip(&mut loaded[first..]) {
-                pin(plan.cores.there)?;
+                let before = observer.requests(worker.pid())?;
                 observer.attach()?;
-                pin(plan.cores.here)?;
+                let mut sent = 0;
                 for &kind in kinds {
-                    let floor = kind.prepare(plan.cores)?.floor(plan.budget)?;
-                    fastest.entry((kind, *variant)).or_default().push(floor);
+                    let measured = worker.measure(kind, plan.budget)?;
+                    fastest
+                        .entry((kind, *variant))
+                        .or_default()
+                        .push(measured.floor);
+                    sent += measured.requests as u64;
                 }
                 observer.detach()?;
+                // Who does not count is cheap.
+                if let (Some(before), Some(after)) = (before, observer.requests(worker.pid())?) {
+                    let (counted, who) = (after - before, variant.label());
+                    anyhow::ensure!(
+                        counted == sent,
+                        "{who} counted {counted} of {sent} requests"
+                    );
+                }
             }
         }
         for (key, values) in fastest {

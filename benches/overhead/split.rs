@@ -5,19 +5,18 @@
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use libbpf_rs::libbpf_sys::{BPF_STATS_RUN_TIME, bpf_enable_stats};
 use libbpf_rs::query::{ProgInfoIter, ProgramInfo};
 use scope_http_statistics::backend::Backend;
 
-use crate::cores::Cores;
 use crate::variant::load_agent;
+use crate::worker::Worker;
 use crate::workload::Kind;
 
-const ROUND_TRIPS: usize = 100_000;
-
-pub fn run(backend: Backend, cores: Cores) -> Result<()> {
+pub fn run(backend: Backend, worker: &mut Worker) -> Result<()> {
     let before = programs();
     let mut storage = MaybeUninit::uninit();
     let mut bpf = load_agent(&mut storage, backend)?;
@@ -29,9 +28,8 @@ pub fn run(backend: Backend, cores: Cores) -> Result<()> {
     };
     let _stats = enable_stats()?;
     for kind in [Kind::Small, Kind::Large, Kind::Mix] {
-        let mut workload = kind.prepare(cores)?;
         let start = ours(programs());
-        let count = workload.repeat(ROUND_TRIPS)? as f64;
+        let count = worker.measure(kind, Duration::from_secs(1))?.requests as f64;
         let end = ours(programs());
 
         println!("\n{}: {count} times", kind.label());

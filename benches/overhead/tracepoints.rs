@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use libbpf_rs::{Link, Object, ObjectBuilder, libbpf_sys};
+use libbpf_rs::{Link, MapCore, MapFlags, Object, ObjectBuilder, libbpf_sys};
 
 use crate::variant::Observer;
 
@@ -64,5 +64,16 @@ impl Observer for Tracepoints {
     fn detach(&mut self) -> Result<()> {
         self.links.clear();
         Ok(())
+    }
+
+    fn requests(&self, pid: u32) -> Result<Option<u64>> {
+        let map = self.object.maps().find(|map| map.name() == "requests");
+        let value = map
+            .context("peer.bpf.c has no map of requests")?
+            .lookup(&pid.to_ne_bytes(), MapFlags::ANY)?;
+        let count = value.map_or(Ok(0), |bytes| {
+            bytes.as_slice().try_into().map(u64::from_ne_bytes)
+        });
+        Ok(Some(count.context("a count of peer.bpf.c is no u64")?))
     }
 }

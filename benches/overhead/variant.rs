@@ -56,6 +56,8 @@ impl Variant {
 pub trait Observer {
     fn attach(&mut self) -> Result<()>;
     fn detach(&mut self) -> Result<()>;
+    /// Requests of this process since the program was loaded, where it can tell.
+    fn requests(&self, pid: u32) -> Result<Option<u64>>;
 }
 
 struct Nobody;
@@ -67,6 +69,10 @@ impl Observer for Nobody {
 
     fn detach(&mut self) -> Result<()> {
         Ok(())
+    }
+
+    fn requests(&self, _pid: u32) -> Result<Option<u64>> {
+        Ok(None)
     }
 }
 
@@ -89,5 +95,11 @@ impl Observer for Bpf<'_> {
     fn detach(&mut self) -> Result<()> {
         Bpf::detach(self);
         Ok(())
+    }
+
+    fn requests(&self, pid: u32) -> Result<Option<u64>> {
+        let processes = self.harvest()?.processes;
+        let seen = processes.iter().filter(|process| process.id.pid == pid);
+        Ok(Some(seen.map(|process| process.requests).sum()))
     }
 }

@@ -64,27 +64,31 @@ impl Kind {
 
 pub struct Workload {
     operations: usize,
+    /// HTTP requests in a block, on all connections together.
+    requests: usize,
     block: Box<dyn FnMut() -> Result<Duration>>,
 }
 
+pub struct Measured {
+    /// The fastest block, in nanoseconds for each operation.
+    pub floor: f64,
+    /// All requests that were sent.
+    pub requests: usize,
+}
+
 impl Workload {
-    /// The fastest block within `budget`, in nanoseconds for each operation.
-    pub fn floor(&mut self, budget: Duration) -> Result<f64> {
+    pub fn measure(&mut self, budget: Duration) -> Result<Measured> {
         let start = Instant::now();
         let mut fastest = Duration::MAX;
+        let mut requests = 0;
         while start.elapsed() < budget {
             fastest = fastest.min((self.block)()?);
+            requests += self.requests;
         }
-        Ok(fastest.as_nanos() as f64 / self.operations as f64)
-    }
-
-    /// At least `operations`; returns how many they were.
-    pub fn repeat(&mut self, operations: usize) -> Result<usize> {
-        let blocks = operations.div_ceil(self.operations);
-        for _ in 0..blocks {
-            (self.block)()?;
-        }
-        Ok(blocks * self.operations)
+        Ok(Measured {
+            floor: fastest.as_nanos() as f64 / self.operations as f64,
+            requests,
+        })
     }
 }
 
@@ -147,6 +151,7 @@ fn round_trips(exchanges: Vec<Exchange>) -> Result<Workload> {
     };
     Ok(Workload {
         operations: ROUND_TRIPS,
+        requests: ROUND_TRIPS,
         block: Box::new(block),
     })
 }
@@ -182,6 +187,7 @@ fn two_threads(cores: Cores) -> Result<Workload> {
     };
     Ok(Workload {
         operations: ROUND_TRIPS,
+        requests: 2 * ROUND_TRIPS,
         block: Box::new(block),
     })
 }
@@ -196,6 +202,7 @@ fn getppid() -> Workload {
     };
     Workload {
         operations: CALLS,
+        requests: 0,
         block: Box::new(block),
     }
 }
@@ -212,6 +219,7 @@ fn read_zero() -> Result<Workload> {
     };
     Ok(Workload {
         operations: CALLS,
+        requests: 0,
         block: Box::new(block),
     })
 }

@@ -118,7 +118,8 @@ fn main() -> Result<()> {
         return split::run(backend, &mut worker);
     }
     if let (Some(variant), Some(kind)) = (cli.floor, cli.size) {
-        plan.rounds = 5;
+        // One kind of work has time for longer turns.
+        (plan.rounds, plan.budget) = (2, Duration::from_millis(250));
         return floor(variant, kind, &plan, &mut worker);
     }
 

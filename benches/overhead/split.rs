@@ -29,7 +29,7 @@ pub fn run(backend: Backend, worker: &mut Worker) -> Result<()> {
     let _stats = enable_stats()?;
     for kind in [Kind::Small, Kind::Large, Kind::Mix] {
         let start = ours(programs());
-        let count = worker.measure(kind, Duration::from_secs(1))?.requests as f64;
+        let count = worker.measure(kind, Duration::from_secs(2))?.requests as f64;
         let end = ours(programs());
 
         println!("\n{}: {count} times", kind.label());

@@ -122,9 +122,13 @@ impl<'obj> Bpf<'obj> {
         Ok(())
     }
 
-    /// Detaches the programs; they stay loaded.
+    /// Detaches the programs; they stay loaded. Each waits for a grace period of the kernel, so they wait together.
     pub fn detach(&mut self) {
-        self.links.clear();
+        std::thread::scope(|scope| {
+            for link in self.links.drain(..) {
+                scope.spawn(move || drop(link));
+            }
+        });
     }
 
     pub fn backend(&self) -> Backend {
@@ -210,6 +214,12 @@ missed!(
     compat,
     syscall,
 );
+
+impl Drop for Bpf<'_> {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
 
 /// Says first what is wanting, instead of letting a system call fail with EPERM.
 fn check_privilege() -> Result<()> {

@@ -37,8 +37,36 @@ pub struct Facts {
     pub btf: bool,
     /// The tracepoints `sock_recv_length` and `sock_send_length` exist.
     pub sock_tracepoints: bool,
-    /// The system call tracepoints can be found in tracefs.
-    pub syscall_tracepoints: bool,
+    /// The system call tracepoints, as tracefs shows them.
+    pub syscall_tracepoints: Tracefs,
+}
+
+/// What tracefs shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracefs {
+    Readable,
+    Denied,
+    Absent,
+}
+
+impl Tracefs {
+    /// Where libbpf looks, in that order.
+    const ROOTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+    fn of_this_kernel() -> Self {
+        let found = Self::ROOTS.map(|root| {
+            Path::new(root)
+                .join("events/syscalls/sys_exit_read/id")
+                .try_exists()
+        });
+        if found.iter().any(|exists| matches!(exists, Ok(true))) {
+            Self::Readable
+        } else if found.iter().any(Result::is_err) {
+            Self::Denied
+        } else {
+            Self::Absent
+        }
+    }
 }
 
 impl Facts {
@@ -53,13 +81,7 @@ impl Facts {
         Self {
             sock_tracepoints: has_tracepoint("sock_recv_length")
                 && has_tracepoint("sock_send_length"),
-            syscall_tracepoints: ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
-                .iter()
-                .any(|root| {
-                    Path::new(root)
-                        .join("events/syscalls/sys_exit_read/id")
-                        .exists()
-                }),
+            syscall_tracepoints: Tracefs::of_this_kernel(),
             btf: btf.is_some(),
         }
     }
@@ -73,10 +95,16 @@ impl Facts {
             Backend::Sock if !self.sock_tracepoints => {
                 Some("the kernel has no tracepoint sock_recv_length (Linux 6.3 and later)")
             }
-            Backend::Syscall if !self.syscall_tracepoints => Some(
-                "no system call tracepoints in tracefs: mount -t tracefs tracefs /sys/kernel/tracing",
-            ),
-            Backend::Sock | Backend::Syscall => None,
+            Backend::Syscall => match self.syscall_tracepoints {
+                Tracefs::Readable => None,
+                Tracefs::Denied => Some(
+                    "tracefs (/sys/kernel/tracing) cannot be read: run as root, or grant CAP_DAC_READ_SEARCH",
+                ),
+                Tracefs::Absent => Some(
+                    "no system call tracepoints in tracefs: mount -t tracefs tracefs /sys/kernel/tracing",
+                ),
+            },
+            Backend::Sock => None,
         }
     }
 }
@@ -88,7 +116,7 @@ mod tests {
     const ALL: Facts = Facts {
         btf: true,
         sock_tracepoints: true,
-        syscall_tracepoints: true,
+        syscall_tracepoints: Tracefs::Readable,
     };
 
     #[test]
@@ -109,7 +137,7 @@ mod tests {
         assert_eq!(old.obstacle(Backend::Syscall), None);
 
         let no_tracefs = Facts {
-            syscall_tracepoints: false,
+            syscall_tracepoints: Tracefs::Absent,
             ..ALL
         };
         assert_eq!(no_tracefs.obstacle(Backend::Sock), None);

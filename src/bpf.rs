@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The BPF object: chosen, loaded, attached, harvested.
 
+use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel, ProgramInput};
+use libbpf_rs::{ErrorKind, Link, MapCore, MapFlags, OpenObject, PrintLevel, ProgramInput};
 use plain::Plain;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::backend::{Backend, Facts};
-use crate::snapshot::{Harvest, ProcessCounters, ProcessId};
+use crate::snapshot::{BOUNDS_US, Harvest, Histogram, ProcessCounters, ProcessId, SeriesKey};
 
 use self::skeleton::types;
 
@@ -30,6 +31,15 @@ unsafe impl Plain for types::http_process_key {}
 unsafe impl Plain for types::http_process {}
 // SAFETY: as above.
 unsafe impl Plain for types::http_missed {}
+// SAFETY: as above.
+unsafe impl Plain for types::http_series_key {}
+// SAFETY: as above.
+unsafe impl Plain for types::http_series {}
+
+/// Those that the kernel side tells apart.
+const METHODS: [&str; 9] = [
+    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+];
 
 /// A process seldom shows more kinds of answers: methods times status codes.
 const SERIES_PER_PROCESS: u32 = 4;
@@ -96,6 +106,12 @@ impl<'obj> Bpf<'obj> {
         maps.http_series
             .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
 
+        let rodata = maps
+            .rodata_data
+            .as_mut()
+            .context("the BPF object has no constants")?;
+        rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
+
         let skeleton = open.load().context("the kernel refuses the programs")?;
         skeleton
             .progs
@@ -138,19 +154,31 @@ impl<'obj> Bpf<'obj> {
     /// Reads all counters.
     pub fn harvest(&self) -> Result<Harvest> {
         let maps = &self.skeleton.maps;
-        let mut processes = Vec::new();
-        for (key, value) in maps
-            .http_processes
-            .lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY)
-            .context("the processes cannot be read")?
-        {
+        let mut processes = BTreeMap::new();
+        // Processes come first: the series of one that is found to have exited are complete.
+        for (key, value) in entries(&maps.http_processes)? {
             let process: types::http_process = read(&value)?;
-            processes.push(ProcessCounters {
-                id: read::<types::http_process_key>(&key)?.into(),
+            let id = read::<types::http_process_key>(&key)?.into();
+            let counters = ProcessCounters {
+                id,
                 comm: name(&process.comm),
                 requests: process.requests,
+                series: BTreeMap::new(),
                 exited: process.exited != 0,
-            });
+            };
+            processes.insert(id, counters);
+        }
+        for (key, value) in entries(&maps.http_series)? {
+            let key: types::http_series_key = read(&key)?;
+            let value: types::http_series = read(&value)?;
+            // One whose process has come into being meanwhile has to wait for the next harvest.
+            if let Some(process) = processes.get_mut(&owner(&key)) {
+                let histogram = Histogram {
+                    sum_ns: value.duration,
+                    buckets: value.buckets,
+                };
+                process.series.insert((&key).into(), histogram);
+            }
         }
         let per_cpu = maps
             .http_missed
@@ -162,28 +190,67 @@ impl<'obj> Bpf<'obj> {
             .map(|cpu| read(cpu))
             .collect::<Result<Vec<_>>>()?;
         Ok(Harvest {
-            processes,
+            processes: processes.into_values().collect(),
             missed: missed(&per_cpu),
         })
     }
 
     /// Deletes the entries of processes that are gone.
     pub fn forget(&self, ids: &[ProcessId]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let maps = &self.skeleton.maps;
+        for (key, _) in entries(&maps.http_series)? {
+            if ids.contains(&owner(&read(&key)?)) {
+                delete(&maps.http_series, &key)?;
+            }
+        }
         for id in ids {
             let key = types::http_process_key {
                 start_time: id.start_time,
                 pid: id.pid.into(),
             };
             // SAFETY: `Plain` above says that the key has no padding.
-            let key = unsafe { plain::as_bytes(&key) };
-            match self.skeleton.maps.http_processes.delete(key) {
-                Err(error) if error.kind() != libbpf_rs::ErrorKind::NotFound => {
-                    return Err(error).context("an exited process cannot be deleted");
-                }
-                _ => {}
-            }
+            delete(&maps.http_processes, unsafe { plain::as_bytes(&key) })?;
         }
         Ok(())
+    }
+}
+
+/// All entries of a map, keys and values.
+fn entries(map: &impl MapCore) -> Result<impl Iterator<Item = (Vec<u8>, Vec<u8>)>> {
+    map.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY)
+        .with_context(|| format!("{} cannot be read", map.name().to_string_lossy()))
+}
+
+fn delete(map: &impl MapCore, key: &[u8]) -> Result<()> {
+    match map.delete(key) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} keeps an entry", map.name().to_string_lossy()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn owner(key: &types::http_series_key) -> ProcessId {
+    ProcessId {
+        pid: key.pid,
+        start_time: key.start_time,
+    }
+}
+
+impl From<&types::http_series_key> for SeriesKey {
+    fn from(key: &types::http_series_key) -> Self {
+        let text = key.method.to_le_bytes();
+        let method = METHODS
+            .into_iter()
+            .find(|method| text.starts_with(method.as_bytes()));
+        Self {
+            method: method.unwrap_or("_OTHER"),
+            status: key.status,
+            version: if key.minor == 0 { "1.0" } else { "1.1" },
+        }
     }
 }
 

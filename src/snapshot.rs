@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is known at one tick. Everything downstream is a pure function of a [`Snapshot`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -13,6 +13,37 @@ pub struct ProcessId {
     pub start_time: u64,
 }
 
+/// What the requests that were answered alike have in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SeriesKey {
+    /// `_OTHER` for all but the standard ones.
+    pub method: &'static str,
+    pub status: u16,
+    /// `1.0` or `1.1`, of the request.
+    pub version: &'static str,
+}
+
+/// How long requests took, from the request line to the first byte of the final response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Histogram {
+    pub sum_ns: u64,
+    /// By upper bound, inclusive, as [`BOUNDS_US`] has them; the last bucket has none.
+    pub buckets: [u64; BOUNDS_US.len() + 1],
+}
+
+/// Upper bounds of the buckets in microseconds: OpenTelemetry's, and finer ones below 5 ms.
+pub const BOUNDS_US: [u64; 19] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000,
+    750_000, 1_000_000, 2_500_000, 5_000_000, 7_500_000, 10_000_000,
+];
+
+impl Histogram {
+    /// Requests answered.
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+}
+
 /// The kernel's counters of one process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessCounters {
@@ -21,6 +52,8 @@ pub struct ProcessCounters {
     pub comm: String,
     /// Requests received since the agent first saw the process.
     pub requests: u64,
+    /// Of the requests that were answered.
+    pub series: BTreeMap<SeriesKey, Histogram>,
     pub exited: bool,
 }
 

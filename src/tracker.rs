@@ -202,6 +202,7 @@ mod tests {
             id,
             comm: "comm".to_owned(),
             requests,
+            series: BTreeMap::new(),
             exited: false,
         }
     }

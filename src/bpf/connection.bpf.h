@@ -83,6 +83,15 @@ static long http_walk_requests(__u32 i, struct http_walk *walk)
 	}
 }
 
+/* A final response has begun. */
+static __always_inline void http_answered(enum http1_answer answer, const struct http1_exchange *exchange)
+{
+	if (answer == HTTP1_FINAL)
+		http_count_exchange(exchange);
+	else if (answer == HTTP1_UNMATCHED)
+		http_miss(unmatched, 1);
+}
+
 static long http_walk_responses(__u32 i, struct http_walk *walk)
 {
 	struct http1_connection *conn = walk->conn;
@@ -94,16 +103,7 @@ static long http_walk_responses(__u32 i, struct http_walk *walk)
 		return 1;
 	switch (http1_advance(&conn->response, cur, transfer->window)) {
 	case HTTP1_STATUS_LINE:
-		switch (http1_response(conn, &exchange)) {
-		case HTTP1_FINAL:
-			http_count_exchange(&exchange);
-			break;
-		case HTTP1_UNMATCHED:
-			http_miss(unmatched, 1);
-			break;
-		case HTTP1_INTERIM:
-			break;
-		}
+		http_answered(http1_response(conn, &exchange), &exchange);
 		return 0;
 	case HTTP1_WINDOW_END:
 		if (http_fill(transfer) > 0)
@@ -121,14 +121,32 @@ static long http_walk_responses(__u32 i, struct http_walk *walk)
 	}
 }
 
+/* Whether the state machine has to walk on, once a body has been skipped. */
+static __always_inline bool http_walks_on(struct http1_stream *s, struct http1_cursor *cur)
+{
+	if (cur->at < cur->length && s->state == HTTP1_BODY)
+		http1_skip(s, cur);
+	return cur->at < cur->length;
+}
+
 /* The requests of a transfer, counted. */
 static __always_inline void http_receive(struct http1_connection *conn, struct http_transfer *transfer)
 {
 	struct http_walk walk = { .conn = conn, .transfer = transfer };
+	struct http1_cursor *cur = &transfer->cursor;
 
-	transfer->cursor.now = bpf_ktime_get_ns();
 	http1_begin(&conn->request);
-	bpf_loop(HTTP_STEPS, http_walk_requests, &walk, 0);
+	if (conn->request.state == HTTP1_START) {
+		cur->now = bpf_ktime_get_ns();
+		if ((cur->filled || http_fill(transfer) > 0) &&
+		    !http1_take_request(conn, cur, &transfer->head, transfer->window))
+			transfer->requests = 1;
+	}
+	if (http_walks_on(&conn->request, cur)) {
+		if (!cur->now)
+			cur->now = bpf_ktime_get_ns();
+		bpf_loop(HTTP_STEPS, http_walk_requests, &walk, 0);
+	}
 	if (transfer->requests)
 		http_count_requests(transfer->requests);
 }
@@ -137,10 +155,24 @@ static __always_inline void http_receive(struct http1_connection *conn, struct h
 static __always_inline void http_send(struct http1_connection *conn, struct http_transfer *transfer)
 {
 	struct http_walk walk = { .conn = conn, .transfer = transfer };
+	struct http1_cursor *cur = &transfer->cursor;
+	struct http1_exchange exchange;
+	int answer;
 
-	transfer->cursor.now = bpf_ktime_get_ns();
 	http1_begin(&conn->response);
-	bpf_loop(HTTP_STEPS, http_walk_responses, &walk, 0);
+	if (conn->response.state == HTTP1_START) {
+		cur->now = bpf_ktime_get_ns();
+		if (http_fill(transfer) > 0) {
+			answer = http1_take_response(conn, cur, &transfer->head, transfer->window, &exchange);
+			if (answer >= 0)
+				http_answered(answer, &exchange);
+		}
+	}
+	if (http_walks_on(&conn->response, cur)) {
+		if (!cur->now)
+			cur->now = bpf_ktime_get_ns();
+		bpf_loop(HTTP_STEPS, http_walk_responses, &walk, 0);
+	}
 }
 
 /* Whether a request, or what may stand before one, begins with these bytes. */

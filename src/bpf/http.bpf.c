@@ -23,6 +23,7 @@
 #include <bpf/bpf_tracing.h>
 #include "http.h"
 #include "http1.h"
+#include "http1_fast.h"
 
 #ifndef NULL
 #define NULL ((void *)0)

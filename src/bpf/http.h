@@ -30,9 +30,8 @@ struct http_series_key {
 	__u16 minor; /* of HTTP/1.x */
 };
 
-/* Upper bounds of the duration buckets in microseconds; one more bucket holds what is over the last. */
-enum http_bounds {
-	HTTP_BOUNDS = 19,
+enum {
+	HTTP_BOUNDS = 19, /* upper bounds of duration buckets */
 };
 
 struct http_series {

@@ -15,7 +15,7 @@
 
 #define HTTP1_INLINE inline __attribute__((always_inline))
 
-#define HTTP1_WINDOW 512 /* bytes of a transfer that are at hand at a time; a power of two */
+#define HTTP1_WINDOW 1024 /* bytes of a transfer that are at hand at a time; a power of two */
 #define HTTP1_RUNS 8	 /* runs of outstanding requests held in the connection; a power of two */
 
 /* Where a direction of a connection is. Zeroed memory is a stream that was joined in the middle. */
@@ -544,6 +544,15 @@ static HTTP1_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c,
 	}
 }
 
+/* Whether any of eight bytes is a control character: bit 5 or 6 is set in all others. Some bytes above 0x7f
+ * are taken for one. */
+static HTTP1_INLINE int http1_has_control(__u64 word)
+{
+	const __u64 sixth = 0x4040404040404040ULL;
+
+	return ((word | word << 1) & sixth) != sixth;
+}
+
 static HTTP1_INLINE int http1_has_byte(__u64 word, __u8 c)
 {
 	const __u64 ones = 0x0101010101010101ULL;
@@ -555,26 +564,41 @@ static HTTP1_INLINE int http1_has_byte(__u64 word, __u8 c)
 /* Eight bytes at once in which nothing happens: no line ends in them, nor a target. */
 static HTTP1_INLINE int http1_is_dull(__u8 state, const __u8 *bytes)
 {
-	const __u64 printable = 0x4040404040404040ULL;
 	__u64 word;
 
 	if (state != HTTP1_LINE && state != HTTP1_TARGET && state != HTTP1_CHUNK_EXTENSION)
 		return 0;
 	__builtin_memcpy(&word, bytes, sizeof(word));
-	/* Bit 5 or bit 6 is set in every byte but the control characters (and some above 0x7f). */
-	if (((word | word << 1) & printable) != printable)
+	if (http1_has_control(word))
 		return 0;
 	return state != HTTP1_TARGET || (!http1_has_byte(word, ' ') && !http1_has_byte(word, 0x7f));
+}
+
+/* Takes as much of a body as the transfer holds: it is never read. */
+static HTTP1_INLINE void http1_skip(struct http1_stream *s, struct http1_cursor *cur)
+{
+	__u64 rest = cur->length - cur->at;
+
+	if (rest < s->left) {
+		s->left -= rest;
+		cur->at = cur->length;
+	} else {
+		cur->at += s->left;
+		if (s->state == HTTP1_BODY)
+			http1_next_message(s);
+		else
+			http1_enter(s, HTTP1_CHUNK_END);
+	}
 }
 
 /*
  * Takes what can be taken at once of the transfer under the cursor. The window holds `filled` bytes
  * from offset `base` on, followed by eight readable ones. The walk is over when `at` equals `length`.
  */
-static HTTP1_INLINE enum http1_event
-http1_advance(struct http1_stream *s, struct http1_cursor *cur, const __u8 *window)
+static HTTP1_INLINE enum http1_event http1_advance(struct http1_stream *s, struct http1_cursor *cur,
+						    const __u8 *window)
 {
-	__u64 rest = cur->length - cur->at, offset;
+	__u64 offset = cur->at - cur->base;
 	__u8 state = s->state;
 
 	if (state == HTTP1_LOST || state == HTTP1_OPAQUE) {
@@ -582,19 +606,9 @@ http1_advance(struct http1_stream *s, struct http1_cursor *cur, const __u8 *wind
 		return HTTP1_NOTHING;
 	}
 	if (state == HTTP1_BODY || state == HTTP1_CHUNK) {
-		if (rest < s->left) {
-			s->left -= rest;
-			cur->at = cur->length;
-		} else {
-			cur->at += s->left;
-			if (state == HTTP1_BODY)
-				http1_next_message(s);
-			else
-				http1_enter(s, HTTP1_CHUNK_END);
-		}
+		http1_skip(s, cur);
 		return HTTP1_NOTHING;
 	}
-	offset = cur->at - cur->base;
 	if (offset >= cur->filled || offset >= HTTP1_WINDOW)
 		return HTTP1_WINDOW_END;
 	if (offset + 8 <= cur->filled && http1_is_dull(state, window + (offset & (HTTP1_WINDOW - 1)))) {

@@ -43,19 +43,16 @@ static __always_inline struct http_missed *http_missed_here(void)
 			missed->reason += (n);                                                         \
 	} while (0)
 
-/* OpenTelemetry's boundaries for http.server.request.duration, and finer ones below 5 ms. */
-static const __u64 http_bounds_us[HTTP_BOUNDS] = {
-	100,   250,    500,    1000,   2500,	5000,	 10000,	  25000,   50000,    75000,
-	100000, 250000, 500000, 750000, 1000000, 2500000, 5000000, 7500000, 10000000,
-};
+/* Upper bounds of the duration buckets, inclusive; one more bucket holds what is over the last. Set by
+ * user space before the programs are loaded. */
+const volatile __u64 http_bounds_ns[HTTP_BOUNDS];
 
-/* The first bucket whose upper bound is not below the duration: bounds are inclusive. */
 static __always_inline __u32 http_bucket(__u64 ns)
 {
 	__u32 i;
 
 	for (i = 0; i < HTTP_BOUNDS; i++)
-		if (ns <= http_bounds_us[i] * 1000)
+		if (ns <= http_bounds_ns[i])
 			break;
 	return i;
 }
@@ -65,7 +62,8 @@ static __always_inline __u64 http_start_time(void)
 	return bpf_get_current_task_btf()->group_leader->start_boottime;
 }
 
-static __always_inline void http_count_requests(__u64 n)
+/* The current process; NULL if it is new and there is no room. */
+static __always_inline struct http_process *http_current_process(void)
 {
 	struct http_process_key key = {
 		.start_time = http_start_time(),
@@ -80,21 +78,27 @@ static __always_inline void http_count_requests(__u64 n)
 				      bpf_get_current_task_btf()->group_leader->comm);
 		bpf_map_update_elem(&http_processes, &key, &fresh, BPF_NOEXIST);
 		process = bpf_map_lookup_elem(&http_processes, &key);
-		if (!process) {
-			http_miss(processes_full, n);
-			return;
-		}
 	}
-	__sync_fetch_and_add(&process->requests, n);
+	return process;
+}
+
+static __always_inline void http_count_requests(__u64 n)
+{
+	struct http_process *process = http_current_process();
+
+	if (process)
+		__sync_fetch_and_add(&process->requests, n);
+	else
+		http_miss(processes_full, n);
 }
 
 static __always_inline void http_count_exchange(const struct http1_exchange *exchange)
 {
 	struct http_series_key key = {
 		.start_time = http_start_time(),
+		.method = exchange->method,
 		.pid = bpf_get_current_pid_tgid() >> 32,
 		.status = exchange->status,
-		.method = exchange->method,
 		.minor = exchange->minor,
 	};
 	struct http_series *series = bpf_map_lookup_elem(&http_series, &key);
@@ -103,7 +107,9 @@ static __always_inline void http_count_exchange(const struct http1_exchange *exc
 	if (!series) {
 		static const struct http_series fresh;
 
-		bpf_map_update_elem(&http_series, &key, &fresh, BPF_NOEXIST);
+		/* User space finds the series of a process by the process, and deletes them with it. */
+		if (http_current_process())
+			bpf_map_update_elem(&http_series, &key, &fresh, BPF_NOEXIST);
 		series = bpf_map_lookup_elem(&http_series, &key);
 		if (!series) {
 			http_miss(series_full, 1);

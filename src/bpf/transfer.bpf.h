@@ -17,7 +17,8 @@ struct http_transfer {
 	__u64 vector;
 	__u64 vectors;
 	__u64 requests; /* found in this transfer */
-	__u8 window[HTTP1_WINDOW + 8];
+	struct http1_head head;
+	__u8 window[HTTP1_WINDOW + HTTP1_PAD];
 };
 
 enum http_direction {
@@ -40,7 +41,7 @@ static __always_inline struct http_transfer *http_transfer_of(enum http_directio
 
 	if (!transfer)
 		return NULL;
-	__builtin_memset(transfer, 0, offsetof(struct http_transfer, window));
+	__builtin_memset(transfer, 0, offsetof(struct http_transfer, head));
 	transfer->cursor.length = length;
 	return transfer;
 }
@@ -98,7 +99,10 @@ static __always_inline int http_fill(struct http_transfer *transfer)
 	barrier_var(n);
 	if (n > HTTP1_WINDOW)
 		return -1;
-	return bpf_probe_read_user(transfer->window, n, (void *)(transfer->address + offset)) ? -1 : 1;
+	if (bpf_probe_read_user(transfer->window, n, (void *)(transfer->address + offset)))
+		return -1;
+	*(__u64 *)(transfer->window + n) = HTTP1_EACH('\n');
+	return 1;
 }
 
 #endif /* TRANSFER_BPF_H */

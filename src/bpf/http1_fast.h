@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The common case of HTTP/1 framing: a whole head in one window, written the way nearly all programs
+ * write it. Eight bytes a step where http1_byte() takes one. Whatever is unusual is refused with the
+ * stream untouched, and the state machine takes it from there: nothing here decides what is HTTP, it
+ * only decides faster.
+ *
+ * For the verifier: the loop's index is exact, and every result goes through memory, so that all ways
+ * through one step meet again before the next.
+ */
+#ifndef HTTP1_FAST_H
+#define HTTP1_FAST_H
+
+#include "http1.h"
+
+#define HTTP1_SENTINEL 8 /* line feeds behind the bytes in the window: any search ends there */
+#define HTTP1_PAD 48	 /* bytes behind the window that may be read, and mean nothing */
+
+/* What a whole head says. Volatile for the reason above. */
+struct http1_head {
+	volatile __u64 filled; /* bytes in the window */
+	volatile __u64 end;    /* its length */
+	volatile __u64 length;
+	volatile __u64 token;
+	volatile __u16 flags;
+	volatile __u16 status;
+	volatile __u8 minor;
+};
+
+static HTTP1_INLINE __u64 http1_word(const __u8 *bytes)
+{
+	__u64 word;
+
+	__builtin_memcpy(&word, bytes, sizeof(word));
+	return word;
+}
+
+#define HTTP1_EACH(c) (0x0101010101010101ULL * (__u8)(c))
+
+/* The high bit of every byte that equals c, and no other bit. */
+static HTTP1_INLINE __u64 http1_bytes_equal(__u64 word, __u8 c)
+{
+	word ^= HTTP1_EACH(c);
+	return ~(((word & HTTP1_EACH(0x7f)) + HTTP1_EACH(0x7f)) | word | HTTP1_EACH(0x7f));
+}
+
+/* The index of the lowest byte whose high bit is set. BPF cannot count trailing zeros. */
+static HTTP1_INLINE __u64 http1_first_byte(__u64 high_bits)
+{
+	return ((((high_bits & -high_bits) >> 7) * 0x0001020304050607ULL) >> 56) & 7;
+}
+
+/* The value of up to seven decimal digits and the CR LF behind them; -1 if it is not that. */
+static HTTP1_INLINE __s64 http1_fast_number(const __u8 *text)
+{
+	__u64 digits = http1_word(text);
+	__u64 end = http1_bytes_equal(digits, '\r');
+	__u64 count = http1_first_byte(end);
+
+	if (!end || !count || text[count + 1] != '\n')
+		return -1;
+	/* The digits move to the high bytes, and zeros come before them. */
+	digits = digits << (64 - 8 * count) | HTTP1_EACH('0') >> 8 * count;
+	if (((digits - HTTP1_EACH('0')) | (digits + HTTP1_EACH(0x7f - '9'))) & HTTP1_EACH(0x80))
+		return -1;
+	/* Pairs, fours, eight: a multiplication adds neighbours. */
+	digits = (digits & HTTP1_EACH(0x0f)) * (10 << 8 | 1) >> 8;
+	digits = (digits & 0x00ff00ff00ff00ffULL) * (100 << 16 | 1) >> 16;
+	return (digits & 0x0000ffff0000ffffULL) * (10000ULL << 32 | 1) >> 32;
+}
+
+/* A line that begins with "content-". */
+static HTTP1_INLINE int http1_fast_length(struct http1_head *head, const __u8 *line)
+{
+	__u64 name = http1_word(line + 8) | HTTP1_EACH(0x20);
+	__s64 length;
+
+	if (name << 8 != HTTP1_TEXT("length:") << 8)
+		return 0;
+	length = http1_fast_number(line + 16);
+	if (line[7] != '-' || line[14] != ':' || line[15] != ' ' || length < 0 ||
+	    head->flags & HTTP1_HAS_LENGTH)
+		return -1;
+	head->length = length;
+	head->flags |= HTTP1_HAS_LENGTH;
+	return 0;
+}
+
+/* A line that begins with "transfer". */
+static HTTP1_INLINE int http1_fast_coding(struct http1_head *head, const __u8 *line)
+{
+	if ((http1_word(line + 8) | HTTP1_EACH(0x20)) != HTTP1_TEXT("-encodin"))
+		return 0;
+	if (line[8] != '-' || line[17] != ':' || line[18] != ' ' ||
+	    (http1_word(line + 16) | HTTP1_EACH(0x20)) != HTTP1_TEXT("g: chunk") ||
+	    http1_word(line + 24) << 32 != HTTP1_TEXT("ed\r\n") << 32 || head->flags & HTTP1_HAS_CODING)
+		return -1;
+	head->flags |= HTTP1_HAS_CODING | HTTP1_CHUNKED;
+	return 0;
+}
+
+/* A line starts here: 1 if it is the empty one, -1 if it is unusual. */
+static HTTP1_INLINE int http1_fast_line(struct http1_head *head, const __u8 *line)
+{
+	__u64 word = http1_word(line);
+
+	if ((word & 0xffff) == ('\r' | '\n' << 8))
+		return 1;
+	if ((word & 0xff) == '\r' || (word & 0xff) == '\n')
+		return -1;
+	word |= HTTP1_EACH(0x20);
+	if (word == HTTP1_TEXT("content-"))
+		return http1_fast_length(head, line);
+	if (word == HTTP1_TEXT("transfer"))
+		return http1_fast_coding(head, line);
+	return 0;
+}
+
+/* The word at offset i of the header lines: 1 if the head ends in it, -1 if it is unusual. */
+static HTTP1_INLINE int http1_fast_lines(struct http1_head *head, const __u8 *window, __u32 i)
+{
+	__u64 word = http1_word(window + i), feeds, offset;
+	int kind;
+
+	if (!http1_has_control(word))
+		return 0;
+	feeds = http1_bytes_equal(word, '\n');
+	if (!feeds)
+		return 0;
+	offset = i + http1_first_byte(feeds) + 1;
+	if (offset > head->filled)
+		return -1;
+	kind = http1_fast_line(head, window + offset);
+	if (kind > 0) {
+		head->end = offset + 2;
+		return offset + 2 > head->filled ? -1 : 1;
+	}
+	return feeds & (feeds - 1) ? -1 : kind;
+}
+
+/* The word at offset i of the target: 1 if the request line ends well behind it, -1 if it is unusual. */
+static HTTP1_INLINE int http1_fast_target(struct http1_head *head, const __u8 *window, __u64 word, __u32 i)
+{
+	__u64 space, offset, version;
+
+	if (http1_has_control(word) || http1_has_byte(word, 0x7f))
+		return -1;
+	space = http1_bytes_equal(word, ' ');
+	if (!space)
+		return 0;
+	offset = i + http1_first_byte(space);
+	version = http1_word(window + offset + 1);
+	if (version << 8 != HTTP1_TEXT("HTTP/1.") << 8 || version >> 56 < '0' || version >> 56 > '9' ||
+	    window[offset + 9] != '\r' || window[offset + 10] != '\n' || offset == head->length)
+		return -1;
+	head->minor = (version >> 56) - '0';
+	return 1;
+}
+
+/* A whole request head at the start of the window: 0, or -1 if there is none, or an unusual one. */
+static HTTP1_INLINE int http1_fast_request(struct http1_head *head, const __u8 *window, __u64 filled)
+{
+	__u64 word = http1_word(window);
+	__u64 space = http1_bytes_equal(word, ' ');
+	__u64 method = (1ULL << http1_first_byte(space) * 8) - 1;
+	int in_target = 1, kind;
+	__u32 i;
+
+	if (!space || !http1_standard_method(word & method))
+		return -1;
+	head->token = word & method;
+	head->filled = filled;
+	head->flags = 0;
+	head->length = http1_first_byte(space) + 1; /* where the target starts */
+	/* To the search for the target's end, the method and its space look like a part of the target. */
+	word = (word & ~(method << 8 | 0xff)) | (HTTP1_EACH('A') & (method << 8 | 0xff));
+	for (i = 0; i < HTTP1_WINDOW; i += 8) {
+		if (in_target) {
+			kind = http1_fast_target(head, window, i ? http1_word(window + i) : word, i);
+			if (kind > 0)
+				in_target = 0;
+		} else {
+			kind = http1_fast_lines(head, window, i);
+			if (kind > 0)
+				return 0;
+		}
+		if (kind < 0)
+			return -1;
+	}
+	return -1;
+}
+
+/* A whole response head at the start of the window: 0, or -1 if there is none, or an unusual one. */
+static HTTP1_INLINE int http1_fast_response(struct http1_head *head, const __u8 *window, __u64 filled)
+{
+	__u64 version = http1_word(window);
+	int kind;
+	__u32 i;
+
+	if (version << 8 != HTTP1_TEXT("HTTP/1.") << 8 || version >> 56 < '0' || version >> 56 > '9' ||
+	    window[8] != ' ' || window[9] < '1' || window[9] > '9' || window[10] < '0' || window[10] > '9' ||
+	    window[11] < '0' || window[11] > '9' || (window[12] != ' ' && window[12] != '\r'))
+		return -1;
+	head->status = (window[9] - '0') * 100 + (window[10] - '0') * 10 + (window[11] - '0');
+	head->filled = filled;
+	head->flags = 0;
+	for (i = 8; i < HTTP1_WINDOW; i += 8) {
+		kind = http1_fast_lines(head, window, i);
+		if (kind)
+			return kind > 0 ? 0 : -1;
+	}
+	return -1;
+}
+
+/* Takes the whole request head at the cursor, if the window begins with one: 0 if it has been taken. */
+static HTTP1_INLINE int http1_take_request(struct http1_connection *conn, struct http1_cursor *cur,
+					    struct http1_head *head, const __u8 *window)
+{
+	struct http1_stream *s = &conn->request;
+
+	if (s->state != HTTP1_START || http1_fast_request(head, window, cur->filled))
+		return -1;
+	cur->at = cur->base + head->end;
+	s->token = head->token;
+	s->minor = head->minor;
+	s->length = head->length;
+	s->flags |= head->flags;
+	http1_request(conn, cur->now);
+	http1_end_head(s);
+	return 0;
+}
+
+/* Takes the whole response head at the cursor, if the window begins with one: -1 if it does not. */
+static HTTP1_INLINE int http1_take_response(struct http1_connection *conn, struct http1_cursor *cur,
+					     struct http1_head *head, const __u8 *window,
+					     struct http1_exchange *exchange)
+{
+	struct http1_stream *s = &conn->response;
+	enum http1_answer answer;
+
+	if (s->state != HTTP1_START || http1_fast_response(head, window, cur->filled))
+		return -1;
+	cur->at = cur->base + head->end;
+	s->time = cur->now;
+	s->status = head->status;
+	s->length = head->length;
+	s->flags = (s->flags | head->flags) & ~HTTP1_TENTATIVE;
+	answer = http1_response(conn, exchange);
+	http1_end_head(s);
+	return answer;
+}
+
+#endif /* HTTP1_FAST_H */

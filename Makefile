@@ -5,10 +5,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Only the programs that talk to BPF run as root: cargo, and so everything in target/, stays the user's.
 CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E"')
-BPF_SOURCES := $(filter-out src/bpf/vmlinux.h,$(wildcard src/bpf/*.[ch]))
+C_SOURCES := $(filter-out %/vmlinux.h,$(wildcard src/bpf/*.[ch] fuzz/src/*.c benches/*/*.c))
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
 
-.PHONY: run build static test lint verifier clean help
+.PHONY: run build static test fuzz lint bench verifier clean help
 
 run: build ## build the agent and run it (the default); ARGS="-v" hands it flags
 	@$(CARGO_AS_ROOT) run --quiet --release --locked -- $(ARGS)
@@ -28,14 +28,22 @@ test: ## install the servers that the tests talk to and run every test, as root
 	$(CARGO_AS_ROOT) test --locked
 	cargo test --locked --release --manifest-path fuzz/Cargo.toml
 
+fuzz: ## random conversations through the framing until Ctrl-C; ARGS="--seconds 600" for a time
+	@scripts/install-dependencies.sh build
+	cargo run --locked --release --manifest-path fuzz/Cargo.toml -- $(ARGS)
+
 lint: ## rustfmt, clippy, clang-format and shellcheck, without a warning
 	@scripts/install-dependencies.sh build lint
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml -- -D warnings
-	clang-format --dry-run -Werror $(BPF_SOURCES)
+	clang-format --dry-run -Werror $(C_SOURCES)
 	shellcheck $(SCRIPTS)
+
+bench: ## measure what the agent costs; ARGS="--quick" for a first impression
+	@scripts/install-dependencies.sh build bench
+	$(CARGO_AS_ROOT) bench --locked --bench overhead -- $(ARGS)
 
 verifier: ## write what the verifier makes of each BPF program to docs/verifier.txt
 	@scripts/install-dependencies.sh build

@@ -10,8 +10,8 @@ PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
 build="cargo:cargo-web clang gcc /usr/include/stdio.h:libc6-dev make pkg-config
 	autoreconf:autoconf aclocal:automake autopoint flex bison gawk
 	/etc/ssl/certs/ca-certificates.crt:ca-certificates"
-test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server node:nodejs python3 go:golang-go
-	javac:default-jdk-headless curl wrk socat"
+test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nodejs /usr/bin/python3:python3
+	go:golang-go javac:default-jdk-headless curl wrk"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
 bench="nginx wrk bpftrace"
 

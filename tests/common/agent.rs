@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The real agent as a guarded child process, and plain HTTP to its socket.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Loading may take a while on a busy machine: the verifier walks every program.
+const START_LIMIT: Duration = Duration::from_secs(60);
+const STOP_LIMIT: Duration = Duration::from_secs(20);
+const IO_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running agent. It is killed when dropped.
+pub struct Agent {
+    child: Child,
+    root: PathBuf,
+    log: PathBuf,
+    _folder: TempDir,
+}
+
+impl Agent {
+    /// Starts an agent with a plugins root of its own, and waits until it is ready.
+    pub fn start(args: &[&str]) -> Self {
+        let folder = folder();
+        let root = folder.path().join("plugins");
+        Self::launch(&root, args, folder)
+    }
+
+    /// Starts an agent that shares `root` with others, and waits until it is ready.
+    pub fn start_in(root: &Path, args: &[&str]) -> Self {
+        Self::launch(root, args, folder())
+    }
+
+    fn launch(root: &Path, args: &[&str], folder: TempDir) -> Self {
+        let log = folder.path().join("log");
+        let child = command()
+            .arg("--plugins-root")
+            .arg(root)
+            .args(args)
+            .stdin(Stdio::null())
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let mut agent = Self {
+            child,
+            root: root.to_owned(),
+            log,
+            _folder: folder,
+        };
+        agent.wait_until_ready();
+        agent
+    }
+
+    fn wait_until_ready(&mut self) {
+        let start = Instant::now();
+        while UnixStream::connect(self.socket()).is_err() {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the agent ended with {status}:\n{}", self.log());
+            }
+            assert!(
+                start.elapsed() < START_LIMIT,
+                "no socket after {START_LIMIT:?}:\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        socket_in(&self.root)
+    }
+
+    /// Everything the agent has written to stderr so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    pub fn get(&self, path: &str) -> Response {
+        request(&self.socket(), "GET", path, &[])
+    }
+
+    pub fn report(&self) -> serde_json::Value {
+        let response = self.get("/report");
+        assert_eq!(response.status, 200, "{response:?}");
+        serde_json::from_slice(&response.body).unwrap()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Sends a signal and waits for the end: the status and how long it took.
+    pub fn stop(&mut self, signal: Signal) -> (ExitStatus, Duration) {
+        let start = Instant::now();
+        self.signal(signal);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return (status, start.elapsed());
+            }
+            assert!(start.elapsed() < STOP_LIMIT, "ignores {signal:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Both fail only where the agent has already ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The agent's program, free of what the tester's environment may say.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scope-http-statistics"));
+    command.env_remove("SCOPE_HOSTNAME");
+    command
+}
+
+/// Runs an agent that is expected to end by itself.
+pub fn run(args: &[&str]) -> Output {
+    let mut command = command();
+    command.args(args);
+    output_of(command)
+}
+
+/// Runs a program to its end, which has to come in time.
+pub fn output_of(mut command: Command) -> Output {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_child(&child);
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output().unwrap()));
+    end.recv_timeout(START_LIMIT).unwrap_or_else(|_| {
+        kill_process(pid, Signal::KILL).unwrap();
+        panic!("{command:?} does not end: {:?}", end.recv());
+    })
+}
+
+pub fn socket_in(root: &Path) -> PathBuf {
+    root.join("http-statistics/http-statistics.sock")
+}
+
+/// A folder of the test's own, with a path short enough for a socket.
+pub fn folder() -> TempDir {
+    tempfile::Builder::new()
+        .prefix("http-stat-")
+        .tempdir_in("/tmp")
+        .unwrap()
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    /// The status line and the header lines.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+/// One request on a connection of its own.
+pub fn request(socket: &Path, method: &str, path: &str, headers: &[&str]) -> Response {
+    let mut stream = connect(socket);
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: plugin\r\nConnection: close\r\n");
+    for header in headers {
+        head.push_str(header);
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    parse(&bytes)
+}
+
+/// A connection on which nothing blocks for ever.
+pub fn connect(socket: &Path) -> UnixStream {
+    let stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(IO_LIMIT)).unwrap();
+    stream.set_write_timeout(Some(IO_LIMIT)).unwrap();
+    stream
+}
+
+fn parse(bytes: &[u8]) -> Response {
+    let end = bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .unwrap_or_else(|| panic!("no response: {:?}", String::from_utf8_lossy(bytes)));
+    let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Response {
+        status,
+        head,
+        body: bytes[end + 4..].to_vec(),
+    }
+}

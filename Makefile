@@ -8,7 +8,7 @@ CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E
 C_SOURCES := $(filter-out %/vmlinux.h,$(wildcard src/bpf/*.[ch] fuzz/src/*.c benches/*/*.c))
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
 
-.PHONY: run build static test fuzz lint bench verifier clean help
+.PHONY: run build static test fuzz lint format bench verifier clean help
 
 run: build ## build the agent and run it (the default); ARGS="-v" hands it flags
 	@$(CARGO_AS_ROOT) run --quiet --release --locked -- $(ARGS)
@@ -36,10 +36,17 @@ lint: ## rustfmt, clippy, clang-format and shellcheck, without a warning
 	@scripts/install-dependencies.sh build lint
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked -- -D warnings
+	cargo clippy --locked --all-targets -- -D warnings -A clippy::unwrap-used
 	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml -- -D warnings
 	clang-format --dry-run -Werror $(C_SOURCES)
 	shellcheck $(SCRIPTS)
+
+format: ## bring all code into the form that lint asks for
+	@scripts/install-dependencies.sh build lint
+	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
+	clang-format -i $(C_SOURCES)
 
 bench: ## measure what the agent costs; ARGS="--quick" for a first impression
 	@scripts/install-dependencies.sh build bench

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+# Only the programs that talk to BPF run as root: cargo, and so everything in target/, stays the user's.
+CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E"')
+C_SOURCES := $(filter-out %/vmlinux.h,$(wildcard src/bpf/*.[ch] fuzz/src/*.c benches/*/*.c))
+SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
+
+.PHONY: run build static test fuzz lint format bench verifier clean help
+
+run: build ## build the agent and run it (the default); ARGS="-v" hands it flags
+	@$(CARGO_AS_ROOT) run --quiet --release --locked -- $(ARGS)
+
+build: ## install what the build needs and build the release binary
+	@scripts/install-dependencies.sh build
+	cargo build --release --locked
+
+static: build ## check that the release binary needs nothing from the host and stays small
+	@agent=target/$$(rustc -vV | sed -n 's/^host: //p')/release/scope-http-statistics && \
+		ldd $$agent | grep 'statically linked' && \
+		size=$$(stat -c %s $$agent) && echo "$$size bytes" && test $$size -lt 6000000
+
+test: ## install the servers that the tests talk to and run every test, as root
+	@scripts/install-dependencies.sh build test
+	@test -e /sys/kernel/tracing/events || $(SUDO) mount -t tracefs tracefs /sys/kernel/tracing
+	$(CARGO_AS_ROOT) test --locked
+	cargo test --locked --release --manifest-path fuzz/Cargo.toml
+
+fuzz: ## random conversations through the framing until Ctrl-C; ARGS="--seconds 600" for a time
+	@scripts/install-dependencies.sh build
+	cargo run --locked --release --manifest-path fuzz/Cargo.toml -- $(ARGS)
+
+lint: ## rustfmt, clippy, clang-format and shellcheck, without a warning
+	@scripts/install-dependencies.sh build lint
+	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo clippy --locked -- -D warnings
+	cargo clippy --locked --all-targets -- -D warnings -A clippy::unwrap-used
+	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml -- -D warnings
+	clang-format --dry-run -Werror $(C_SOURCES)
+	shellcheck $(SCRIPTS)
+
+format: ## bring all code into the form that lint asks for
+	@scripts/install-dependencies.sh build lint
+	cargo fmt
+	cargo fmt --manifest-path fuzz/Cargo.toml
+	clang-format -i $(C_SOURCES)
+
+bench: ## measure what the agent costs; ARGS="--quick" for a first impression
+	@scripts/install-dependencies.sh build bench
+	$(CARGO_AS_ROOT) bench --locked --bench overhead -- $(ARGS)
+
+verifier: ## write what the verifier makes of each BPF program to docs/verifier.txt
+	@scripts/install-dependencies.sh build
+	$(CARGO_AS_ROOT) run --quiet --locked --example verifier > docs/verifier.txt
+	@cat docs/verifier.txt
+
+clean: ## remove everything that was built
+	cargo clean
+	cargo clean --manifest-path fuzz/Cargo.toml
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10

@@ -2,4 +2,12 @@
 //! Per-process HTTP statistics, counted in the kernel.
 
 pub mod backend;
+pub mod bpf;
+pub mod cli;
+pub mod process;
+pub mod report;
+pub mod sampler;
+pub mod server;
 pub mod snapshot;
+pub mod socket;
+pub mod tracker;

@@ -1,1 +1,73 @@
-fn main() {}
+// SPDX-License-Identifier: Apache-2.0
+//! `scope-http-statistics`: wires the parts together.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use log::LevelFilter;
+use scope_http_statistics::bpf::Options;
+use scope_http_statistics::cli::Cli;
+use scope_http_statistics::sampler::Sampler;
+use scope_http_statistics::server::{self, Reports};
+use scope_http_statistics::socket::Endpoint;
+use tokio::sync::Notify;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.verbose);
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_logging(verbose: u8) {
+    // By default the few lines of the start, and what goes wrong.
+    let (others, own) = match verbose {
+        0 => (LevelFilter::Warn, LevelFilter::Info),
+        1 => (LevelFilter::Info, LevelFilter::Debug),
+        _ => (LevelFilter::Trace, LevelFilter::Trace),
+    };
+    env_logger::Builder::new()
+        .filter_level(others)
+        .filter_module("scope_http_statistics", own)
+        .init();
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let stop = Arc::new(Notify::new());
+    let signalled = Arc::clone(&stop);
+    ctrlc::set_handler(move || signalled.notify_one()).context("cannot handle signals")?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(async {
+            tokio::select! {
+                outcome = work(cli) => outcome,
+                () = stop.notified() => Ok(()),
+            }
+        })
+}
+
+/// Serves until it is dropped: the socket goes first, then sampling ends.
+async fn work(cli: &Cli) -> Result<()> {
+    let endpoint = Endpoint::below(&cli.plugins_root)?;
+    endpoint.clear().await?;
+    let host = cli.host();
+    log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
+    let (_sampler, snapshots) = Sampler::spawn(Options {
+        backend: cli.backend(),
+        max_processes: cli.max_processes,
+    })?;
+    let snapshots = snapshots.await?;
+    let socket = endpoint.bind().await?;
+    log::info!("ready: GET /report on {}", endpoint.path().display());
+    server::serve(socket, &endpoint, Arc::new(Reports::new(host, snapshots))).await;
+    Ok(())
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, ValueEnum};
+
+use crate::backend::Backend;
+
+const AFTER_HELP: &str = "\
+The report is served as GET /report on
+  <PLUGINS_ROOT>/http-statistics/http-statistics.sock
+where Weave Scope's probe finds it; the socket is there as soon as requests are counted. To look yourself:
+  curl --unix-socket /var/run/scope/plugins/http-statistics/http-statistics.sock http://plugin/report
+
+Needs Linux with BTF (/sys/kernel/btf/vmlinux) and root, or the capabilities CAP_BPF, CAP_PERFMON and
+CAP_SYS_RESOURCE; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH where processes of other users are to be named by
+their executable. In a container: the host's pid namespace.
+
+Exit codes: 0 after SIGTERM or SIGINT, 1 for an error at run time, 2 for a wrong command line.";
+
+/// Counts HTTP requests per process in the kernel and serves them to Weave Scope.
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// Directory in which Weave Scope's probe looks for plugins
+    #[arg(long, value_name = "PATH", default_value = "/var/run/scope/plugins")]
+    pub plugins_root: PathBuf,
+
+    /// Host id that the probe uses, if it is not the kernel's host name
+    #[arg(long, value_name = "NAME", env = "SCOPE_HOSTNAME")]
+    hostname: Option<String>,
+
+    /// How to see the bytes of sockets
+    #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
+    backend: BackendChoice,
+
+    /// Most processes to keep counters for; what is over it is counted as missed
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_processes: u32,
+
+    /// Log more; twice for everything
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum BackendChoice {
+    /// The best one that this kernel offers
+    Auto,
+    /// Socket tracepoints: the cheapest, since Linux 6.3
+    Sock,
+    /// System call tracepoints: on every kernel
+    Syscall,
+}
+
+impl Cli {
+    /// The backend to insist on, if any.
+    pub fn backend(&self) -> Option<Backend> {
+        match self.backend {
+            BackendChoice::Auto => None,
+            BackendChoice::Sock => Some(Backend::Sock),
+            BackendChoice::Syscall => Some(Backend::Syscall),
+        }
+    }
+
+    /// The host id that the probe gives this host. An empty name is none, as it is for the probe.
+    pub fn host(&self) -> String {
+        match self.hostname.as_deref() {
+            None | Some("") => rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            Some(name) => name.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Cli {
+        Cli::try_parse_from(["scope-http-statistics"].iter().chain(args)).unwrap()
+    }
+
+    #[test]
+    fn is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn backend_is_automatic_unless_named() {
+        assert_eq!(parse(&[]).backend(), None);
+        assert_eq!(parse(&["--backend", "auto"]).backend(), None);
+        assert_eq!(parse(&["--backend", "sock"]).backend(), Some(Backend::Sock));
+        assert_eq!(
+            parse(&["--backend=syscall"]).backend(),
+            Some(Backend::Syscall)
+        );
+    }
+
+    #[test]
+    fn host_is_the_flag_or_else_the_kernels_name() {
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        assert_eq!(parse(&["--hostname", "node-7"]).host(), "node-7");
+        assert_eq!(parse(&["--hostname", ""]).host(), kernel.trim_end());
+    }
+
+    #[test]
+    fn no_room_for_any_process_is_refused() {
+        let error = Cli::try_parse_from(["scope-http-statistics", "--max-processes", "0"]);
+        assert_eq!(error.unwrap_err().exit_code(), 2);
+    }
+}

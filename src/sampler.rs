@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reads the kernel's counters once a second and publishes what is known.
+//!
+//! One thread owns the BPF object, and with it everything in the kernel, on its stack.
+
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result};
+use tokio::sync::{oneshot, watch};
+
+use crate::bpf::{Bpf, Options};
+use crate::process;
+use crate::snapshot::Snapshot;
+use crate::tracker::Tracker;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+pub type Snapshots = watch::Receiver<Arc<Snapshot>>;
+
+/// The sampling thread. It ends when this is dropped, and with it what it has put into the kernel.
+pub struct Sampler {
+    _stop: mpsc::Sender<()>,
+}
+
+impl Sampler {
+    /// Loads and attaches in a thread of its own. What is returned beside it resolves once requests are counted and
+    /// there is a first snapshot, or to why not.
+    pub fn spawn(options: Options) -> Result<(Self, impl Future<Output = Result<Snapshots>>)> {
+        let (ready, started) = oneshot::channel();
+        let (stop, stopped) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("sampler".to_owned())
+            .spawn(move || run(&options, ready, &stopped))
+            .context("cannot start a thread")?;
+        let started = async { started.await.context("the sampling thread has ended")? };
+        Ok((Self { _stop: stop }, started))
+    }
+}
+
+fn run(options: &Options, ready: oneshot::Sender<Result<Snapshots>>, stopped: &mpsc::Receiver<()>) {
+    let mut object = MaybeUninit::uninit();
+    let bpf = match Bpf::load(&mut object, options) {
+        Ok(bpf) => bpf,
+        Err(error) => return report(ready, Err(error)),
+    };
+    let start = Moment::now();
+    match first_snapshot(&bpf, &start) {
+        Ok(snapshot) => {
+            let (publisher, snapshots) = watch::channel(Arc::new(snapshot));
+            report(ready, Ok(snapshots));
+            sample(&bpf, start, &publisher, stopped);
+        }
+        Err(error) => report(ready, Err(error)),
+    }
+}
+
+fn report(ready: oneshot::Sender<Result<Snapshots>>, outcome: Result<Snapshots>) {
+    if ready.send(outcome).is_err() {
+        log::debug!("stopped while loading");
+    }
+}
+
+/// No time has passed, so there are no rates yet: what has been counted already belongs to the first interval.
+fn first_snapshot(bpf: &Bpf, start: &Moment) -> Result<Snapshot> {
+    let harvest = bpf.harvest().context("cannot read the counters")?;
+    Ok(Snapshot {
+        date: start.date,
+        processes: Vec::new(),
+        missed: harvest.missed,
+    })
+}
+
+fn sample(
+    bpf: &Bpf,
+    start: Moment,
+    publisher: &watch::Sender<Arc<Snapshot>>,
+    stopped: &mpsc::Receiver<()>,
+) {
+    let mut tracker = Tracker::new(start.date, process::name);
+    let mut previous = start.instant;
+    let mut deadline = start.instant + INTERVAL;
+    let mut failing = false;
+    loop {
+        let wait = deadline.saturating_duration_since(Instant::now());
+        if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
+        let now = Moment::now();
+        deadline = next_deadline(deadline, now.instant);
+        // After a failure the next rates are over the whole time since the last success.
+        let outcome = bpf.harvest().and_then(|harvest| {
+            let elapsed = now.instant - previous;
+            previous = now.instant;
+            let (snapshot, exited) = tracker.tick(harvest, now.date, elapsed);
+            publisher.send_replace(Arc::new(snapshot));
+            bpf.forget(&exited)
+        });
+        match outcome {
+            Ok(()) => failing = false,
+            Err(error) if failing => log::debug!("the counters are still out of reach: {error:#}"),
+            Err(error) => {
+                failing = true;
+                log::warn!("the counters are out of reach, trying again: {error:#}");
+            }
+        }
+    }
+}
+
+/// The next deadline on the grid. One that is less than half an interval away is left out: a rate over a short time
+/// says little.
+fn next_deadline(mut deadline: Instant, now: Instant) -> Instant {
+    while deadline < now + INTERVAL / 2 {
+        deadline += INTERVAL;
+    }
+    deadline
+}
+
+/// One moment on both clocks: the one that only goes forward, and the one on the wall.
+struct Moment {
+    instant: Instant,
+    date: SystemTime,
+}
+
+impl Moment {
+    fn now() -> Self {
+        Self {
+            instant: Instant::now(),
+            date: SystemTime::now(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_do_not_drift() {
+        let start = Instant::now();
+        let after = |late| next_deadline(start, start + Duration::from_millis(late));
+        assert_eq!(after(0), start + INTERVAL);
+        assert_eq!(after(30), start + INTERVAL);
+        assert_eq!(after(499), start + INTERVAL);
+        assert_eq!(after(501), start + 2 * INTERVAL);
+        assert_eq!(after(7300), start + 8 * INTERVAL);
+    }
+}

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Turns counters that only grow into rates, and remembers of each process what a report needs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::snapshot::{Harvest, ProcessCounters, ProcessId, ProcessSnapshot, Sample, Snapshot};
+
+/// Samples that a snapshot lists, so that a missed poll leaves no gap.
+pub const LISTED: usize = 5;
+/// Samples that the peak is taken from.
+const REMEMBERED: usize = 60;
+
+/// What is known between two ticks. `names` is asked once for each process, with its pid and the kernel's name of it.
+pub struct Tracker<N> {
+    names: N,
+    previous: SystemTime,
+    processes: BTreeMap<ProcessId, Tracked>,
+}
+
+impl<N: FnMut(u32, &str) -> String> Tracker<N> {
+    /// `start` is when the kernel began to count.
+    pub fn new(start: SystemTime, names: N) -> Self {
+        Self {
+            names,
+            previous: start,
+            processes: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what the kernel has counted until `date`, which is `elapsed` after the tick before.
+    /// Returns what is known now, and the processes whose last counts are in, so that the kernel may forget them.
+    pub fn tick(
+        &mut self,
+        harvest: Harvest,
+        date: SystemTime,
+        elapsed: Duration,
+    ) -> (Snapshot, Vec<ProcessId>) {
+        let harvested: BTreeMap<ProcessId, ProcessCounters> = harvest
+            .processes
+            .into_iter()
+            .map(|counters| (counters.id, counters))
+            .collect();
+        for (id, counters) in harvested.iter().filter(|(_, it)| it.requests > 0) {
+            self.processes.entry(*id).or_insert_with(|| {
+                let name = (self.names)(id.pid, &counters.comm);
+                Tracked::new(name.into(), self.previous)
+            });
+        }
+        self.processes.retain(|id, process| {
+            let counters = harvested.get(id);
+            process.tick(counters, date, elapsed);
+            // An entry that the kernel could not be made to forget must not look like a new process.
+            process.is_listed() || counters.is_some()
+        });
+        self.previous = date;
+
+        let processes = self.processes.iter();
+        let snapshot = Snapshot {
+            date,
+            processes: processes
+                .filter(|(_, process)| process.is_listed())
+                .map(|(id, process)| process.snapshot(*id))
+                .collect(),
+            missed: harvest.missed,
+        };
+        let exited = harvested.into_values().filter(|counters| counters.exited);
+        (snapshot, exited.map(|counters| counters.id).collect())
+    }
+}
+
+/// One process that has served a request.
+struct Tracked {
+    name: Arc<str>,
+    /// The kernel's counter at the last tick.
+    counter: u64,
+    total: u64,
+    /// Oldest first.
+    samples: VecDeque<Sample>,
+    /// Ticks since it was last seen alive.
+    gone: usize,
+}
+
+impl Tracked {
+    /// `previous` is the tick before the process was first seen: without that sample its first rate has no beginning.
+    fn new(name: Arc<str>, previous: SystemTime) -> Self {
+        let none_yet = Sample {
+            date: previous,
+            value: 0.0,
+        };
+        Self {
+            name,
+            counter: 0,
+            total: 0,
+            samples: VecDeque::from([none_yet]),
+            gone: 0,
+        }
+    }
+
+    fn tick(&mut self, counters: Option<&ProcessCounters>, date: SystemTime, elapsed: Duration) {
+        let requests = counters.map_or(0, |counters| self.advance(counters.requests));
+        self.push(Sample {
+            date,
+            value: rate(requests, elapsed),
+        });
+        let alive = counters.is_some_and(|counters| !counters.exited);
+        self.gone = if alive { 0 } else { self.gone + 1 };
+    }
+
+    /// Moves on to a new value of the kernel's counter and returns the difference.
+    fn advance(&mut self, counter: u64) -> u64 {
+        // The kernel only adds: a counter that went back is that of a new entry, and all it holds is new.
+        let requests = counter.checked_sub(self.counter).unwrap_or(counter);
+        self.counter = counter;
+        self.total += requests;
+        requests
+    }
+
+    fn push(&mut self, sample: Sample) {
+        // A clock that was set back must not disturb the order.
+        self.samples.retain(|older| older.date < sample.date);
+        self.samples.push_back(sample);
+        if self.samples.len() > REMEMBERED {
+            self.samples.pop_front();
+        }
+    }
+
+    /// A process that is gone stays until its last rate is out of the samples.
+    fn is_listed(&self) -> bool {
+        self.gone <= LISTED
+    }
+
+    fn snapshot(&self, id: ProcessId) -> ProcessSnapshot {
+        let unlisted = self.samples.len().saturating_sub(LISTED);
+        ProcessSnapshot {
+            id,
+            name: Arc::clone(&self.name),
+            requests_total: self.total,
+            requests_per_second: self.samples.iter().skip(unlisted).copied().collect(),
+            requests_per_second_peak: self
+                .samples
+                .iter()
+                .map(|sample| sample.value)
+                .fold(0.0, f64::max),
+        }
+    }
+}
+
+fn rate(requests: u64, elapsed: Duration) -> f64 {
+    // Two ticks that a coarse clock cannot tell apart must not divide by zero.
+    requests as f64 / elapsed.as_secs_f64().max(0.001)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const WORKER: ProcessId = ProcessId {
+        pid: 7,
+        start_time: 100,
+    };
+
+    /// A tracker and its clock.
+    struct Clock<N> {
+        tracker: Tracker<N>,
+        date: SystemTime,
+        forget: Vec<ProcessId>,
+    }
+
+    fn clock() -> Clock<impl FnMut(u32, &str) -> String> {
+        let date = UNIX_EPOCH + 1000 * SECOND;
+        Clock {
+            tracker: Tracker::new(date, |pid, comm| format!("{comm}-{pid}")),
+            date,
+            forget: Vec::new(),
+        }
+    }
+
+    impl<N: FnMut(u32, &str) -> String> Clock<N> {
+        fn tick_after(&mut self, elapsed: Duration, processes: &[ProcessCounters]) -> Snapshot {
+            self.date += elapsed;
+            let harvest = Harvest {
+                processes: processes.to_vec(),
+                missed: Vec::new(),
+            };
+            let (snapshot, forget) = self.tracker.tick(harvest, self.date, elapsed);
+            self.forget = forget;
+            snapshot
+        }
+
+        fn tick(&mut self, processes: &[ProcessCounters]) -> Snapshot {
+            self.tick_after(SECOND, processes)
+        }
+    }
+
+    fn live(id: ProcessId, requests: u64) -> ProcessCounters {
+        ProcessCounters {
+            id,
+            comm: "comm".to_owned(),
+            requests,
+            exited: false,
+        }
+    }
+
+    fn exited(id: ProcessId, requests: u64) -> ProcessCounters {
+        ProcessCounters {
+            exited: true,
+            ..live(id, requests)
+        }
+    }
+
+    fn rates(snapshot: &Snapshot) -> Vec<f64> {
+        let samples = &snapshot.processes[0].requests_per_second;
+        samples.iter().map(|sample| sample.value).collect()
+    }
+
+    #[test]
+    fn a_rate_is_the_difference_over_the_measured_time() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 7)]);
+        let snapshot = clock.tick_after(2 * SECOND, &[live(WORKER, 20)]);
+        assert_eq!(rates(&snapshot), [0.0, 7.0, 6.5]);
+        let process = &snapshot.processes[0];
+        assert_eq!(process.requests_total, 20);
+        assert_eq!(&*process.name, "comm-7");
+    }
+
+    #[test]
+    fn the_first_rate_has_a_beginning() {
+        let mut clock = clock();
+        let start = clock.date;
+        let snapshot = clock.tick(&[live(WORKER, 7)]);
+        let dates: Vec<_> = snapshot.processes[0]
+            .requests_per_second
+            .iter()
+            .map(|sample| sample.date)
+            .collect();
+        assert_eq!(dates, [start, start + SECOND]);
+    }
+
+    #[test]
+    fn five_samples_are_listed_oldest_first() {
+        let mut clock = clock();
+        let mut snapshot = clock.tick(&[]);
+        for total in [1, 3, 6, 10, 15, 21] {
+            snapshot = clock.tick(&[live(WORKER, total)]);
+        }
+        assert_eq!(rates(&snapshot), [2.0, 3.0, 4.0, 5.0, 6.0]);
+        let samples = &snapshot.processes[0].requests_per_second;
+        assert!(samples.iter().is_sorted_by(|a, b| a.date < b.date));
+        assert_eq!(samples[4].date, snapshot.date);
+    }
+
+    #[test]
+    fn an_idle_process_stays_listed_and_one_that_never_served_is_not() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 7)]);
+        let idle = ProcessId { pid: 8, ..WORKER };
+        let mut snapshot = clock.tick(&[]);
+        for _ in 0..100 {
+            snapshot = clock.tick(&[live(WORKER, 7), live(idle, 0)]);
+        }
+        assert_eq!(snapshot.processes.len(), 1);
+        assert_eq!(rates(&snapshot), [0.0; LISTED]);
+    }
+
+    #[test]
+    fn the_peak_is_that_of_the_last_minute() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 50)]);
+        for _ in 0..59 {
+            let snapshot = clock.tick(&[live(WORKER, 50)]);
+            assert_eq!(snapshot.processes[0].requests_per_second_peak, 50.0);
+        }
+        let snapshot = clock.tick(&[live(WORKER, 50)]);
+        assert_eq!(snapshot.processes[0].requests_per_second_peak, 0.0);
+    }
+
+    #[test]
+    fn an_exited_process_is_reported_until_its_last_rate_is_out_of_the_samples() {
+        let mut clock = clock();
+        let snapshot = clock.tick(&[exited(WORKER, 7)]);
+        assert_eq!(rates(&snapshot), [0.0, 7.0]);
+        assert_eq!(clock.forget, [WORKER]);
+        for _ in 1..LISTED {
+            let snapshot = clock.tick(&[]);
+            assert!(rates(&snapshot).contains(&7.0), "{snapshot:?}");
+            assert!(clock.forget.is_empty());
+        }
+        assert_eq!(clock.tick(&[]).processes, []);
+    }
+
+    #[test]
+    fn an_exited_process_that_never_served_is_forgotten_too() {
+        let mut clock = clock();
+        assert_eq!(clock.tick(&[exited(WORKER, 0)]).processes, []);
+        assert_eq!(clock.forget, [WORKER]);
+    }
+
+    #[test]
+    fn an_entry_that_the_kernel_keeps_is_not_counted_again() {
+        let mut clock = clock();
+        for _ in 0..LISTED {
+            clock.tick(&[exited(WORKER, 7)]);
+            assert_eq!(clock.forget, [WORKER]);
+        }
+        for _ in 0..LISTED {
+            assert_eq!(clock.tick(&[exited(WORKER, 7)]).processes, []);
+            assert_eq!(clock.forget, [WORKER]);
+        }
+    }
+
+    #[test]
+    fn a_counter_that_starts_again_counts_from_nothing() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 11)]);
+        clock.tick(&[live(WORKER, 3)]);
+        let snapshot = clock.tick(&[live(WORKER, 5)]);
+        assert_eq!(rates(&snapshot), [0.0, 11.0, 3.0, 2.0]);
+        assert_eq!(snapshot.processes[0].requests_total, 16);
+    }
+
+    #[test]
+    fn a_reused_pid_is_another_process() {
+        let mut clock = clock();
+        clock.tick(&[exited(WORKER, 7)]);
+        let reused = ProcessId {
+            start_time: 200,
+            ..WORKER
+        };
+        let snapshot = clock.tick(&[live(reused, 3)]);
+        assert_eq!(rates(&snapshot), [0.0, 7.0, 0.0]);
+        assert_eq!(snapshot.processes[1].id, reused);
+        assert_eq!(snapshot.processes[1].requests_total, 3);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_the_order() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 7)]);
+        clock.date -= 3600 * SECOND;
+        let snapshot = clock.tick(&[live(WORKER, 9)]);
+        assert_eq!(rates(&snapshot), [2.0]);
+    }
+
+    #[test]
+    fn no_time_at_all_gives_a_finite_rate() {
+        let mut clock = clock();
+        let snapshot = clock.tick_after(Duration::ZERO, &[live(WORKER, 7)]);
+        assert!(rates(&snapshot).iter().all(|rate| rate.is_finite()));
+    }
+}

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Which way to see receives and sends: facts first, then a pure rule, then a trial load.
+//! Which way to see receives and sends: facts first, then a pure rule. The trial load follows in
+//! [`crate::bpf`].
+
+use std::fmt;
+use std::path::Path;
 
 use clap::ValueEnum;
+use libbpf_rs::btf::{Btf, types::Typedef};
 
 /// A way to see the bytes of every socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -10,4 +15,98 @@ pub enum Backend {
     Sock,
     /// `tracepoint/syscalls/sys_exit_read` and its sisters.
     Syscall,
+}
+
+impl Backend {
+    /// In order of preference: what costs the host less comes first.
+    pub const ALL: [Self; 2] = [Self::Sock, Self::Syscall];
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sock => "sock",
+            Self::Syscall => "syscall",
+        })
+    }
+}
+
+/// What this kernel offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    pub btf: bool,
+    /// The tracepoints `sock_recv_length` and `sock_send_length` exist.
+    pub sock_tracepoints: bool,
+    /// The system call tracepoints can be found in tracefs.
+    pub syscall_tracepoints: bool,
+}
+
+impl Facts {
+    pub fn of_this_kernel() -> Self {
+        let btf = Btf::from_vmlinux().ok();
+        let has_tracepoint = |name: &str| {
+            btf.as_ref().is_some_and(|btf| {
+                btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}"))
+                    .is_some()
+            })
+        };
+        Self {
+            sock_tracepoints: has_tracepoint("sock_recv_length")
+                && has_tracepoint("sock_send_length"),
+            syscall_tracepoints: ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"]
+                .iter()
+                .any(|root| {
+                    Path::new(root)
+                        .join("events/syscalls/sys_exit_read/id")
+                        .exists()
+                }),
+            btf: btf.is_some(),
+        }
+    }
+
+    /// Why a backend cannot work here, if that is known without trying.
+    pub fn obstacle(&self, backend: Backend) -> Option<&'static str> {
+        match backend {
+            _ if !self.btf => Some(
+                "the kernel has no BTF (/sys/kernel/btf/vmlinux): it needs CONFIG_DEBUG_INFO_BTF=y",
+            ),
+            Backend::Sock if !self.sock_tracepoints => {
+                Some("the kernel has no tracepoint sock_recv_length (Linux 6.3 and later)")
+            }
+            Backend::Syscall if !self.syscall_tracepoints => Some(
+                "no system call tracepoints in tracefs: mount -t tracefs tracefs /sys/kernel/tracing",
+            ),
+            Backend::Sock | Backend::Syscall => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Facts = Facts {
+        btf: true,
+        sock_tracepoints: true,
+        syscall_tracepoints: true,
+    };
+
+    #[test]
+    fn nothing_stands_in_the_way_of_a_complete_kernel() {
+        assert!(Backend::ALL.iter().all(|b| ALL.obstacle(*b).is_none()));
+    }
+
+    #[test]
+    fn each_missing_fact_rules_out_what_needs_it() {
+        let old = Facts { sock_tracepoints: false, ..ALL };
+        assert!(old.obstacle(Backend::Sock).is_some_and(|o| o.contains("6.3")));
+        assert_eq!(old.obstacle(Backend::Syscall), None);
+
+        let no_tracefs = Facts { syscall_tracepoints: false, ..ALL };
+        assert_eq!(no_tracefs.obstacle(Backend::Sock), None);
+        assert!(no_tracefs.obstacle(Backend::Syscall).is_some_and(|o| o.contains("mount")));
+
+        let no_btf = Facts { btf: false, ..ALL };
+        assert!(Backend::ALL.iter().all(|b| no_btf.obstacle(*b).is_some_and(|o| o.contains("BTF"))));
+    }
 }

@@ -8,16 +8,23 @@ use clap::{ArgAction, Parser, ValueEnum};
 use crate::backend::Backend;
 
 const AFTER_HELP: &str = "\
-The report is served as GET /report on
-  <PLUGINS_ROOT>/http-statistics/http-statistics.sock
-where Weave Scope's probe finds it; the socket is there as soon as requests are counted. To look yourself:
-  curl --unix-socket /var/run/scope/plugins/http-statistics/http-statistics.sock http://plugin/report
+The socket:
+  The report is GET /report on <PLUGINS_ROOT>/http-statistics/http-statistics.sock, \
+which is there as soon as requests are counted, and which Weave Scope's probe finds by itself. To look at it:
+    cd /var/run/scope/plugins/http-statistics
+    curl --unix-socket http-statistics.sock http://plugin/report
 
-Needs Linux with BTF (/sys/kernel/btf/vmlinux) and root, or the capabilities CAP_BPF, CAP_PERFMON and
-CAP_SYS_RESOURCE; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH where processes of other users are to be named by
-their executable. In a container: the host's pid namespace.
+Needs:
+  Linux with BTF (/sys/kernel/btf/vmlinux).
+  Root, or the capabilities CAP_BPF and CAP_PERFMON to count, CAP_DAC_READ_SEARCH for the syscall backend, \
+CAP_SYS_PTRACE to name processes of other users by their executable, \
+and CAP_SYS_RESOURCE before Linux 5.11; and a plugins root that can be written.
+  In a container, the host's pid namespace.
 
-Exit codes: 0 after SIGTERM or SIGINT, 1 for an error at run time, 2 for a wrong command line.";
+Exit codes:
+  0  ended by SIGTERM or SIGINT
+  1  error at run time
+  2  wrong command line";
 
 /// Counts HTTP requests per process in the kernel and serves them to Weave Scope.
 #[derive(Debug, Parser)]

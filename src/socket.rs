@@ -4,7 +4,7 @@
 //! The plugins root belongs to Weave Scope. Only the directory below it is ours: it keeps others out (mode 0700), is
 //! made again when it is wiped away, and goes with the agent.
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
@@ -48,14 +48,22 @@ impl Endpoint {
         &self.path
     }
 
-    /// Makes way for a new socket: removes what a killed run has left, and leaves alone what is not ours.
+    /// Makes way for a new socket: removes what a killed run has left, and refuses where something else is there.
     pub async fn clear(&self) -> Result<()> {
+        match self.lock() {
+            Ok(_lock) => self.clear_locked().await,
+            // There is nothing yet, or nothing for us: that shows when the socket is bound.
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn clear_locked(&self) -> Result<()> {
         let path = self.path.display();
         match fs::symlink_metadata(&self.path) {
             Ok(found) if found.file_type().is_socket() => {}
             Ok(_) => bail!("{path} is not a socket: remove it, or choose another --plugins-root"),
-            // What else is wrong shows when the socket is bound.
-            Err(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).with_context(|| format!("cannot look at {path}")),
         }
         match UnixStream::connect(&self.path).await {
             Ok(_) => bail!(
@@ -78,7 +86,12 @@ impl Endpoint {
                 self.root.display()
             )
         })?;
-        let listener = self.bind_alone().await?;
+        let _lock = self
+            .lock()
+            .with_context(|| format!("cannot lock {}", self.directory.display()))?;
+        self.clear_locked().await?;
+        let listener = UnixListener::bind(&self.path)
+            .with_context(|| format!("cannot make socket {}", self.path.display()))?;
         let identity = Identity::of(&self.path)
             .with_context(|| format!("{} vanished at once", self.path.display()))?;
         Ok(BoundSocket {
@@ -98,15 +111,11 @@ impl Endpoint {
         fs::set_permissions(&self.directory, Permissions::from_mode(0o700))
     }
 
-    /// Two agents that start at the same moment must not clear away each other's socket.
-    async fn bind_alone(&self) -> Result<UnixListener> {
-        let directory = File::open(&self.directory)
-            .with_context(|| format!("cannot open {}", self.directory.display()))?;
-        flock(&directory, FlockOperation::LockExclusive)
-            .with_context(|| format!("cannot lock {}", self.directory.display()))?;
-        self.clear().await?;
-        UnixListener::bind(&self.path)
-            .with_context(|| format!("cannot make socket {}", self.path.display()))
+    /// Until it is dropped: two agents that start at the same moment must not clear away each other's socket.
+    fn lock(&self) -> io::Result<File> {
+        let directory = File::open(&self.directory)?;
+        flock(&directory, FlockOperation::LockExclusive)?;
+        Ok(directory)
     }
 }
 
@@ -148,7 +157,7 @@ struct Identity {
 
 impl Identity {
     fn of(path: &Path) -> io::Result<Self> {
-        let metadata: Metadata = fs::symlink_metadata(path)?;
+        let metadata = fs::symlink_metadata(path)?;
         Ok(Self {
             device: metadata.dev(),
             inode: metadata.ino(),

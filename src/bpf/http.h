@@ -11,26 +11,48 @@
 /* A process for its whole life: a reused pid has another start time, and so is another key. */
 struct http_process_key {
 	__u64 start_time; /* start_boottime of the thread group's leader, ns */
-	__u64 pid;        /* thread group id in the initial pid namespace */
+	__u64 pid;	  /* thread group id in the initial pid namespace */
 };
 
 struct http_process {
 	__u64 requests; /* received, answered or not */
-	__u32 exited;   /* its last thread is gone: harvest once more, then delete */
+	__u32 exited;	/* its last thread is gone: harvest once more, then delete */
 	char comm[HTTP_COMM_LEN];
 	__u32 pad;
 };
 
-/* Why something was not seen. Each is counted by event, since an unseen event has no request count. */
-enum http_missed {
-	HTTP_MISSED_PROCESSES_FULL, /* requests of a process that no longer fits in the map */
-	HTTP_MISSED_IO_URING,       /* transfers submitted by io_uring: no syscall holds the buffer */
-	HTTP_MISSED_KERNEL_THREAD,  /* transfers of kernel threads */
-	HTTP_MISSED_COMPAT,         /* transfers of 32-bit tasks */
-	HTTP_MISSED_SYSCALL,        /* transfers by a syscall whose buffers are not known */
-	HTTP_MISSED_SPLICED,        /* received straight into a pipe: no user buffer */
-	HTTP_MISSED_UNREADABLE,     /* the user buffer could not be read */
-	HTTP_MISSED_MAX,
+/* Requests of one process that had the same kind of answer. */
+struct http_series_key {
+	__u64 start_time;
+	__u64 method; /* as text, its first character in the lowest byte; 0 for all but the standard ones */
+	__u32 pid;
+	__u16 status;
+	__u16 minor; /* of HTTP/1.x */
+};
+
+/* Upper bounds of the duration buckets in microseconds; one more bucket holds what is over the last. */
+enum http_bounds {
+	HTTP_BOUNDS = 19,
+};
+
+struct http_series {
+	__u64 duration; /* sum, ns */
+	__u64 buckets[HTTP_BOUNDS + 1];
+};
+
+/* What was not seen or not counted, by reason. */
+struct http_missed {
+	__u64 processes_full;	/* requests of a process that no longer fits in the map */
+	__u64 series_full;	/* responses of a series that no longer fits in the map */
+	__u64 connections_full; /* connections for which no state could be made */
+	__u64 unmatched;	/* responses that answer no request that was seen */
+	__u64 requests_lost;	/* times that the requests of a connection could no longer be followed */
+	__u64 responses_lost;	/* the same of its responses */
+	__u64 unreadable;	/* transfers whose user buffer could not be read */
+	__u64 io_uring;		/* transfers by io_uring: no system call holds the buffer */
+	__u64 kernel_thread;	/* transfers of kernel threads */
+	__u64 compat;		/* transfers of 32-bit tasks */
+	__u64 syscall;		/* transfers by a system call whose buffers are not known */
 };
 
 #endif /* HTTP_H */

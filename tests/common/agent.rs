@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -132,7 +133,26 @@ pub fn command() -> Command {
 
 /// Runs an agent that is expected to end by itself.
 pub fn run(args: &[&str]) -> Output {
-    command().args(args).output().unwrap()
+    let mut command = command();
+    command.args(args);
+    output_of(command)
+}
+
+/// Runs a program to its end, which has to come in time.
+pub fn output_of(mut command: Command) -> Output {
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_child(&child);
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output().unwrap()));
+    end.recv_timeout(START_LIMIT).unwrap_or_else(|_| {
+        kill_process(pid, Signal::KILL).unwrap();
+        panic!("{command:?} does not end: {:?}", end.recv());
+    })
 }
 
 pub fn socket_in(root: &Path) -> PathBuf {

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The BPF object: chosen, loaded, attached, harvested.
+
+use std::mem::MaybeUninit;
+
+use anyhow::{Context, Result, anyhow, bail};
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{Link, MapCore, MapFlags, OpenObject, PrintLevel, ProgramInput};
+use plain::Plain;
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::backend::{Backend, Facts};
+use crate::snapshot::{Harvest, ProcessCounters, ProcessId};
+
+use self::skeleton::types;
+
+#[allow(clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::undocumented_unsafe_blocks)]
+mod skeleton {
+    include!(concat!(env!("OUT_DIR"), "/http.skel.rs"));
+}
+
+// SAFETY: `#[repr(C)]`, integers only, no padding: every bit pattern is a value.
+unsafe impl Plain for types::http_process_key {}
+// SAFETY: as above.
+unsafe impl Plain for types::http_process {}
+// SAFETY: as above.
+unsafe impl Plain for types::http_missed {}
+
+/// A process seldom shows more kinds of answers: methods times status codes.
+const SERIES_PER_PROCESS: u32 = 4;
+
+/// How many map entries one system call brings.
+const BATCH: u32 = 1024;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// `None`: the best that this kernel can do.
+    pub backend: Option<Backend>,
+    pub max_processes: u32,
+}
+
+/// The programs in the kernel and their counters.
+pub struct Bpf<'obj> {
+    skeleton: skeleton::HttpSkel<'obj>,
+    links: Vec<Link>,
+    backend: Backend,
+}
+
+impl<'obj> Bpf<'obj> {
+    /// Loads and attaches the first backend that this kernel accepts.
+    pub fn load(object: &'obj mut MaybeUninit<OpenObject>, options: &Options) -> Result<Self> {
+        libbpf_rs::set_print(Some((PrintLevel::Debug, |level, text| {
+            let level = match level {
+                PrintLevel::Debug => log::Level::Trace,
+                PrintLevel::Info | PrintLevel::Warn => log::Level::Debug,
+            };
+            log::log!(target: "libbpf", level, "{}", text.trim_end());
+        })));
+        check_privilege()?;
+        let backend = choose(options)?;
+        let mut bpf = Self::open(object, backend, options)?;
+        bpf.attach()?;
+        Ok(bpf)
+    }
+
+    /// Loads the programs of one backend, and has the agent recognise itself.
+    fn open(
+        object: &'obj mut MaybeUninit<OpenObject>,
+        backend: Backend,
+        options: &Options,
+    ) -> Result<Self> {
+        let mut open = skeleton::HttpSkelBuilder::default()
+            .open(object)
+            .context("the BPF object cannot be opened")?;
+        for mut program in open.open_object_mut().progs_mut() {
+            let name = program.name().to_string_lossy();
+            let wanted = match backend {
+                Backend::Sock => !name.starts_with("http_exit_"),
+                Backend::Syscall => !name.starts_with("http_sock_"),
+            };
+            program.set_autoload(wanted);
+        }
+        let maps = &mut open.maps;
+        maps.http_connections.set_autocreate(backend == Backend::Sock)?;
+        maps.http_messages.set_autocreate(backend == Backend::Sock)?;
+        maps.http_inodes.set_autocreate(backend == Backend::Syscall)?;
+        maps.http_processes.set_max_entries(options.max_processes)?;
+        maps.http_series
+            .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
+
+        let skeleton = open.load().context("the kernel refuses the programs")?;
+        skeleton
+            .progs
+            .http_identify
+            .test_run(ProgramInput::default())
+            .context("the agent cannot tell its own process id")?;
+        Ok(Self { skeleton, links: Vec::new(), backend })
+    }
+
+    /// Attaches what [`Self::detach`] has detached.
+    pub fn attach(&mut self) -> Result<()> {
+        for program in self.skeleton.object().progs() {
+            if program.autoload() && program.name() != "http_identify" {
+                let link = program.attach().with_context(|| {
+                    format!("{} cannot be attached", program.name().to_string_lossy())
+                })?;
+                self.links.push(link);
+            }
+        }
+        Ok(())
+    }
+
+    /// Detaches the programs; they stay loaded.
+    pub fn detach(&mut self) {
+        self.links.clear();
+    }
+
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Reads all counters.
+    pub fn harvest(&self) -> Result<Harvest> {
+        let maps = &self.skeleton.maps;
+        let mut processes = Vec::new();
+        for (key, value) in maps
+            .http_processes
+            .lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY)
+            .context("the processes cannot be read")?
+        {
+            let process: types::http_process = read(&value)?;
+            processes.push(ProcessCounters {
+                id: read::<types::http_process_key>(&key)?.into(),
+                comm: name(&process.comm),
+                requests: process.requests,
+                exited: process.exited != 0,
+            });
+        }
+        let per_cpu = maps
+            .http_missed
+            .lookup_percpu(&0_u32.to_ne_bytes(), MapFlags::ANY)
+            .context("the missed counters cannot be read")?
+            .unwrap_or_default();
+        let per_cpu = per_cpu.iter().map(|cpu| read(cpu)).collect::<Result<Vec<_>>>()?;
+        Ok(Harvest { processes, missed: missed(&per_cpu) })
+    }
+
+    /// Deletes the entries of processes that are gone.
+    pub fn forget(&self, ids: &[ProcessId]) -> Result<()> {
+        for id in ids {
+            let key = types::http_process_key { start_time: id.start_time, pid: id.pid.into() };
+            // SAFETY: `Plain` above says that the key has no padding.
+            let key = unsafe { plain::as_bytes(&key) };
+            match self.skeleton.maps.http_processes.delete(key) {
+                Err(error) if error.kind() != libbpf_rs::ErrorKind::NotFound => {
+                    return Err(error).context("an exited process cannot be deleted");
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Names every field of the kernel's struct, and does not compile when one is left out.
+macro_rules! missed {
+    ($($reason:ident),* $(,)?) => {
+        /// What was missed on all CPUs, by reason.
+        fn missed(per_cpu: &[types::http_missed]) -> Vec<(&'static str, u64)> {
+            let mut total = types::http_missed::default();
+            for types::http_missed { $($reason),* } in per_cpu {
+                $(total.$reason += $reason;)*
+            }
+            vec![$((stringify!($reason), total.$reason)),*]
+        }
+    };
+}
+
+missed!(
+    processes_full,
+    series_full,
+    connections_full,
+    unmatched,
+    requests_lost,
+    responses_lost,
+    unreadable,
+    io_uring,
+    kernel_thread,
+    compat,
+    syscall,
+);
+
+/// Says first what is wanting, instead of letting a system call fail with EPERM.
+fn check_privilege() -> Result<()> {
+    let effective = capabilities(None).context("the capabilities cannot be read")?.effective;
+    if effective.contains(CapabilitySet::SYS_ADMIN)
+        || effective.contains(CapabilitySet::BPF | CapabilitySet::PERFMON)
+    {
+        return Ok(());
+    }
+    bail!("not enough privilege: run as root, or grant CAP_BPF and CAP_PERFMON")
+}
+
+/// The first backend that no fact rules out and that a trial load and attachment accept.
+fn choose(options: &Options) -> Result<Backend> {
+    let facts = Facts::of_this_kernel();
+    let wanted = options.backend.map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
+    let mut reasons = Vec::new();
+
+    log::debug!("{facts:?}");
+    for backend in wanted {
+        let trial = match facts.obstacle(backend) {
+            Some(obstacle) => Err(anyhow!(obstacle)),
+            None => Bpf::open(&mut MaybeUninit::uninit(), backend, options)
+                .and_then(|mut bpf| bpf.attach()),
+        };
+        match trial {
+            Ok(()) => {
+                let why = match (options.backend, reasons.is_empty()) {
+                    (Some(_), _) => "as asked".to_owned(),
+                    (None, true) => "the cheapest, and this kernel accepts it".to_owned(),
+                    (None, false) => format!("not {}", reasons.join("; not ")),
+                };
+                log::info!("backend {backend}: {why}");
+                return Ok(backend);
+            }
+            Err(error) => reasons.push(format!("{backend}: {error:#}")),
+        }
+    }
+    bail!("no usable backend: {} (-vv shows what the kernel said)", reasons.join("; "))
+}
+
+fn read<T: Plain + Copy>(bytes: &[u8]) -> Result<T> {
+    plain::from_bytes(bytes)
+        .copied()
+        .map_err(|error| anyhow!("a map entry is malformed: {error:?}"))
+}
+
+/// A name as the kernel keeps it: bytes, ended by a zero.
+fn name(comm: &[i8]) -> String {
+    let bytes: Vec<u8> = comm.iter().map(|c| c.cast_unsigned()).take_while(|c| *c != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+impl From<types::http_process_key> for ProcessId {
+    fn from(key: types::http_process_key) -> Self {
+        Self { pid: key.pid as u32, start_time: key.start_time }
+    }
+}

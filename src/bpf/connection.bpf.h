@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Connections: from a transfer's bytes to requests, responses and their counters.
+ *
+ * A connection has state only once it has received what may be a request. Until then its receives are
+ * parsed into a scratch connection, after a look at the first bytes, and its sends are ignored: a client
+ * and a stream that is not HTTP never get further.
+ */
+#ifndef CONNECTION_BPF_H
+#define CONNECTION_BPF_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct http1_connection);
+} http_scratch SEC(".maps");
+
+struct http_spill_key {
+	__u64 id;
+	__u64 n;
+};
+
+/* Only for pipelines of many unlike requests. Least recently used goes first: closed connections. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct http_spill_key);
+	__type(value, struct http1_run);
+} http_spilled SEC(".maps");
+
+static int http1_spill(const struct http1_connection *conn, __u32 n, const struct http1_run *run)
+{
+	struct http_spill_key key = { .id = conn->id, .n = n };
+
+	return bpf_map_update_elem(&http_spilled, &key, run, BPF_ANY);
+}
+
+static int http1_unspill(const struct http1_connection *conn, __u32 n, struct http1_run *run)
+{
+	struct http_spill_key key = { .id = conn->id, .n = n };
+	struct http1_run *spilled = bpf_map_lookup_elem(&http_spilled, &key);
+
+	if (!spilled)
+		return -1;
+	*run = *spilled;
+	bpf_map_delete_elem(&http_spilled, &key);
+	return 0;
+}
+
+/* No transfer needs more steps than it has bytes; one that needs more than this is lost. */
+#define HTTP_STEPS (1 << 20)
+
+struct http_walk {
+	struct http1_connection *conn;
+	struct http_transfer *transfer;
+};
+
+static long http_walk_requests(__u32 i, struct http_walk *walk)
+{
+	struct http1_connection *conn = walk->conn;
+	struct http_transfer *transfer = walk->transfer;
+	struct http1_cursor *cur = &transfer->cursor;
+
+	if (cur->at >= cur->length)
+		return 1;
+	switch (http1_advance(&conn->request, cur, transfer->window)) {
+	case HTTP1_REQUEST_LINE:
+		http1_request(conn, cur->now);
+		transfer->requests++;
+		return 0;
+	case HTTP1_WINDOW_END:
+		if (http_fill(transfer) > 0)
+			return 0;
+		http_miss(unreadable, 1);
+		http1_lose(&conn->request);
+		return 1;
+	case HTTP1_LOSS:
+		http_miss(requests_lost, 1);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+static long http_walk_responses(__u32 i, struct http_walk *walk)
+{
+	struct http1_connection *conn = walk->conn;
+	struct http_transfer *transfer = walk->transfer;
+	struct http1_cursor *cur = &transfer->cursor;
+	struct http1_exchange exchange;
+
+	if (cur->at >= cur->length)
+		return 1;
+	switch (http1_advance(&conn->response, cur, transfer->window)) {
+	case HTTP1_STATUS_LINE:
+		switch (http1_response(conn, &exchange)) {
+		case HTTP1_FINAL:
+			http_count_exchange(&exchange);
+			break;
+		case HTTP1_UNMATCHED:
+			http_miss(unmatched, 1);
+			break;
+		case HTTP1_INTERIM:
+			break;
+		}
+		return 0;
+	case HTTP1_WINDOW_END:
+		if (http_fill(transfer) > 0)
+			return 0;
+		http_miss(unreadable, 1);
+		http1_lose(&conn->response);
+		http1_forget(conn);
+		return 1;
+	case HTTP1_LOSS:
+		http_miss(responses_lost, 1);
+		http1_forget(conn);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* The requests of a transfer, counted. */
+static __always_inline void http_receive(struct http1_connection *conn, struct http_transfer *transfer)
+{
+	struct http_walk walk = { .conn = conn, .transfer = transfer };
+
+	transfer->cursor.now = bpf_ktime_get_ns();
+	http1_begin(&conn->request);
+	bpf_loop(HTTP_STEPS, http_walk_requests, &walk, 0);
+	if (transfer->requests)
+		http_count_requests(transfer->requests);
+}
+
+/* The responses of a transfer, counted. */
+static __always_inline void http_send(struct http1_connection *conn, struct http_transfer *transfer)
+{
+	struct http_walk walk = { .conn = conn, .transfer = transfer };
+
+	transfer->cursor.now = bpf_ktime_get_ns();
+	http1_begin(&conn->response);
+	bpf_loop(HTTP_STEPS, http_walk_responses, &walk, 0);
+}
+
+/* Whether a request, or what may stand before one, begins with these bytes. */
+static __always_inline bool http_may_be_request(struct http_transfer *transfer)
+{
+	__u32 i;
+	__u8 c;
+
+	/* The first buffer may be empty, and an iovec has to be read before its bytes are. */
+	for (i = 0; i < 4 && !transfer->cursor.filled; i++)
+		if (http_fill(transfer) < 0)
+			return false;
+	c = transfer->window[0];
+	return http1_is_token(c) || c == '\r' || c == '\n';
+}
+
+/*
+ * The first receive of a stream, as far as is known: parsed into a scratch connection, which is worth
+ * keeping if it ends within or after a request.
+ */
+static __always_inline struct http1_connection *http_first_receive(struct http_transfer *transfer)
+{
+	struct http1_connection *conn;
+	__u32 key = 0;
+
+	if (!http_may_be_request(transfer) || bpf_get_current_pid_tgid() >> 32 == agent_pid)
+		return NULL;
+	conn = bpf_map_lookup_elem(&http_scratch, &key);
+	if (!conn)
+		return NULL;
+	http1_init(conn, bpf_ktime_get_ns());
+	http_receive(conn, transfer);
+	return conn->request.state == HTTP1_LOST ? NULL : conn;
+}
+
+#endif /* CONNECTION_BPF_H */

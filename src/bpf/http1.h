@@ -1,0 +1,710 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * HTTP/1 framing of one connection, as a pure state machine: no helper, no map, no loop. The same
+ * source is compiled for BPF and for the host, where it is fuzzed against an independent oracle.
+ *
+ * A transfer is what one receive or send moved. The caller walks it with http1_advance(), which takes
+ * one byte, one word of eight, or a whole body at a time, and says when a request line or a status
+ * line is complete. Bodies are skipped by arithmetic, so only heads and chunk sizes are ever read.
+ *
+ * Every number of the walk lives in memory that the caller owns (map memory in BPF), never in a local:
+ * the verifier knows nothing about such memory, so one pass over http1_advance() proves all passes.
+ */
+#ifndef HTTP1_H
+#define HTTP1_H
+
+#define HTTP1_INLINE inline __attribute__((always_inline))
+
+#define HTTP1_WINDOW 512 /* bytes of a transfer that are at hand at a time; a power of two */
+#define HTTP1_RUNS 8	 /* runs of outstanding requests held in the connection; a power of two */
+
+/* Where a direction of a connection is. Zeroed memory is a stream that was joined in the middle. */
+enum http1_state {
+	HTTP1_LOST,	/* nothing is known until a message starts at the start of a transfer */
+	HTTP1_OPAQUE,	/* never HTTP/1 again: a tunnel, an upgrade, or a body that ends with the stream */
+	HTTP1_BODY,	/* `left` bytes, then the next message */
+	HTTP1_CHUNK,	/* `left` bytes, then the next chunk */
+	HTTP1_START,	/* between messages */
+	HTTP1_METHOD,
+	HTTP1_TARGET_START,
+	HTTP1_TARGET,
+	HTTP1_REQUEST_VERSION,
+	HTTP1_REQUEST_CR,
+	HTTP1_REQUEST_LF,
+	HTTP1_PROXY_LINE,   /* PROXY protocol version 1 */
+	HTTP1_PROXY_BINARY, /* PROXY protocol version 2 */
+	HTTP1_RESPONSE_VERSION,
+	HTTP1_STATUS,
+	HTTP1_STATUS_END,
+	HTTP1_LINE_START, /* of a header or trailer, or the empty line */
+	HTTP1_LINE,	  /* of no interest */
+	HTTP1_LENGTH_NAME,
+	HTTP1_LENGTH_VALUE,
+	HTTP1_CODING_NAME,
+	HTTP1_CODING_VALUE,
+	HTTP1_HEAD_LF,
+	HTTP1_CHUNK_SIZE,
+	HTTP1_CHUNK_EXTENSION,
+	HTTP1_CHUNK_SIZE_LF,
+	HTTP1_CHUNK_END,
+	HTTP1_CHUNK_END_LF,
+};
+
+enum http1_flag {
+	HTTP1_RESPONSES = 1 << 0,     /* this is the direction of responses */
+	HTTP1_TENTATIVE = 1 << 1,     /* no message has been seen whole yet, so failing means nothing */
+	HTTP1_HAS_LENGTH = 1 << 2,    /* a Content-Length has been read */
+	HTTP1_HAS_CODING = 1 << 3,    /* a Transfer-Encoding has been read */
+	HTTP1_CHUNKED = 1 << 4,	      /* whose last coding is chunked */
+	HTTP1_BAD_LENGTH = 1 << 5,    /* a Content-Length that servers refuse */
+	HTTP1_TRAILERS = 1 << 6,      /* the lines after the last chunk */
+	HTTP1_NO_BODY = 1 << 7,	      /* whatever the head says: 1xx, HEAD, 204, 304 */
+	HTTP1_TUNNEL = 1 << 8,	      /* opaque after this head: 101, or 2xx to CONNECT */
+};
+
+/* The flags that end with the message. */
+#define HTTP1_PER_MESSAGE                                                                              \
+	(HTTP1_HAS_LENGTH | HTTP1_HAS_CODING | HTTP1_CHUNKED | HTTP1_BAD_LENGTH | HTTP1_TRAILERS |     \
+	 HTTP1_NO_BODY | HTTP1_TUNNEL)
+
+/* What http1_advance() found. */
+enum http1_event {
+	HTTP1_NOTHING,
+	HTTP1_REQUEST_LINE, /* complete: http1_request() takes it */
+	HTTP1_STATUS_LINE,  /* complete up to the code: http1_response() takes it */
+	HTTP1_LOSS,	    /* the stream was followed and no longer can be */
+	HTTP1_WINDOW_END,   /* more bytes are wanted at `at` */
+};
+
+/* One direction of a connection. */
+struct http1_stream {
+	__u64 left;   /* bytes of the body or chunk still to come */
+	__u64 length; /* Content-Length or chunk size as read so far */
+	__u64 token;  /* the method, its first character in the lowest byte; 0 if over eight characters */
+	__u64 time;   /* when the first byte of this message was transferred */
+	__u16 flags;
+	__u16 status;
+	__u8 state;
+	__u8 match; /* characters of the current element that were taken */
+	__u8 minor; /* of HTTP/1.x */
+	__u8 pad;
+};
+
+/* Successive requests alike in method, version and time of arrival. */
+struct http1_run {
+	__u64 time;
+	__u64 method;
+	__u32 count;
+	__u32 minor;
+};
+
+struct http1_connection {
+	struct http1_stream request;
+	struct http1_stream response;
+	__u64 id;	   /* names the connection where runs are spilled */
+	__u32 first;	   /* oldest outstanding run */
+	__u32 end;	   /* one past the youngest */
+	__u32 unqueued;	   /* outstanding requests after the youngest run that no longer had a place */
+	__u32 pad;
+	struct http1_run runs[HTTP1_RUNS];
+};
+
+/* A walk over one transfer. */
+struct http1_cursor {
+	__u64 at;     /* offset of the next byte */
+	__u64 length; /* of the transfer */
+	__u64 base;   /* offset of the window's first byte */
+	__u64 filled; /* bytes in the window */
+	__u64 now;
+};
+
+/* A request and its final response. */
+struct http1_exchange {
+	__u64 duration; /* ns from request line to the response's first byte */
+	__u64 method;	/* as text, 0 for all but the standard ones */
+	__u16 status;
+	__u8 minor; /* of HTTP/1.x */
+};
+
+/*
+ * More outstanding runs than a connection holds go to the includer, which keeps run number n of a
+ * connection until it is taken back in order. Zero on success.
+ */
+static int http1_spill(const struct http1_connection *conn, __u32 n, const struct http1_run *run);
+static int http1_unspill(const struct http1_connection *conn, __u32 n, struct http1_run *run);
+
+/* Up to eight characters as they lie in memory, the first in the lowest byte (all hosts of BPF that are
+ * built for are little-endian). */
+#define HTTP1_CHAR(text, i) ((__u64)(__u8)((i) < sizeof(text) ? (text)[i] : 0) << ((i) * 8))
+#define HTTP1_TEXT(text)                                                                               \
+	(HTTP1_CHAR(text, 0) | HTTP1_CHAR(text, 1) | HTTP1_CHAR(text, 2) | HTTP1_CHAR(text, 3) |       \
+	 HTTP1_CHAR(text, 4) | HTTP1_CHAR(text, 5) | HTTP1_CHAR(text, 6) | HTTP1_CHAR(text, 7))
+
+/* Character number i of a text of up to 24: constants need no memory, and so no bounds. */
+static HTTP1_INLINE __u8 http1_letter(__u64 first, __u64 second, __u64 third, __u8 i)
+{
+	return (i < 8 ? first : i < 16 ? second : third) >> ((i & 7) * 8);
+}
+
+static HTTP1_INLINE __u8 http1_content_length(__u8 i)
+{
+	return http1_letter(HTTP1_TEXT("content-"), HTTP1_TEXT("length"), 0, i);
+}
+
+static HTTP1_INLINE __u8 http1_transfer_encoding(__u8 i)
+{
+	return http1_letter(HTTP1_TEXT("transfer"), HTTP1_TEXT("-encodin"), HTTP1_TEXT("g"), i);
+}
+
+static HTTP1_INLINE __u8 http1_chunked(__u8 i)
+{
+	return http1_letter(HTTP1_TEXT("chunked"), 0, 0, i);
+}
+
+static HTTP1_INLINE __u8 http1_version(__u8 i)
+{
+	return http1_letter(HTTP1_TEXT("HTTP/1."), 0, 0, i);
+}
+
+/* The first twelve bytes of a PROXY protocol header, version 2. */
+static HTTP1_INLINE __u8 http1_proxy_signature(__u8 i)
+{
+	return http1_letter(HTTP1_TEXT("\r\n\r\n\0\r\nQ"), HTTP1_TEXT("UIT\n"), 0, i);
+}
+
+/* RFC 9110, 5.6.2: the characters of a token. */
+static HTTP1_INLINE int http1_is_token(__u8 c)
+{
+	const __u64 low = 0x03ff6cfa00000000ULL, high = 0x57ffffffc7fffffeULL;
+
+	return c < 128 && ((c < 64 ? low : high) >> (c & 63) & 1);
+}
+
+static HTTP1_INLINE __u8 http1_lower(__u8 c)
+{
+	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
+/* No control character, space or DEL: what a request target is made of. */
+static HTTP1_INLINE int http1_is_visible(__u8 c)
+{
+	return c > ' ' && c != 0x7f;
+}
+
+/* The methods of RFC 9110 and PATCH, as they are; any other is 0, so that there are few. */
+static HTTP1_INLINE __u64 http1_standard_method(__u64 token)
+{
+	switch (token) {
+	case HTTP1_TEXT("GET"):
+	case HTTP1_TEXT("HEAD"):
+	case HTTP1_TEXT("POST"):
+	case HTTP1_TEXT("PUT"):
+	case HTTP1_TEXT("DELETE"):
+	case HTTP1_TEXT("CONNECT"):
+	case HTTP1_TEXT("OPTIONS"):
+	case HTTP1_TEXT("TRACE"):
+	case HTTP1_TEXT("PATCH"):
+		return token;
+	default:
+		return 0;
+	}
+}
+
+static HTTP1_INLINE void http1_enter(struct http1_stream *s, __u8 state)
+{
+	s->state = state;
+	s->match = 0;
+}
+
+static HTTP1_INLINE void http1_next_message(struct http1_stream *s)
+{
+	s->flags &= ~HTTP1_PER_MESSAGE;
+	http1_enter(s, HTTP1_START);
+}
+
+/* To be called before each transfer. */
+static HTTP1_INLINE void http1_begin(struct http1_stream *s)
+{
+	if (s->state == HTTP1_LOST) {
+		http1_next_message(s);
+		s->flags |= HTTP1_TENTATIVE;
+	}
+}
+
+static HTTP1_INLINE enum http1_event http1_lose(struct http1_stream *s)
+{
+	__u16 tentative = s->flags & HTTP1_TENTATIVE;
+
+	s->state = HTTP1_LOST;
+	return tentative ? HTTP1_NOTHING : HTTP1_LOSS;
+}
+
+static HTTP1_INLINE void http1_next_chunk(struct http1_stream *s)
+{
+	s->length = 0;
+	http1_enter(s, HTTP1_CHUNK_SIZE);
+}
+
+/* RFC 9112, 6.3: the length of the body, once its head (or the trailer section) is complete. */
+static HTTP1_INLINE enum http1_event http1_end_head(struct http1_stream *s)
+{
+	__u16 flags = s->flags;
+
+	if (flags & HTTP1_TUNNEL) {
+		s->state = HTTP1_OPAQUE;
+	} else if (flags & (HTTP1_TRAILERS | HTTP1_NO_BODY)) {
+		http1_next_message(s);
+	} else if (flags & HTTP1_CHUNKED) {
+		http1_next_chunk(s);
+	} else if (flags & HTTP1_HAS_CODING) {
+		if (!(flags & HTTP1_RESPONSES))
+			return http1_lose(s);
+		s->state = HTTP1_OPAQUE;
+	} else if (flags & HTTP1_BAD_LENGTH) {
+		return http1_lose(s);
+	} else if (flags & HTTP1_HAS_LENGTH) {
+		s->left = s->length;
+		if (s->left)
+			s->state = HTTP1_BODY;
+		else
+			http1_next_message(s);
+	} else if (flags & HTTP1_RESPONSES) {
+		s->state = HTTP1_OPAQUE;
+	} else {
+		http1_next_message(s);
+	}
+	return HTTP1_NOTHING;
+}
+
+static HTTP1_INLINE void http1_end_chunk_size(struct http1_stream *s)
+{
+	s->left = s->length;
+	if (s->left) {
+		s->state = HTTP1_CHUNK;
+	} else {
+		s->flags |= HTTP1_TRAILERS;
+		http1_enter(s, HTTP1_LINE_START);
+	}
+}
+
+static HTTP1_INLINE enum http1_event http1_end_request_line(struct http1_stream *s)
+{
+	s->flags &= ~HTTP1_PER_MESSAGE;
+	http1_enter(s, HTTP1_LINE_START);
+	return HTTP1_REQUEST_LINE;
+}
+
+/* match: 0 before the digits, 1 in them, 2 after them. */
+static HTTP1_INLINE void http1_length_value(struct http1_stream *s, __u8 c)
+{
+	if (c >= '0' && c <= '9' && s->match < 2) {
+		if (s->match == 0)
+			s->left = 0;
+		s->match = 1;
+		if (s->left >> 58)
+			s->flags |= HTTP1_BAD_LENGTH;
+		s->left = s->left * 10 + (c - '0');
+	} else if (c == '\n') {
+		if (s->match == 0 || (s->flags & HTTP1_HAS_LENGTH && s->left != s->length))
+			s->flags |= HTTP1_BAD_LENGTH;
+		s->flags |= HTTP1_HAS_LENGTH;
+		s->length = s->left;
+		http1_enter(s, HTTP1_LINE_START);
+	} else if (c == ' ' || c == '\t' || c == '\r') {
+		if (s->match)
+			s->match = 2;
+	} else {
+		s->flags |= HTTP1_BAD_LENGTH;
+		http1_enter(s, HTTP1_LINE);
+	}
+}
+
+/* match: characters of "chunked" that the current coding has begun with, 8 after the blank that ends it,
+ * 255 for another coding. Only the last coding decides. */
+static HTTP1_INLINE void http1_coding_value(struct http1_stream *s, __u8 c)
+{
+	if (c == '\n') {
+		s->flags &= ~HTTP1_CHUNKED;
+		s->flags |= HTTP1_HAS_CODING;
+		if (s->match == 7 || s->match == 8)
+			s->flags |= HTTP1_CHUNKED;
+		http1_enter(s, HTTP1_LINE_START);
+	} else if (c == ',') {
+		s->match = 0;
+	} else if (c == ' ' || c == '\t' || c == '\r') {
+		if (s->match)
+			s->match = s->match == 7 || s->match == 8 ? 8 : 255;
+	} else if (s->match < 7 && http1_lower(c) == http1_chunked(s->match)) {
+		s->match++;
+	} else {
+		s->match = 255;
+	}
+}
+
+static HTTP1_INLINE int http1_hex(__u8 c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+/* Takes the next byte. */
+static HTTP1_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c,
+									   __u64 now)
+{
+	int digit;
+
+	switch (s->state) {
+	case HTTP1_START:
+		s->time = now;
+		if (s->flags & HTTP1_RESPONSES) {
+			if (c != 'H')
+				return http1_lose(s);
+			s->state = HTTP1_RESPONSE_VERSION;
+			s->match = 1;
+		} else if (c == '\r' || c == '\n') {
+			if (s->match < 255)
+				s->match++;
+		} else if (http1_is_token(c)) {
+			s->state = HTTP1_METHOD;
+			s->match = 1;
+			s->token = c;
+		} else if (c == 0 && s->match == 4) {
+			s->state = HTTP1_PROXY_BINARY;
+			s->match = 5;
+		} else {
+			return http1_lose(s);
+		}
+		return HTTP1_NOTHING;
+	case HTTP1_METHOD:
+		if (c == ' ') {
+			http1_enter(s, HTTP1_TARGET_START);
+		} else if (http1_is_token(c)) {
+			/* A ninth character no longer fits: 0 is no method's token, and stays. */
+			s->token = s->match < 8 ? s->token | (__u64)c << (s->match * 8) : 0;
+			if (s->match < 8)
+				s->match++;
+		} else {
+			return http1_lose(s);
+		}
+		return HTTP1_NOTHING;
+	case HTTP1_TARGET_START:
+		if (!http1_is_visible(c))
+			return http1_lose(s);
+		/* PROXY TCP4, TCP6 or UNKNOWN: no request target begins like that. */
+		if ((c == 'T' || c == 'U') && s->token == HTTP1_TEXT("PROXY"))
+			s->state = HTTP1_PROXY_LINE;
+		else
+			s->state = HTTP1_TARGET;
+		return HTTP1_NOTHING;
+	case HTTP1_TARGET:
+		if (c == ' ')
+			http1_enter(s, HTTP1_REQUEST_VERSION);
+		else if (!http1_is_visible(c))
+			return http1_lose(s);
+		return HTTP1_NOTHING;
+	case HTTP1_REQUEST_VERSION:
+		if (s->match < 7 ? c != http1_version(s->match) : c < '0' || c > '9')
+			return http1_lose(s);
+		s->minor = c - '0';
+		if (s->match++ == 7)
+			s->state = HTTP1_REQUEST_CR;
+		return HTTP1_NOTHING;
+	case HTTP1_REQUEST_CR:
+		if (c == '\n')
+			return http1_end_request_line(s);
+		if (c != '\r')
+			return http1_lose(s);
+		s->state = HTTP1_REQUEST_LF;
+		return HTTP1_NOTHING;
+	case HTTP1_REQUEST_LF:
+		return c == '\n' ? http1_end_request_line(s) : http1_lose(s);
+	case HTTP1_PROXY_LINE:
+		if (c == '\n')
+			http1_enter(s, HTTP1_START);
+		return HTTP1_NOTHING;
+	case HTTP1_PROXY_BINARY:
+		if (s->match < 12 && c != http1_proxy_signature(s->match))
+			return http1_lose(s);
+		s->left = (s->left << 8 | c) & 0xffff; /* the last two bytes are the length of the rest */
+		if (++s->match == 16)
+			http1_enter(s, s->left ? HTTP1_BODY : HTTP1_START);
+		return HTTP1_NOTHING;
+	case HTTP1_RESPONSE_VERSION:
+		if (s->match < 7 ? c != http1_version(s->match) :
+		    s->match == 7 ? c < '0' || c > '9' : c != ' ')
+			return http1_lose(s);
+		if (s->match++ == 8) {
+			s->status = 0;
+			http1_enter(s, HTTP1_STATUS);
+		}
+		return HTTP1_NOTHING;
+	case HTTP1_STATUS:
+		if (c < '0' || c > '9' || (s->match == 0 && c == '0'))
+			return http1_lose(s);
+		s->status = s->status * 10 + (c - '0');
+		if (++s->match == 3)
+			s->state = HTTP1_STATUS_END;
+		return HTTP1_NOTHING;
+	case HTTP1_STATUS_END:
+		if (c != ' ' && c != '\r' && c != '\n')
+			return http1_lose(s);
+		s->flags &= ~(HTTP1_PER_MESSAGE | HTTP1_TENTATIVE);
+		http1_enter(s, c == '\n' ? HTTP1_LINE_START : HTTP1_LINE);
+		return HTTP1_STATUS_LINE;
+	case HTTP1_LINE_START:
+		if (c == '\n')
+			return http1_end_head(s);
+		if (c == '\r')
+			http1_enter(s, HTTP1_HEAD_LF);
+		else if (s->flags & HTTP1_TRAILERS)
+			s->state = HTTP1_LINE;
+		else if (http1_lower(c) == 'c')
+			s->state = HTTP1_LENGTH_NAME;
+		else if (http1_lower(c) == 't')
+			s->state = HTTP1_CODING_NAME;
+		else
+			s->state = HTTP1_LINE;
+		s->match = 1;
+		return HTTP1_NOTHING;
+	case HTTP1_LINE:
+		if (c == '\n')
+			http1_enter(s, HTTP1_LINE_START);
+		return HTTP1_NOTHING;
+	case HTTP1_LENGTH_NAME:
+		if (s->match == 14 && c == ':')
+			http1_enter(s, HTTP1_LENGTH_VALUE);
+		else if (s->match < 14 && http1_lower(c) == http1_content_length(s->match))
+			s->match++;
+		else
+			http1_enter(s, c == '\n' ? HTTP1_LINE_START : HTTP1_LINE);
+		return HTTP1_NOTHING;
+	case HTTP1_LENGTH_VALUE:
+		http1_length_value(s, c);
+		return HTTP1_NOTHING;
+	case HTTP1_CODING_NAME:
+		if (s->match == 17 && c == ':')
+			http1_enter(s, HTTP1_CODING_VALUE);
+		else if (s->match < 17 && http1_lower(c) == http1_transfer_encoding(s->match))
+			s->match++;
+		else
+			http1_enter(s, c == '\n' ? HTTP1_LINE_START : HTTP1_LINE);
+		return HTTP1_NOTHING;
+	case HTTP1_CODING_VALUE:
+		http1_coding_value(s, c);
+		return HTTP1_NOTHING;
+	case HTTP1_HEAD_LF:
+		return c == '\n' ? http1_end_head(s) : http1_lose(s);
+	case HTTP1_CHUNK_SIZE:
+		digit = http1_hex(c);
+		if (digit >= 0) {
+			if (s->length >> 56)
+				return http1_lose(s);
+			s->length = s->length << 4 | digit;
+			s->match = 1;
+		} else if (s->match == 0) {
+			return http1_lose(s);
+		} else if (c == '\n') {
+			http1_end_chunk_size(s);
+		} else if (c == '\r') {
+			s->state = HTTP1_CHUNK_SIZE_LF;
+		} else if (c == ';' || c == ' ' || c == '\t') {
+			s->state = HTTP1_CHUNK_EXTENSION;
+		} else {
+			return http1_lose(s);
+		}
+		return HTTP1_NOTHING;
+	case HTTP1_CHUNK_EXTENSION:
+		if (c == '\n')
+			http1_end_chunk_size(s);
+		return HTTP1_NOTHING;
+	case HTTP1_CHUNK_SIZE_LF:
+		if (c != '\n')
+			return http1_lose(s);
+		http1_end_chunk_size(s);
+		return HTTP1_NOTHING;
+	case HTTP1_CHUNK_END:
+		if (c == '\r')
+			s->state = HTTP1_CHUNK_END_LF;
+		else if (c == '\n')
+			http1_next_chunk(s);
+		else
+			return http1_lose(s);
+		return HTTP1_NOTHING;
+	case HTTP1_CHUNK_END_LF:
+		if (c != '\n')
+			return http1_lose(s);
+		http1_next_chunk(s);
+		return HTTP1_NOTHING;
+	default:
+		return http1_lose(s);
+	}
+}
+
+static HTTP1_INLINE int http1_has_byte(__u64 word, __u8 c)
+{
+	const __u64 ones = 0x0101010101010101ULL;
+
+	word ^= ones * c;
+	return ((word - ones) & ~word & ones << 7) != 0;
+}
+
+/* Eight bytes at once in which nothing happens: no line ends in them, nor a target. */
+static HTTP1_INLINE int http1_is_dull(__u8 state, const __u8 *bytes)
+{
+	const __u64 printable = 0x4040404040404040ULL;
+	__u64 word;
+
+	if (state != HTTP1_LINE && state != HTTP1_TARGET && state != HTTP1_CHUNK_EXTENSION)
+		return 0;
+	__builtin_memcpy(&word, bytes, sizeof(word));
+	/* Bit 5 or bit 6 is set in every byte but the control characters (and some above 0x7f). */
+	if (((word | word << 1) & printable) != printable)
+		return 0;
+	return state != HTTP1_TARGET || (!http1_has_byte(word, ' ') && !http1_has_byte(word, 0x7f));
+}
+
+/*
+ * Takes what can be taken at once of the transfer under the cursor. The window holds `filled` bytes
+ * from offset `base` on, followed by eight readable ones. The walk is over when `at` equals `length`.
+ */
+static HTTP1_INLINE enum http1_event
+http1_advance(struct http1_stream *s, struct http1_cursor *cur, const __u8 *window)
+{
+	__u64 rest = cur->length - cur->at, offset;
+	__u8 state = s->state;
+
+	if (state == HTTP1_LOST || state == HTTP1_OPAQUE) {
+		cur->at = cur->length;
+		return HTTP1_NOTHING;
+	}
+	if (state == HTTP1_BODY || state == HTTP1_CHUNK) {
+		if (rest < s->left) {
+			s->left -= rest;
+			cur->at = cur->length;
+		} else {
+			cur->at += s->left;
+			if (state == HTTP1_BODY)
+				http1_next_message(s);
+			else
+				http1_enter(s, HTTP1_CHUNK_END);
+		}
+		return HTTP1_NOTHING;
+	}
+	offset = cur->at - cur->base;
+	if (offset >= cur->filled || offset >= HTTP1_WINDOW)
+		return HTTP1_WINDOW_END;
+	if (offset + 8 <= cur->filled && http1_is_dull(state, window + (offset & (HTTP1_WINDOW - 1)))) {
+		cur->at += 8;
+		return HTTP1_NOTHING;
+	}
+	cur->at++;
+	return http1_byte(s, window[offset & (HTTP1_WINDOW - 1)], cur->now);
+}
+
+static HTTP1_INLINE void http1_init(struct http1_connection *conn, __u64 id)
+{
+	__builtin_memset(conn, 0, sizeof(*conn));
+	conn->response.flags = HTTP1_RESPONSES;
+	conn->id = id;
+}
+
+/* Forgets the outstanding requests: what answers them can no longer be told. */
+static HTTP1_INLINE void http1_forget(struct http1_connection *conn)
+{
+	conn->first = conn->end;
+	conn->unqueued = 0;
+}
+
+/* Takes the request line that is complete: the request is outstanding from now on. */
+static HTTP1_INLINE void http1_request(struct http1_connection *conn, __u64 now)
+{
+	struct http1_run run = { .time = now, .count = 1, .minor = conn->request.minor != 0 };
+	__u32 held = conn->end - conn->first;
+	struct http1_run *last;
+
+	run.method = http1_standard_method(conn->request.token);
+	if (conn->request.flags & HTTP1_TENTATIVE) {
+		/* The first one, or one after a loss: what was sent before belongs to nothing known. */
+		conn->request.flags &= ~HTTP1_TENTATIVE;
+		http1_forget(conn);
+		conn->response.state = HTTP1_LOST;
+		held = 0;
+	}
+	if (conn->unqueued) {
+		conn->unqueued++;
+		return;
+	}
+	last = &conn->runs[(conn->end - 1) & (HTTP1_RUNS - 1)];
+	if (held && held <= HTTP1_RUNS && last->time == now && last->method == run.method &&
+	    last->minor == run.minor) {
+		last->count++;
+	} else if (held < HTTP1_RUNS) {
+		conn->runs[conn->end & (HTTP1_RUNS - 1)] = run;
+		conn->end++;
+	} else if (http1_spill(conn, conn->end, &run) == 0) {
+		conn->end++;
+	} else {
+		conn->unqueued = 1;
+	}
+}
+
+/* What a response's status line means. */
+enum http1_answer {
+	HTTP1_INTERIM,	 /* 1xx: the final one is to come */
+	HTTP1_FINAL,	 /* answers the oldest outstanding request */
+	HTTP1_UNMATCHED, /* answers no request that is known */
+};
+
+/* Removes one request from the oldest run. */
+static HTTP1_INLINE void http1_answered(struct http1_connection *conn,
+								   struct http1_run *run)
+{
+	if (--run->count)
+		return;
+	conn->first++;
+	if (conn->end - conn->first < HTTP1_RUNS)
+		return;
+	if (http1_unspill(conn, conn->first + HTTP1_RUNS - 1, run)) {
+		/* The rest of the queue is gone, and how many it held: nothing matches any more. */
+		conn->end = conn->first + HTTP1_RUNS - 1;
+		conn->unqueued = 1U << 31;
+	}
+}
+
+/* Takes the status line that is complete. */
+static HTTP1_INLINE enum http1_answer
+http1_response(struct http1_connection *conn, struct http1_exchange *exchange)
+{
+	struct http1_stream *s = &conn->response;
+	struct http1_run *run = &conn->runs[conn->first & (HTTP1_RUNS - 1)];
+
+	if (s->status < 200 && s->status != 101) {
+		s->flags |= HTTP1_NO_BODY;
+		return HTTP1_INTERIM;
+	}
+	if (s->status == 204 || s->status == 304)
+		s->flags |= HTTP1_NO_BODY;
+	if (conn->first == conn->end) {
+		if (conn->unqueued)
+			conn->unqueued--;
+		return HTTP1_UNMATCHED;
+	}
+	exchange->duration = s->time > run->time ? s->time - run->time : 0;
+	exchange->status = s->status;
+	exchange->method = run->method;
+	exchange->minor = run->minor;
+	if (run->method == HTTP1_TEXT("HEAD"))
+		s->flags |= HTTP1_NO_BODY;
+	if (s->status == 101 || (run->method == HTTP1_TEXT("CONNECT") && s->status < 300)) {
+		s->flags |= HTTP1_TUNNEL;
+		conn->request.state = HTTP1_OPAQUE;
+	}
+	http1_answered(conn, run);
+	return HTTP1_FINAL;
+}
+
+#endif /* HTTP1_H */

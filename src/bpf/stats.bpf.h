@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The counters: what user space reads once a second. Entries are made here and deleted by user space
+ * alone, after a last harvest, so that no entry of a live process is ever evicted. Hash maps, since the
+ * keys are sparse; preallocated, since an allocation in the middle of a receive may fail.
+ */
+#ifndef STATS_BPF_H
+#define STATS_BPF_H
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096); /* --max-processes */
+	__type(key, struct http_process_key);
+	__type(value, struct http_process);
+} http_processes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384); /* --max-processes times 4 */
+	__type(key, struct http_series_key);
+	__type(value, struct http_series);
+} http_series SEC(".maps");
+
+/* Per CPU, and read as their sum. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct http_missed);
+} http_missed SEC(".maps");
+
+static __always_inline struct http_missed *http_missed_here(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&http_missed, &key);
+}
+
+#define http_miss(reason, n)                                                                           \
+	do {                                                                                           \
+		struct http_missed *missed = http_missed_here();                                       \
+		if (missed)                                                                            \
+			missed->reason += (n);                                                         \
+	} while (0)
+
+/* OpenTelemetry's boundaries for http.server.request.duration, and finer ones below 5 ms. */
+static const __u64 http_bounds_us[HTTP_BOUNDS] = {
+	100,   250,    500,    1000,   2500,	5000,	 10000,	  25000,   50000,    75000,
+	100000, 250000, 500000, 750000, 1000000, 2500000, 5000000, 7500000, 10000000,
+};
+
+/* The first bucket whose upper bound is not below the duration: bounds are inclusive. */
+static __always_inline __u32 http_bucket(__u64 ns)
+{
+	__u32 i;
+
+	for (i = 0; i < HTTP_BOUNDS; i++)
+		if (ns <= http_bounds_us[i] * 1000)
+			break;
+	return i;
+}
+
+static __always_inline __u64 http_start_time(void)
+{
+	return bpf_get_current_task_btf()->group_leader->start_boottime;
+}
+
+static __always_inline void http_count_requests(__u64 n)
+{
+	struct http_process_key key = {
+		.start_time = http_start_time(),
+		.pid = bpf_get_current_pid_tgid() >> 32,
+	};
+	struct http_process *process = bpf_map_lookup_elem(&http_processes, &key);
+
+	if (!process) {
+		struct http_process fresh = {};
+
+		bpf_probe_read_kernel(fresh.comm, sizeof(fresh.comm),
+				      bpf_get_current_task_btf()->group_leader->comm);
+		bpf_map_update_elem(&http_processes, &key, &fresh, BPF_NOEXIST);
+		process = bpf_map_lookup_elem(&http_processes, &key);
+		if (!process) {
+			http_miss(processes_full, n);
+			return;
+		}
+	}
+	__sync_fetch_and_add(&process->requests, n);
+}
+
+static __always_inline void http_count_exchange(const struct http1_exchange *exchange)
+{
+	struct http_series_key key = {
+		.start_time = http_start_time(),
+		.pid = bpf_get_current_pid_tgid() >> 32,
+		.status = exchange->status,
+		.method = exchange->method,
+		.minor = exchange->minor,
+	};
+	struct http_series *series = bpf_map_lookup_elem(&http_series, &key);
+	__u32 bucket;
+
+	if (!series) {
+		static const struct http_series fresh;
+
+		bpf_map_update_elem(&http_series, &key, &fresh, BPF_NOEXIST);
+		series = bpf_map_lookup_elem(&http_series, &key);
+		if (!series) {
+			http_miss(series_full, 1);
+			return;
+		}
+	}
+	bucket = http_bucket(exchange->duration);
+	if (bucket <= HTTP_BOUNDS)
+		__sync_fetch_and_add(&series->buckets[bucket], 1);
+	__sync_fetch_and_add(&series->duration, exchange->duration);
+}
+
+/* The last thread of a process is gone: user space deletes its entries after one more harvest. */
+static __always_inline void http_mark_exited(struct task_struct *task)
+{
+	struct http_process_key key = {
+		.start_time = task->group_leader->start_boottime,
+		.pid = task->tgid,
+	};
+	struct http_process *process = bpf_map_lookup_elem(&http_processes, &key);
+
+	if (process)
+		process->exited = 1;
+}
+
+#endif /* STATS_BPF_H */

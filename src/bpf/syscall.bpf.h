@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * From the registers of a system call to the user buffers it moved bytes from or to. The registers are
+ * those of entry: the kernel keeps them until the call returns, all but the one of the result.
+ */
+#ifndef SYSCALL_BPF_H
+#define SYSCALL_BPF_H
+
+#if defined(__TARGET_ARCH_x86)
+enum {
+	HTTP_NR_read = 0,
+	HTTP_NR_write = 1,
+	HTTP_NR_readv = 19,
+	HTTP_NR_writev = 20,
+	HTTP_NR_sendfile = 40,
+	HTTP_NR_sendto = 44,
+	HTTP_NR_recvfrom = 45,
+	HTTP_NR_sendmsg = 46,
+	HTTP_NR_recvmsg = 47,
+	HTTP_NR_splice = 275,
+	HTTP_NR_recvmmsg = 299,
+	HTTP_NR_sendmmsg = 307,
+	HTTP_NR_io_uring_enter = 426,
+};
+#elif defined(__TARGET_ARCH_arm64)
+enum {
+	HTTP_NR_read = 63,
+	HTTP_NR_write = 64,
+	HTTP_NR_readv = 65,
+	HTTP_NR_writev = 66,
+	HTTP_NR_sendfile = 71,
+	HTTP_NR_splice = 76,
+	HTTP_NR_sendto = 206,
+	HTTP_NR_recvfrom = 207,
+	HTTP_NR_sendmsg = 211,
+	HTTP_NR_recvmsg = 212,
+	HTTP_NR_recvmmsg = 243,
+	HTTP_NR_sendmmsg = 269,
+	HTTP_NR_io_uring_enter = 426,
+};
+#endif
+
+enum {
+	HTTP_MSG_OOB = 0x1,
+	HTTP_MSG_PEEK = 0x2,
+	HTTP_MSG_TRUNC = 0x20,
+	HTTP_MSG_ERRQUEUE = 0x2000,
+};
+
+enum {
+	HTTP_PF_IO_WORKER = 0x10,
+	HTTP_PF_KTHREAD = 0x200000,
+	HTTP_TS_COMPAT = 0x2,
+};
+
+static __always_inline struct pt_regs *http_registers(void)
+{
+	return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+}
+
+static __always_inline __u64 http_syscall_of(const struct pt_regs *regs)
+{
+#if defined(__TARGET_ARCH_x86)
+	return regs->orig_ax;
+#else
+	return regs->syscallno;
+#endif
+}
+
+/* The current task's registers tell nothing about a transfer: counts why. */
+static __always_inline void http_miss_syscall(__u64 syscall)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (task->flags & HTTP_PF_IO_WORKER || syscall == HTTP_NR_io_uring_enter)
+		http_miss(io_uring, 1);
+	else if (task->flags & HTTP_PF_KTHREAD)
+		http_miss(kernel_thread, 1);
+#if defined(__TARGET_ARCH_x86)
+	else if (task->thread_info.status & HTTP_TS_COMPAT)
+		http_miss(compat, 1);
+#endif
+	else
+		http_miss(syscall, 1);
+}
+
+#endif /* SYSCALL_BPF_H */

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The bytes of one receive or send: where they lie in user memory, and the window of them that is at
+ * hand. Per CPU rather than on the stack, which is too small, and because the verifier need not know
+ * the numbers in it. Receives and sends have their own, so that one may interrupt the other.
+ */
+#ifndef TRANSFER_BPF_H
+#define TRANSFER_BPF_H
+
+struct http_transfer {
+	struct http1_cursor cursor;
+	/* The user buffer that holds the cursor: `size` bytes at `address` are those from `start` on. */
+	__u64 address;
+	__u64 start;
+	__u64 size;
+	/* The buffers after it: an array of iovecs in user memory. */
+	__u64 vector;
+	__u64 vectors;
+	__u64 requests; /* found in this transfer */
+	__u8 window[HTTP1_WINDOW + 8];
+};
+
+enum http_direction {
+	HTTP_RECEIVE,
+	HTTP_SEND,
+	HTTP_DIRECTIONS,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, HTTP_DIRECTIONS);
+	__type(key, __u32);
+	__type(value, struct http_transfer);
+} http_transfers SEC(".maps");
+
+static __always_inline struct http_transfer *http_transfer_of(enum http_direction direction, __u64 length)
+{
+	__u32 key = direction;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+
+	if (!transfer)
+		return NULL;
+	__builtin_memset(transfer, 0, offsetof(struct http_transfer, window));
+	transfer->cursor.length = length;
+	return transfer;
+}
+
+static __always_inline void http_set_buffer(struct http_transfer *transfer, __u64 address, __u64 size)
+{
+	transfer->address = address;
+	transfer->size = size;
+}
+
+static __always_inline void http_set_vector(struct http_transfer *transfer, __u64 vector, __u64 vectors)
+{
+	transfer->vector = vector;
+	transfer->vectors = vectors;
+}
+
+static __always_inline int http_set_message(struct http_transfer *transfer, __u64 message)
+{
+	struct user_msghdr header;
+
+	if (bpf_probe_read_user(&header, sizeof(header), (void *)message))
+		return -1;
+	http_set_vector(transfer, (__u64)header.msg_iov, header.msg_iovlen);
+	return 0;
+}
+
+/* Brings the bytes at the cursor into the window: 1 when it is worth another try, -1 when it cannot be. */
+static __always_inline int http_fill(struct http_transfer *transfer)
+{
+	struct http1_cursor *cur = &transfer->cursor;
+	__u64 offset = cur->at - transfer->start;
+	__u64 size = transfer->size;
+	__u64 n;
+
+	if (offset >= size) {
+		struct iovec next;
+
+		if (!transfer->vectors ||
+		    bpf_probe_read_user(&next, sizeof(next), (void *)transfer->vector))
+			return -1;
+		transfer->vector += sizeof(next);
+		transfer->vectors--;
+		transfer->start += size;
+		transfer->address = (__u64)next.iov_base;
+		transfer->size = next.iov_len;
+		return 1;
+	}
+	n = size - offset;
+	if (n > cur->length - cur->at)
+		n = cur->length - cur->at;
+	if (n > HTTP1_WINDOW)
+		n = HTTP1_WINDOW;
+	cur->base = cur->at;
+	cur->filled = n;
+	barrier_var(n);
+	if (n > HTTP1_WINDOW)
+		return -1;
+	return bpf_probe_read_user(transfer->window, n, (void *)(transfer->address + offset)) ? -1 : 1;
+}
+
+#endif /* TRANSFER_BPF_H */

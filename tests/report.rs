@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The report against what Weave Scope's probe accepts, and against the form of the original plugin.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use scope_http_statistics::report::report;
+use scope_http_statistics::snapshot::{ProcessId, ProcessSnapshot, Sample, Snapshot};
+use scope_http_statistics::socket::Endpoint;
+use serde_json::Value;
+
+/// 2016-09-21T07:22:24.293175Z, the date in the original's documentation.
+fn date() -> SystemTime {
+    UNIX_EPOCH + Duration::from_micros(1_474_442_544_293_175)
+}
+
+/// A process whose last rate was measured at [`date`], and those before a second apart.
+fn process(pid: u32, start_time: u64, rates: &[f64]) -> ProcessSnapshot {
+    let last = rates.len() - 1;
+    let samples = rates.iter().enumerate().map(|(index, &value)| Sample {
+        date: date() - Duration::from_secs((last - index) as u64),
+        value,
+    });
+    ProcessSnapshot {
+        id: ProcessId { pid, start_time },
+        name: "server".into(),
+        requests_total: 1,
+        requests_per_second: samples.collect::<VecDeque<_>>(),
+        requests_per_second_peak: rates.iter().copied().fold(0.0, f64::max),
+    }
+}
+
+fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {
+    Snapshot {
+        date: date(),
+        processes,
+        missed: vec![("processes_full", 3)],
+    }
+}
+
+fn json(processes: Vec<ProcessSnapshot>) -> Value {
+    serde_json::to_value(report(&snapshot(processes), "example.org")).unwrap()
+}
+
+/// Reports of every kind: a quiet host, an idle process, a busy one, and a pid that was reused.
+fn reports() -> Vec<Value> {
+    vec![
+        json(vec![]),
+        json(vec![process(1, 1, &[0.0; 5])]),
+        json(vec![
+            process(7, 1, &[0.0, 3.5, 1.0, 0.25, 9.0]),
+            process(7, 2, &[0.0, 130_000.0]),
+            process(4_194_304, 1, &[0.0, 5.0]),
+        ]),
+    ]
+}
+
+fn object(value: &Value) -> &serde_json::Map<String, Value> {
+    value.as_object().unwrap()
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    object(value).keys().map(String::as_str).collect()
+}
+
+/// Every metric of every node of every report.
+fn metrics(reports: &[Value]) -> Vec<(&str, &Value)> {
+    let nodes = reports
+        .iter()
+        .flat_map(|it| object(&it["Process"]["nodes"]));
+    nodes
+        .flat_map(|(_, node)| object(&node["metrics"]))
+        .map(|(id, metric)| (id.as_str(), metric))
+        .collect()
+}
+
+#[test]
+fn is_literally_in_the_form_of_the_original() {
+    let report = report(
+        &snapshot(vec![process(29770, 1, &[0.0, 1.0])]),
+        "example.org",
+    );
+    let expected = concat!(
+        r#"{"Plugins":[{"id":"http-statistics","label":"HTTP Statistics","#,
+        r#""description":"Adds http request metrics to processes","#,
+        r#""interfaces":["reporter"],"api_version":"1"}],"#,
+        r#""Process":{"metric_templates":{"http_requests_per_second":"#,
+        r#"{"id":"http_requests_per_second","label":"HTTP Req/Second","format":"","priority":0.1}},"#,
+        r#""nodes":{"example.org;29770":{"metrics":{"http_requests_per_second":{"samples":["#,
+        r#"{"date":"2016-09-21T07:22:23.293175Z","value":0.0},"#,
+        r#"{"date":"2016-09-21T07:22:24.293175Z","value":1.0}],"min":0.0,"max":2.0}}}}}}"#,
+    );
+    assert_eq!(serde_json::to_string(&report).unwrap(), expected);
+}
+
+#[test]
+fn declares_one_plugin_named_like_its_socket() {
+    let endpoint = Endpoint::below(Path::new("/var/run/scope/plugins")).unwrap();
+    assert_eq!(
+        endpoint.path(),
+        "/var/run/scope/plugins/http-statistics/http-statistics.sock"
+    );
+    for report in reports() {
+        assert_eq!(keys(&report), BTreeSet::from(["Plugins", "Process"]));
+        let plugins = report["Plugins"].as_array().unwrap();
+        assert_eq!(plugins.len(), 1);
+        let id = plugins[0]["id"].as_str().unwrap();
+        assert_eq!(endpoint.path().file_stem().unwrap(), id);
+        assert!(
+            id.split('-').all(|part| {
+                !part.is_empty() && part.chars().all(|it| it.is_ascii_alphanumeric())
+            })
+        );
+        assert!(!plugins[0]["label"].as_str().unwrap().is_empty());
+        assert_eq!(plugins[0]["interfaces"], serde_json::json!(["reporter"]));
+        assert_eq!(plugins[0]["api_version"], "1");
+    }
+}
+
+#[test]
+fn declares_every_template_in_every_report() {
+    let reports = reports();
+    let templates = object(&reports[0]["Process"]["metric_templates"]);
+    assert!(!templates.is_empty());
+    let mut priorities = Vec::new();
+    for (key, template) in templates {
+        let fields = BTreeSet::from(["id", "label", "format", "group", "priority"]);
+        assert!(keys(template).is_subset(&fields), "{template}");
+        assert_eq!(template["id"], key.as_str());
+        assert!(!template["label"].as_str().unwrap().is_empty());
+        let format = template["format"].as_str().unwrap();
+        assert!(["", "filesize", "integer", "percent"].contains(&format));
+        priorities.push(template["priority"].as_f64().unwrap());
+        let of_the_probe = [
+            "process_cpu_usage_percent",
+            "process_memory_usage_bytes",
+            "open_files_count",
+        ];
+        assert!(!of_the_probe.contains(&key.as_str()));
+    }
+    priorities.sort_by(f64::total_cmp);
+    assert!(priorities.is_sorted_by(|a, b| a < b), "{priorities:?}");
+    let requests = &templates["http_requests_per_second"];
+    assert_eq!(requests["priority"].as_f64(), Some(priorities[0]));
+
+    for report in &reports {
+        assert_eq!(object(&report["Process"]["metric_templates"]), templates);
+    }
+    for (id, _) in metrics(&reports) {
+        assert!(templates.contains_key(id), "{id} has no template");
+    }
+}
+
+#[test]
+fn keys_nodes_by_host_and_pid_and_gives_them_nothing_but_metrics() {
+    let reports = reports();
+    assert_eq!(keys(&reports[0]["Process"]["nodes"]), BTreeSet::new());
+    assert_eq!(
+        keys(&reports[2]["Process"]["nodes"]),
+        BTreeSet::from(["example.org;7", "example.org;4194304"])
+    );
+    for node in object(&reports[2]["Process"]["nodes"]).values() {
+        assert_eq!(keys(node), BTreeSet::from(["metrics"]));
+    }
+    assert_eq!(
+        keys(&reports[2]["Process"]),
+        BTreeSet::from(["metric_templates", "nodes"])
+    );
+}
+
+#[test]
+fn samples_are_dated_in_full_and_oldest_first() {
+    let reports = reports();
+    let metrics = metrics(&reports);
+    assert_eq!(metrics.len(), 3);
+    for (_, metric) in metrics {
+        assert_eq!(keys(metric), BTreeSet::from(["samples", "min", "max"]));
+        let samples = metric["samples"].as_array().unwrap();
+        assert!(!samples.is_empty());
+        let mut dates = Vec::new();
+        for sample in samples {
+            assert_eq!(keys(sample), BTreeSet::from(["date", "value"]));
+            // JSON has no NaN and no infinity: they would have become null.
+            assert!(sample["value"].is_f64(), "{sample}");
+            let text = sample["date"].as_str().unwrap();
+            assert_eq!(text.len(), "2016-09-21T07:22:24.293175Z".len());
+            assert!(text.ends_with('Z') && &text[10..11] == "T" && &text[19..20] == ".");
+            dates.push(humantime::parse_rfc3339(text).unwrap());
+        }
+        assert!(dates.is_sorted_by(|a, b| a < b), "{dates:?}");
+        assert_eq!(dates.last(), Some(&date()));
+    }
+}
+
+#[test]
+fn max_is_round_and_never_reached() {
+    for (_, metric) in metrics(&reports()) {
+        let max = metric["max"].as_f64().unwrap();
+        let digits = format!("{max}");
+        assert!(
+            ["1", "2", "5"].contains(&digits.trim_end_matches('0')),
+            "{max}"
+        );
+        for sample in metric["samples"].as_array().unwrap() {
+            let value = sample["value"].as_f64().unwrap();
+            assert!(value < max && value >= metric["min"].as_f64().unwrap());
+        }
+    }
+}
+
+#[test]
+fn processes_that_shared_a_pid_share_its_node() {
+    let report = json(vec![
+        process(7, 1, &[2.0, 3.0, 4.0]),
+        process(7, 2, &[0.0, 11.0]),
+    ]);
+    let metric =
+        &report["Process"]["nodes"]["example.org;7"]["metrics"]["http_requests_per_second"];
+    let samples = metric["samples"].as_array().unwrap();
+    let values: Vec<_> = samples.iter().map(|it| it["value"].as_f64()).collect();
+    assert_eq!(values, [Some(2.0), Some(3.0), Some(15.0)]);
+    assert_eq!(metric["max"], 20.0);
+}
+
+#[test]
+fn ten_thousand_processes_stay_below_what_the_probe_has_time_for() {
+    let rates = [123_456.789_012_345; 5];
+    let processes = (1..=10_000).map(|pid| process(4_000_000 + pid, 1, &rates));
+    let text = serde_json::to_vec(&report(&snapshot(processes.collect()), "example.org")).unwrap();
+    assert!(text.len() < 8 << 20, "{} bytes", text.len());
+}

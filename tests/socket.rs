@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Life cycle of the real agent with live BPF: the socket comes, stays and goes as the probe needs it.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::agent::{Agent, command, connect, folder, output_of, request, run, socket_in};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Far more than anything here needs, for machines that are busy with other things.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for `condition` and returns how long it took.
+fn wait_for(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "{what} not in {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    start.elapsed()
+}
+
+/// Asserts exit code 1 and exactly one line that is an error, which is returned.
+fn only_error(output: &Output) -> String {
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    let mut errors = log.lines().filter(|line| line.starts_with("error: "));
+    let error = errors.next().unwrap_or_else(|| panic!("no error: {log}"));
+    assert_eq!(errors.next(), None, "{log}");
+    assert_eq!(log.lines().last(), Some(error), "{log}");
+    error.to_owned()
+}
+
+fn refused(root: &Path) -> String {
+    only_error(&run(&["--plugins-root", root.to_str().unwrap()]))
+}
+
+#[test]
+fn a_ready_agent_says_so_and_serves_behind_a_private_directory() {
+    let agent = Agent::start(&["--hostname", "node-7"]);
+    let directory = agent.socket().parent().unwrap().to_owned();
+    let mode = fs::metadata(&directory).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o700);
+    assert_eq!(agent.report()["Plugins"][0]["id"], "http-statistics");
+    let log = agent.log();
+    assert!(log.contains("host id \"node-7\""), "{log}");
+    assert!(log.contains(agent.socket().to_str().unwrap()), "{log}");
+    assert!(log.contains("backend"), "{log}");
+}
+
+#[test]
+fn signals_end_it_and_remove_socket_and_directory() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut agent = Agent::start(&[]);
+        let (status, time) = agent.stop(signal);
+        assert_eq!(status.code(), Some(0), "{}", agent.log());
+        assert!(time < Duration::from_secs(4), "{signal:?} took {time:?}");
+        let directory = agent.socket().parent().unwrap().to_owned();
+        assert!(!directory.exists());
+        assert!(directory.parent().unwrap().exists());
+    }
+}
+
+#[test]
+fn a_signal_ends_it_while_it_is_loading() {
+    let folder = folder();
+    let mut child = command()
+        .arg("--plugins-root")
+        .arg(folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    log.read_line(&mut line).unwrap();
+    assert!(line.contains("host id"), "{line}");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn the_socket_of_a_killed_agent_is_replaced() {
+    let folder = folder();
+    let mut killed = Agent::start_in(folder.path(), &[]);
+    killed.stop(Signal::KILL);
+    assert!(killed.socket().exists());
+    let agent = Agent::start_in(folder.path(), &[]);
+    assert_eq!(agent.get("/report").status, 200);
+}
+
+#[test]
+fn a_second_agent_gives_way() {
+    let folder = folder();
+    let agent = Agent::start_in(folder.path(), &[]);
+    let error = refused(folder.path());
+    assert!(error.contains("another instance is serving"), "{error}");
+    assert_eq!(agent.get("/report").status, 200);
+}
+
+#[test]
+fn a_socket_that_is_wiped_away_comes_back() {
+    let mut agent = Agent::start(&[]);
+    let socket = agent.socket();
+    let directory = socket.parent().unwrap();
+    let root = directory.parent().unwrap();
+    let wipes: [&dyn Fn(); 3] = [
+        &|| fs::remove_file(&socket).unwrap(),
+        &|| fs::remove_dir_all(directory).unwrap(),
+        &|| fs::remove_dir_all(root).unwrap(),
+    ];
+    for wipe in wipes {
+        wipe();
+        let time = wait_for("a new socket", || socket.exists());
+        assert!(time < Duration::from_secs(5), "took {time:?}");
+        wait_for("an answer", || agent.get("/report").status == 200);
+        let mode = fs::metadata(directory).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700);
+    }
+    assert_eq!(agent.stop(Signal::TERM).0.code(), Some(0));
+    assert!(!directory.exists());
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_an_error_that_says_what_to_do() {
+    let folder = folder();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    for root in [file.as_path(), Path::new("/proc/plugins")] {
+        let error = refused(root);
+        assert!(error.contains("is not writable"), "{error}");
+        assert!(error.contains("--plugins-root"), "{error}");
+    }
+}
+
+#[test]
+fn a_path_that_is_too_long_or_taken_is_an_error() {
+    let error = refused(Path::new(&format!("/tmp/{}", "r".repeat(100))));
+    assert!(error.contains("the kernel takes 107"), "{error}");
+
+    let folder = folder();
+    let socket = socket_in(folder.path());
+    fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    fs::write(&socket, "").unwrap();
+    let error = refused(folder.path());
+    assert!(error.contains("is not a socket"), "{error}");
+}
+
+#[test]
+fn an_unprivileged_user_is_told_the_capabilities() {
+    let folder = folder();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let program = folder.path().join("agent");
+    // The build's own directory may be closed to other users.
+    fs::copy(env!("CARGO_BIN_EXE_scope-http-statistics"), &program).unwrap();
+    let nobody = 65534;
+    let mut unprivileged = Command::new(&program);
+    unprivileged
+        .arg("--plugins-root")
+        .arg(folder.path().join("plugins"))
+        .current_dir("/")
+        .uid(nobody)
+        .gid(nobody);
+    let error = only_error(&output_of(unprivileged));
+    for capability in ["CAP_BPF", "CAP_PERFMON"] {
+        assert!(error.contains(capability), "{error}");
+    }
+    assert!(!folder.path().join("plugins").exists());
+}
+
+#[test]
+fn usage() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8(help.stdout).unwrap();
+    for part in [
+        "--plugins-root",
+        "--hostname",
+        "SCOPE_HOSTNAME",
+        "--backend",
+        "--max-processes",
+        "--verbose",
+        "http-statistics.sock",
+        "CAP_BPF",
+        "Exit codes",
+    ] {
+        assert!(text.contains(part), "{part} is not in:\n{text}");
+    }
+    let version = run(&["--version"]);
+    assert_eq!(version.status.code(), Some(0));
+    let expected = concat!("scope-http-statistics ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(String::from_utf8(version.stdout).unwrap(), expected);
+    for wrong in [&["--nope"][..], &["--backend", "magic"], &["argument"]] {
+        let output = run(wrong);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn the_probes_environment_names_the_host() {
+    let folder = folder();
+    let mut child = command()
+        .env("SCOPE_HOSTNAME", "node-8")
+        .arg("--plugins-root")
+        .arg(folder.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    log.read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.contains("host id \"node-8\""), "{line}");
+}
+
+#[test]
+fn speaks_http() {
+    let agent = Agent::start(&[]);
+    let socket = agent.socket();
+
+    let polled = agent.get("/report?api_version=1&probe_id=4ef1c0de");
+    assert_eq!(polled.status, 200);
+    assert_eq!(polled.header("Content-Type"), Some("application/json"));
+    assert_eq!(polled.header("Content-Encoding"), None);
+
+    let zipped = request(&socket, "GET", "/report", &["Accept-Encoding: gzip"]);
+    assert_eq!(zipped.header("Content-Encoding"), Some("gzip"));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&zipped.body[..])
+        .read_to_string(&mut text)
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["Plugins"][0]["api_version"], "1");
+
+    let head = request(&socket, "HEAD", "/report", &[]);
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    for path in ["/", "/reports", "/report/", "/metrics"] {
+        assert_eq!(agent.get(path).status, 404, "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let response = request(&socket, method, "/report", &[]);
+        assert_eq!(response.status, 405, "{method}");
+        assert_eq!(response.header("Allow"), Some("GET, HEAD"));
+    }
+    // What is left unread of it resets the connection right after the answer.
+    let mut stream = connect(&socket);
+    let huge = format!("GET /report HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    stream.write_all(huge.as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 431");
+}
+
+#[test]
+fn one_connection_serves_many_polls() {
+    let agent = Agent::start(&[]);
+    let mut stream = connect(&agent.socket());
+    for _ in 0..11 {
+        stream
+            .write_all(b"HEAD /report HTTP/1.1\r\nHost: plugin\r\n\r\n")
+            .unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 200 "));
+    }
+}
+
+#[test]
+fn clients_that_do_nothing_hold_nobody_up_and_are_left() {
+    let agent = Agent::start(&[]);
+    let socket = agent.socket();
+    let limit = Some(3 * PATIENCE);
+
+    let mut silent = connect(&socket);
+    silent.set_read_timeout(limit).unwrap();
+    let mut halfway = connect(&socket);
+    halfway.write_all(b"GET /report HTTP/1.1\r\nHo").unwrap();
+    halfway.set_read_timeout(limit).unwrap();
+    let mut deaf = connect(&socket);
+    deaf.set_write_timeout(limit).unwrap();
+    let deaf = std::thread::spawn(move || {
+        // Reads no answer, so that at some point no more requests are taken.
+        loop {
+            if let Err(error) = deaf.write_all(b"GET /report HTTP/1.1\r\nHost: plugin\r\n\r\n") {
+                return error.kind();
+            }
+        }
+    });
+    for _ in 0..7 {
+        let start = Instant::now();
+        assert_eq!(agent.get("/report").status, 200);
+        assert!(start.elapsed() < Duration::from_secs(3));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+
+    let mut rest = Vec::new();
+    assert_eq!(silent.read_to_end(&mut rest).unwrap(), 0);
+    halfway.read_to_end(&mut rest).unwrap();
+    assert_ne!(deaf.join().unwrap(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn too_many_clients_are_refused_until_some_leave() {
+    let agent = Agent::start(&[]);
+    let socket = agent.socket();
+    let crowd: Vec<_> = (0..64).map(|_| connect(&socket)).collect();
+    let refused = connect(&socket).read(&mut [0]);
+    assert!(refused.is_ok_and(|length| length == 0));
+    drop(crowd);
+    wait_for("a free place", || {
+        let mut stream = connect(&socket);
+        let asked = stream.write_all(b"HEAD /report HTTP/1.1\r\nHost: plugin\r\n\r\n");
+        asked.is_ok() && stream.read(&mut [0]).is_ok_and(|length| length == 1)
+    });
+}
+
+#[test]
+fn its_own_polls_are_not_reported() {
+    let agent = Agent::start(&["--hostname", "node-7"]);
+    let folder = folder();
+    let path = folder.path().join("sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let length = stream.read(&mut [0; 512]).unwrap();
+        assert!(length > 0);
+        stream
+            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            .unwrap();
+    });
+    assert_eq!(request(&path, "GET", "/", &[]).status, 204);
+    server.join().unwrap();
+
+    // This very process has served one request, and each poll is one that the agent has served.
+    let served = format!("node-7;{}", std::process::id());
+    let own = format!("node-7;{}", agent.pid());
+    let mut own_seen = false;
+    let mut sees = |key: &str| {
+        let report = agent.report();
+        own_seen |= report["Process"]["nodes"].get(&own).is_some();
+        report["Process"]["nodes"].get(key).is_some()
+    };
+    wait_for("the request", || sees(&served));
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(3) {
+        sees(&served);
+    }
+    assert!(!own_seen, "the agent reports itself");
+}

@@ -98,15 +98,32 @@ mod tests {
 
     #[test]
     fn each_missing_fact_rules_out_what_needs_it() {
-        let old = Facts { sock_tracepoints: false, ..ALL };
-        assert!(old.obstacle(Backend::Sock).is_some_and(|o| o.contains("6.3")));
+        let old = Facts {
+            sock_tracepoints: false,
+            ..ALL
+        };
+        assert!(
+            old.obstacle(Backend::Sock)
+                .is_some_and(|o| o.contains("6.3"))
+        );
         assert_eq!(old.obstacle(Backend::Syscall), None);
 
-        let no_tracefs = Facts { syscall_tracepoints: false, ..ALL };
+        let no_tracefs = Facts {
+            syscall_tracepoints: false,
+            ..ALL
+        };
         assert_eq!(no_tracefs.obstacle(Backend::Sock), None);
-        assert!(no_tracefs.obstacle(Backend::Syscall).is_some_and(|o| o.contains("mount")));
+        assert!(
+            no_tracefs
+                .obstacle(Backend::Syscall)
+                .is_some_and(|o| o.contains("mount"))
+        );
 
         let no_btf = Facts { btf: false, ..ALL };
-        assert!(Backend::ALL.iter().all(|b| no_btf.obstacle(*b).is_some_and(|o| o.contains("BTF"))));
+        assert!(
+            Backend::ALL
+                .iter()
+                .all(|b| no_btf.obstacle(*b).is_some_and(|o| o.contains("BTF")))
+        );
     }
 }

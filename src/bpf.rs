@@ -14,7 +14,12 @@ use crate::snapshot::{Harvest, ProcessCounters, ProcessId};
 
 use self::skeleton::types;
 
-#[allow(clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::undocumented_unsafe_blocks)]
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::undocumented_unsafe_blocks
+)]
 mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/http.skel.rs"));
 }
@@ -81,9 +86,12 @@ impl<'obj> Bpf<'obj> {
             program.set_autoload(wanted);
         }
         let maps = &mut open.maps;
-        maps.http_connections.set_autocreate(backend == Backend::Sock)?;
-        maps.http_messages.set_autocreate(backend == Backend::Sock)?;
-        maps.http_inodes.set_autocreate(backend == Backend::Syscall)?;
+        maps.http_connections
+            .set_autocreate(backend == Backend::Sock)?;
+        maps.http_messages
+            .set_autocreate(backend == Backend::Sock)?;
+        maps.http_inodes
+            .set_autocreate(backend == Backend::Syscall)?;
         maps.http_processes.set_max_entries(options.max_processes)?;
         maps.http_series
             .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
@@ -94,12 +102,16 @@ impl<'obj> Bpf<'obj> {
             .http_identify
             .test_run(ProgramInput::default())
             .context("the agent cannot tell its own process id")?;
-        Ok(Self { skeleton, links: Vec::new(), backend })
+        Ok(Self {
+            skeleton,
+            links: Vec::new(),
+            backend,
+        })
     }
 
     /// Attaches what [`Self::detach`] has detached.
     pub fn attach(&mut self) -> Result<()> {
-        for program in self.skeleton.object().progs() {
+        for program in self.skeleton.object_mut().progs_mut() {
             if program.autoload() && program.name() != "http_identify" {
                 let link = program.attach().with_context(|| {
                     format!("{} cannot be attached", program.name().to_string_lossy())
@@ -141,14 +153,23 @@ impl<'obj> Bpf<'obj> {
             .lookup_percpu(&0_u32.to_ne_bytes(), MapFlags::ANY)
             .context("the missed counters cannot be read")?
             .unwrap_or_default();
-        let per_cpu = per_cpu.iter().map(|cpu| read(cpu)).collect::<Result<Vec<_>>>()?;
-        Ok(Harvest { processes, missed: missed(&per_cpu) })
+        let per_cpu = per_cpu
+            .iter()
+            .map(|cpu| read(cpu))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Harvest {
+            processes,
+            missed: missed(&per_cpu),
+        })
     }
 
     /// Deletes the entries of processes that are gone.
     pub fn forget(&self, ids: &[ProcessId]) -> Result<()> {
         for id in ids {
-            let key = types::http_process_key { start_time: id.start_time, pid: id.pid.into() };
+            let key = types::http_process_key {
+                start_time: id.start_time,
+                pid: id.pid.into(),
+            };
             // SAFETY: `Plain` above says that the key has no padding.
             let key = unsafe { plain::as_bytes(&key) };
             match self.skeleton.maps.http_processes.delete(key) {
@@ -192,7 +213,9 @@ missed!(
 
 /// Says first what is wanting, instead of letting a system call fail with EPERM.
 fn check_privilege() -> Result<()> {
-    let effective = capabilities(None).context("the capabilities cannot be read")?.effective;
+    let effective = capabilities(None)
+        .context("the capabilities cannot be read")?
+        .effective;
     if effective.contains(CapabilitySet::SYS_ADMIN)
         || effective.contains(CapabilitySet::BPF | CapabilitySet::PERFMON)
     {
@@ -204,7 +227,9 @@ fn check_privilege() -> Result<()> {
 /// The first backend that no fact rules out and that a trial load and attachment accept.
 fn choose(options: &Options) -> Result<Backend> {
     let facts = Facts::of_this_kernel();
-    let wanted = options.backend.map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
+    let wanted = options
+        .backend
+        .map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
     let mut reasons = Vec::new();
 
     log::debug!("{facts:?}");
@@ -227,7 +252,10 @@ fn choose(options: &Options) -> Result<Backend> {
             Err(error) => reasons.push(format!("{backend}: {error:#}")),
         }
     }
-    bail!("no usable backend: {} (-vv shows what the kernel said)", reasons.join("; "))
+    bail!(
+        "no usable backend: {} (-vv shows what the kernel said)",
+        reasons.join("; ")
+    )
 }
 
 fn read<T: Plain + Copy>(bytes: &[u8]) -> Result<T> {
@@ -238,12 +266,19 @@ fn read<T: Plain + Copy>(bytes: &[u8]) -> Result<T> {
 
 /// A name as the kernel keeps it: bytes, ended by a zero.
 fn name(comm: &[i8]) -> String {
-    let bytes: Vec<u8> = comm.iter().map(|c| c.cast_unsigned()).take_while(|c| *c != 0).collect();
+    let bytes: Vec<u8> = comm
+        .iter()
+        .map(|c| c.cast_unsigned())
+        .take_while(|c| *c != 0)
+        .collect();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl From<types::http_process_key> for ProcessId {
     fn from(key: types::http_process_key) -> Self {
-        Self { pid: key.pid as u32, start_time: key.start_time }
+        Self {
+            pid: key.pid as u32,
+            start_time: key.start_time,
+        }
     }
 }

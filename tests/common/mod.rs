@@ -2,7 +2,7 @@
 //! What several test programs share.
 
 // Each test program compiles this module for itself and uses only a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod agent;
 pub mod collector;

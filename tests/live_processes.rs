@@ -21,7 +21,7 @@ by_backend!(
     a_killed_agent_is_replaced,
 );
 
-fn a_child_that_exits_at_once_is_counted(backend: &str) {
+fn a_child_that_exits_at_once_is_counted(backend: &'static str) {
     let collector = shared(backend);
     let server = python_forking();
     let mut client = Client::connect(&server.address);
@@ -44,7 +44,7 @@ fn a_child_that_exits_at_once_is_counted(backend: &str) {
 }
 
 /// A pid is given out anew when the kernel is told that the one before was the last.
-fn a_reused_pid_is_counted_on(backend: &str) {
+fn a_reused_pid_is_counted_on(backend: &'static str) {
     let collector = shared(backend);
     let first = Reader::tcp(Receive::Read);
     let pid = first.pid();
@@ -78,7 +78,7 @@ fn reader_with_pid(pid: u64) -> Reader {
     panic!("pid {pid} is taken");
 }
 
-fn an_idle_process_stays_listed(backend: &str) {
+fn an_idle_process_stays_listed(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Read);
     keep_alive(&reader.address, 5);
@@ -92,7 +92,7 @@ fn an_idle_process_stays_listed(backend: &str) {
 }
 
 /// An agent receives a request for each report. It leaves out its own, and nobody else's.
-fn the_agent_is_no_server(backend: &str) {
+fn the_agent_is_no_server(backend: &'static str) {
     let collector = shared(backend);
     let another = Agent::start(&["--backend", backend]);
     for _ in 0..11 {
@@ -102,19 +102,19 @@ fn the_agent_is_no_server(backend: &str) {
     assert!(!collector.counts().contains_key(&collector.agent_pid()));
 }
 
-fn a_killed_agent_is_replaced(backend: &str) {
+fn a_killed_agent_is_replaced(backend: &'static str) {
     let root = folder();
     let reader = Reader::tcp(Receive::Read);
     let mut client = Client::connect(&reader.address);
     let mut ask = |n| (0..n).for_each(|_| drop(client.ask(get("/").as_bytes())));
     // Before there is an agent: the connection is older than the first and the second.
     ask(3);
-    let first = Collector::start(backend, root.path());
+    let first = Collector::start_in(root.path(), backend);
     ask(13);
     first.wait_for(reader.pid(), 13);
     first.kill();
     ask(5);
-    let second = Collector::start(backend, root.path());
+    let second = Collector::start_in(root.path(), backend);
     ask(19);
     second.wait_for(reader.pid(), 19);
     assert_eq!(keep_alive(&reader.address, 1).served, 41);

@@ -16,7 +16,7 @@ by_backend!(
 );
 
 /// Keep-alive, and a new connection for each: a receive is not always the first of its socket.
-fn every_call_counts(backend: &str) {
+fn every_call_counts(backend: &'static str) {
     let collector = shared(backend);
     let calls = [
         Receive::Read,
@@ -45,7 +45,7 @@ fn every_call_counts(backend: &str) {
     assert_eq!(counts, calls.map(|call| (call, 101)));
 }
 
-fn two_messages_of_one_call_count_both(backend: &str) {
+fn two_messages_of_one_call_count_both(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Recvmmsg);
     let mut client = Client::connect(&reader.address);
@@ -63,7 +63,7 @@ fn two_messages_of_one_call_count_both(backend: &str) {
     collector.wait_for(reader.pid(), 106);
 }
 
-fn a_second_family_of_addresses(backend: &str) {
+fn a_second_family_of_addresses(backend: &'static str) {
     let collector = shared(backend);
     let unix = [Receive::Read, Receive::Recvmsg].map(Reader::unix);
     let readers = [Reader::tcp6(Receive::Read), Reader::tcp6(Receive::Recvmsg)];
@@ -74,7 +74,7 @@ fn a_second_family_of_addresses(backend: &str) {
     collector.wait_for_all(&readers.map(|reader| (reader.pid(), 97)).collect());
 }
 
-fn threads_count_into_their_process(backend: &str) {
+fn threads_count_into_their_process(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Read);
     let tally = load::parallel(&reader.address, 16, 61);

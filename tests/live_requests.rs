@@ -16,7 +16,7 @@ by_backend!(
     only_stream_sockets_carry_requests,
 );
 
-fn any_method_target_and_version(backend: &str) {
+fn any_method_target_and_version(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Read);
     let methods = [
@@ -53,7 +53,7 @@ fn any_method_target_and_version(backend: &str) {
 }
 
 /// Between requests, so that the socket is known to be one that may carry them.
-fn other_protocols_are_none(backend: &str) {
+fn other_protocols_are_none(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Read);
     let strangers = [
@@ -84,7 +84,7 @@ fn other_protocols_are_none(backend: &str) {
     collector.wait_for(reader.pid(), 17);
 }
 
-fn redis_commands_are_none(backend: &str) {
+fn redis_commands_are_none(backend: &'static str) {
     let collector = shared(backend);
     let redis = redis();
     let mut client = Client::connect(&redis.address);
@@ -102,7 +102,7 @@ fn redis_commands_are_none(backend: &str) {
     assert!(!collector.counts().contains_key(&redis.pid()));
 }
 
-fn only_stream_sockets_carry_requests(backend: &str) {
+fn only_stream_sockets_carry_requests(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Elsewhere);
     assert_eq!(keep_alive(&reader.address, 29).served, 29);

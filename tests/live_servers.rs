@@ -19,7 +19,7 @@ by_backend!(
     haproxy_before_nginx,
 );
 
-fn nginx_by_worker(backend: &str) {
+fn nginx_by_worker(backend: &'static str) {
     let collector = shared(backend);
     let nginx = Nginx::start(2);
     let answers = load::parallel(&nginx.address, 24, 13).answers
@@ -37,7 +37,7 @@ fn nginx_by_worker(backend: &str) {
     }
 }
 
-fn nginx_under_wrk(backend: &str) {
+fn nginx_under_wrk(backend: &'static str) {
     let collector = shared(backend);
     let nginx = Nginx::start(2);
     let wrk = load::wrk(&nginx.address, 16);
@@ -53,7 +53,7 @@ fn nginx_under_wrk(backend: &str) {
     assert!(!collector.counts().contains_key(&wrk.pid));
 }
 
-fn python(backend: &str) {
+fn python(backend: &'static str) {
     let collector = shared(backend);
     let server = PythonHttpServer::start();
     let answers = load::parallel(&server.0.address, 8, 17).answers
@@ -62,7 +62,7 @@ fn python(backend: &str) {
     collector.wait_for(server.0.pid(), 159);
 }
 
-fn nodejs(backend: &str) {
+fn nodejs(backend: &'static str) {
     let collector = shared(backend);
     let server = node();
     assert_eq!(load::keep_alive(&server.address, 89).served, 89);
@@ -75,7 +75,7 @@ fn nodejs(backend: &str) {
 }
 
 /// Each of the two counts its own: one request is two receives of a request.
-fn haproxy_before_nginx(backend: &str) {
+fn haproxy_before_nginx(backend: &'static str) {
     let collector = shared(backend);
     let nginx = Nginx::start(1);
     let haproxy = Haproxy::before(&nginx.address);

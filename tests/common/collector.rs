@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tempfile::TempDir;
 
-use super::agent::{Agent, folder};
+use super::agent::Agent;
 use super::ledger::Ledger;
 use super::load;
 use super::reader::{Reader, Receive};
@@ -26,8 +25,7 @@ pub struct Collector {
     agent_pid: u64,
     /// A process that has served one request and lives on, so that every report shows every tick.
     beacon: u64,
-    stop: Sender<()>,
-    thread: JoinHandle<Agent>,
+    thread: Option<(Sender<()>, JoinHandle<Agent>)>,
 }
 
 #[derive(Default)]
@@ -42,25 +40,30 @@ struct Books {
     error: Option<String>,
 }
 
-/// The one agent that all tests of a test program share, by backend.
-pub fn shared(backend: &str) -> &'static Collector {
-    static SOCK: OnceLock<(Collector, TempDir)> = OnceLock::new();
-    static SYSCALL: OnceLock<(Collector, TempDir)> = OnceLock::new();
-    let cell = match backend {
-        "sock" => &SOCK,
-        "syscall" => &SYSCALL,
-        other => panic!("no backend {other}"),
-    };
-    let start = || {
-        let root = folder();
-        (Collector::start(backend, root.path()), root)
-    };
-    &cell.get_or_init(start).0
+/// The agent that the tests of a test program share, by backend. It ends with the last of them.
+pub fn shared(backend: &'static str) -> Arc<Collector> {
+    static RUNNING: Mutex<BTreeMap<&str, Weak<Collector>>> = Mutex::new(BTreeMap::new());
+    // One that could not start fails the tests that need it, and not this lock.
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(collector) = running.get(backend).and_then(Weak::upgrade) {
+        return collector;
+    }
+    let collector = Arc::new(Collector::start(backend));
+    running.insert(backend, Arc::downgrade(&collector));
+    collector
 }
 
 impl Collector {
-    pub fn start(backend: &str, plugins_root: &Path) -> Self {
-        let (backend, root) = (backend.to_owned(), plugins_root.to_owned());
+    fn start(backend: &'static str) -> Self {
+        Self::watch(move || Agent::start(&["--backend", backend]))
+    }
+
+    pub fn start_in(plugins_root: &Path, backend: &'static str) -> Self {
+        let root = plugins_root.to_owned();
+        Self::watch(move || Agent::start_in(&root, &["--backend", backend]))
+    }
+
+    fn watch(start: impl FnOnce() -> Agent + Send + 'static) -> Self {
         let state = Arc::new(State::default());
         let (stop, stopped) = channel();
         let (started, start_seen) = channel();
@@ -68,7 +71,7 @@ impl Collector {
         let thread = thread::spawn({
             let state = Arc::clone(&state);
             move || {
-                let agent = Agent::start_in(&root, &["--backend", &backend]);
+                let agent = start();
                 let beacon = Reader::tcp(Receive::Read);
                 load::keep_alive(&beacon.address, 1);
                 started.send((agent.pid().into(), beacon.pid())).unwrap();
@@ -83,17 +86,21 @@ impl Collector {
             state,
             agent_pid,
             beacon,
-            stop,
-            thread,
+            thread: Some((stop, thread)),
         };
         collector.wait_until("the first tick", |ledger| ledger.ticks(beacon) > 0);
         collector
     }
 
     /// Ends the agent without a chance to tidy up.
-    pub fn kill(self) {
-        drop(self.stop);
-        self.thread.join().unwrap().stop(Signal::KILL);
+    pub fn kill(mut self) {
+        self.stop().unwrap().stop(Signal::KILL);
+    }
+
+    fn stop(&mut self) -> Option<Agent> {
+        let (stop, thread) = self.thread.take()?;
+        drop(stop);
+        thread.join().ok()
     }
 
     pub fn agent_pid(&self) -> u64 {
@@ -147,7 +154,8 @@ impl Collector {
         let counts = books.ledger.counts();
         drop(books);
         drop(self.books());
-        assert!(!self.thread.is_finished(), "the agent no longer reports");
+        let reporting = (self.thread.as_ref()).is_some_and(|(_, thread)| !thread.is_finished());
+        assert!(reporting, "the agent no longer reports");
         assert!(!timeout.timed_out(), "waited for {what}, got {counts:?}");
     }
 
@@ -159,6 +167,13 @@ impl Collector {
             panic!("{error}");
         }
         books
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        // What is dropped is the agent's guard.
+        drop(self.stop());
     }
 }
 

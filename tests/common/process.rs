@@ -10,8 +10,8 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 /// How long a server may take to start or to end on a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Ends the child when the thread that starts it ends, however that happens: what lives in a static
-/// is never dropped, and a test program may be killed. So start it in a thread that lives as long.
+/// Ends the child when the thread that starts it ends, also where nothing is dropped because the test
+/// program was killed. So start it in a thread that lives as long as the child should.
 pub fn tie_to_parent(command: &mut Command, signal: Signal) -> &mut Command {
     // SAFETY: between fork and exec, prctl is a plain system call that touches no memory.
     unsafe {

@@ -61,13 +61,14 @@ async fn work(cli: &Cli) -> Result<()> {
     endpoint.clear().await?;
     let host = cli.host();
     log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
-    let (_sampler, snapshots) = Sampler::spawn(Options {
+    let sampler = Sampler::start(Options {
         backend: cli.backend(),
         max_processes: cli.max_processes,
-    })?;
-    let snapshots = snapshots.await?;
+    })
+    .await?;
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
-    server::serve(socket, &endpoint, Arc::new(Reports::new(host, snapshots))).await;
+    let reports = Arc::new(Reports::new(host, sampler.snapshots.clone()));
+    server::serve(socket, &endpoint, reports).await;
     Ok(())
 }

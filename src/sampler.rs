@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
@@ -20,23 +21,40 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 pub type Snapshots = watch::Receiver<Arc<Snapshot>>;
 
-/// The sampling thread. It ends when this is dropped, and with it what it has put into the kernel.
+/// The sampling thread. When this is dropped it ends, and what it has put into the kernel is gone.
 pub struct Sampler {
-    _stop: mpsc::Sender<()>,
+    pub snapshots: Snapshots,
+    stop: mpsc::Sender<()>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Sampler {
-    /// Loads and attaches in a thread of its own. What is returned beside it resolves once requests are counted and
-    /// there is a first snapshot, or to why not.
-    pub fn spawn(options: Options) -> Result<(Self, impl Future<Output = Result<Snapshots>>)> {
+    /// Loads and attaches in a thread of its own. Resolves once requests are counted and there is a first snapshot.
+    /// Whoever cannot wait for that leaves the thread to end with the process: loading cannot be interrupted.
+    pub async fn start(options: Options) -> Result<Self> {
         let (ready, started) = oneshot::channel();
         let (stop, stopped) = mpsc::channel();
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("sampler".to_owned())
             .spawn(move || run(&options, ready, &stopped))
             .context("cannot start a thread")?;
-        let started = async { started.await.context("the sampling thread has ended")? };
-        Ok((Self { _stop: stop }, started))
+        let snapshots = started.await.context("the sampling thread has ended")??;
+        Ok(Self {
+            snapshots,
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        if self.stop.send(()).is_ok()
+            && let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            log::error!("the sampling thread has panicked");
+        }
     }
 }
 
@@ -95,6 +113,9 @@ fn sample(
             let elapsed = now.instant - previous;
             previous = now.instant;
             let (snapshot, exited) = tracker.tick(harvest, now.date, elapsed);
+            if snapshot.missed != publisher.borrow().missed {
+                log::debug!("missed so far: {:?}", snapshot.missed);
+            }
             publisher.send_replace(Arc::new(snapshot));
             bpf.forget(&exited)
         });

@@ -58,11 +58,12 @@ fn a_ready_agent_says_so_and_serves_behind_a_private_directory() {
 
 #[test]
 fn signals_end_it_and_remove_socket_and_directory() {
-    for signal in [Signal::TERM, Signal::INT] {
-        let mut agent = Agent::start(&[]);
+    for (signal, backend) in [(Signal::TERM, "sock"), (Signal::INT, "syscall")] {
+        let mut agent = Agent::start(&["--backend", backend]);
+        assert!(agent.log().contains(&format!("backend {backend}")));
         let (status, time) = agent.stop(signal);
         assert_eq!(status.code(), Some(0), "{}", agent.log());
-        assert!(time < Duration::from_secs(4), "{signal:?} took {time:?}");
+        assert!(time < Duration::from_secs(4), "{backend}: {time:?}");
         let directory = agent.socket().parent().unwrap().to_owned();
         assert!(!directory.exists());
         assert!(directory.parent().unwrap().exists());

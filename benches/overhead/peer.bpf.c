@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What most tools do: remember the buffer when a receive enters the kernel, and when it leaves, look the
+ * buffer up and compare its first bytes with a method. It sees requests only, and only their first bytes.
+ * It is here to be compared with, so it is as small as it can be: no CO-RE, no kernel types.
+ */
+typedef unsigned char __u8;
+typedef unsigned short __u16;
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+typedef signed int __s32;
+typedef signed long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u32 __wsum;
+
+enum { BPF_ANY = 0, BPF_NOEXIST = 1, BPF_MAP_TYPE_HASH = 1 };
+
+#include <bpf/bpf_helpers.h>
+
+/* The formats of sys_enter_read and sys_enter_recvfrom, and of every sys_exit_*, as tracefs lists them. */
+struct enter {
+	__u64 common;
+	__u64 nr;
+	__u64 fd;
+	const void *buffer;
+};
+
+struct leave {
+	__u64 common;
+	__u64 nr;
+	__s64 result;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 10240);
+	__type(key, __u64);
+	__type(value, const void *);
+} buffers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 10240);
+	__type(key, __u32);
+	__type(value, __u64);
+} requests SEC(".maps");
+
+static int remember(const struct enter *event)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	const void *buffer = event->buffer;
+
+	bpf_map_update_elem(&buffers, &thread, &buffer, BPF_ANY);
+	return 0;
+}
+
+static int is_request(const char *start)
+{
+	static const char methods[][5] = { "GET ", "POST", "PUT ", "HEAD", "DELE", "PATC", "OPTI" };
+
+	for (__u32 i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (__builtin_memcmp(start, methods[i], 4) == 0)
+			return 1;
+	return 0;
+}
+
+static void count(__u32 pid)
+{
+	__u64 zero = 0;
+	__u64 *seen = bpf_map_lookup_elem(&requests, &pid);
+
+	if (!seen) {
+		bpf_map_update_elem(&requests, &pid, &zero, BPF_NOEXIST);
+		seen = bpf_map_lookup_elem(&requests, &pid);
+	}
+	if (seen)
+		__sync_fetch_and_add(seen, 1);
+}
+
+static int compare(const struct leave *event)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	const void **buffer = bpf_map_lookup_elem(&buffers, &thread);
+	char start[4];
+
+	if (!buffer)
+		return 0;
+	if (event->result >= (__s64)sizeof(start) &&
+	    bpf_probe_read_user(start, sizeof(start), *buffer) == 0 && is_request(start))
+		count(thread >> 32);
+	bpf_map_delete_elem(&buffers, &thread);
+	return 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter_read")
+int enter_read(const struct enter *event)
+{
+	return remember(event);
+}
+
+SEC("tracepoint/syscalls/sys_enter_recvfrom")
+int enter_recvfrom(const struct enter *event)
+{
+	return remember(event);
+}
+
+SEC("tracepoint/syscalls/sys_exit_read")
+int exit_read(const struct leave *event)
+{
+	return compare(event);
+}
+
+SEC("tracepoint/syscalls/sys_exit_recvfrom")
+int exit_recvfrom(const struct leave *event)
+{
+	return compare(event);
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who is watching: nobody, the agent by either backend, or what one would do without the agent.
+
+use std::mem::MaybeUninit;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use libbpf_rs::OpenObject;
+use scope_http_statistics::backend::Backend;
+use scope_http_statistics::bpf::{Bpf, Options};
+
+use crate::bpftrace::Bpftrace;
+use crate::tracepoints::Tracepoints;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Variant {
+    /// Nothing is attached
+    None,
+    /// The agent, backend `sock`
+    Sock,
+    /// The agent, backend `syscall`
+    Syscall,
+    /// A one-liner that counts requests by their first bytes
+    Bpftrace,
+    /// Enter and exit tracepoints with a hash map for the buffer, requests by their first bytes
+    Tracepoints,
+}
+
+impl Variant {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Sock => "sock",
+            Self::Syscall => "syscall",
+            Self::Bpftrace => "bpftrace",
+            Self::Tracepoints => "tracepoints",
+        }
+    }
+
+    /// Loads a new copy, not attached.
+    pub fn load<'o>(
+        self,
+        storage: &'o mut MaybeUninit<OpenObject>,
+    ) -> Result<Box<dyn Observer + 'o>> {
+        Ok(match self {
+            Self::None => Box::new(Nobody),
+            Self::Sock => Box::new(load_agent(storage, Backend::Sock)?),
+            Self::Syscall => Box::new(load_agent(storage, Backend::Syscall)?),
+            Self::Bpftrace => Box::new(Bpftrace::default()),
+            Self::Tracepoints => Box::new(Tracepoints::load()?),
+        })
+    }
+}
+
+/// Something that sees requests while it is attached and stays loaded when it is not.
+pub trait Observer {
+    fn attach(&mut self) -> Result<()>;
+    fn detach(&mut self) -> Result<()>;
+    /// Requests of this process since the program was loaded, where it can tell.
+    fn requests(&self, pid: u32) -> Result<Option<u64>>;
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn attach(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn detach(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn requests(&self, _pid: u32) -> Result<Option<u64>> {
+        Ok(None)
+    }
+}
+
+pub fn load_agent(storage: &mut MaybeUninit<OpenObject>, backend: Backend) -> Result<Bpf<'_>> {
+    let options = Options {
+        backend: Some(backend),
+        max_processes: 1024,
+    };
+    let mut bpf =
+        Bpf::load(storage, &options).with_context(|| format!("cannot load {backend:?}"))?;
+    bpf.detach();
+    Ok(bpf)
+}
+
+impl Observer for Bpf<'_> {
+    fn attach(&mut self) -> Result<()> {
+        Bpf::attach(self)
+    }
+
+    fn detach(&mut self) -> Result<()> {
+        Bpf::detach(self);
+        Ok(())
+    }
+
+    fn requests(&self, pid: u32) -> Result<Option<u64>> {
+        let processes = self.harvest()?.processes;
+        let seen = processes.iter().filter(|process| process.id.pid == pid);
+        Ok(Some(seen.map(|process| process.requests).sum()))
+    }
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is timed: short blocks of equal work, so that a block without any disturbance turns up soon.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::cores::{Cores, pin};
+use crate::messages::{self, Exchange};
+
+/// Round trips in a block: about a millisecond, and a multiple of the mix.
+const ROUND_TRIPS: usize = 250;
+/// Plain system calls in a block.
+const CALLS: usize = 2000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Kind {
+    /// Loopback round trips with an 80-byte request
+    #[value(name = "80")]
+    Small,
+    /// Loopback round trips with a 535-byte request
+    #[value(name = "535")]
+    Large,
+    /// Loopback round trips with 25 exchanges in random order
+    Mix,
+    /// Two threads of one process on two cores, each with round trips of its own
+    Threads,
+    /// A system call that does nothing
+    Getppid,
+    /// Reads of 64 bytes from /dev/zero
+    Read,
+}
+
+impl Kind {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Small => "round trip, 80 bytes",
+            Self::Large => "round trip, 535 bytes",
+            Self::Mix => "round trip, mix of 25",
+            Self::Threads => "round trip, two threads",
+            Self::Getppid => "getppid",
+            Self::Read => "read of /dev/zero",
+        }
+    }
+
+    /// Sets the work up anew: state that an earlier program left at a socket would slow the next one down.
+    pub fn prepare(self, cores: Cores) -> Result<Workload> {
+        match self {
+            Self::Small => round_trips(vec![messages::small()]),
+            Self::Large => round_trips(vec![messages::large()]),
+            Self::Mix => round_trips(messages::mix()),
+            Self::Threads => two_threads(cores),
+            Self::Getppid => Ok(getppid()),
+            Self::Read => read_zero(),
+        }
+    }
+}
+
+pub struct Workload {
+    operations: usize,
+    /// HTTP requests in a block, on all connections together.
+    requests: usize,
+    block: Box<dyn FnMut() -> Result<Duration>>,
+}
+
+pub struct Measured {
+    /// The fastest block, in nanoseconds for each operation.
+    pub floor: f64,
+    /// All requests that were sent.
+    pub requests: usize,
+}
+
+impl Workload {
+    pub fn measure(&mut self, budget: Duration) -> Result<Measured> {
+        let start = Instant::now();
+        let mut fastest = Duration::MAX;
+        let mut requests = 0;
+        while start.elapsed() < budget {
+            fastest = fastest.min((self.block)()?);
+            requests += self.requests;
+        }
+        Ok(Measured {
+            floor: fastest.as_nanos() as f64 / self.operations as f64,
+            requests,
+        })
+    }
+}
+
+/// Client and server in one thread: a round trip is send, receive, send, receive and nothing else.
+struct Connection {
+    client: TcpStream,
+    server: TcpStream,
+    buffer: [u8; 4096],
+}
+
+impl Connection {
+    fn open() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen on loopback")?;
+        let client = TcpStream::connect(listener.local_addr()?)?;
+        let (server, _) = listener.accept()?;
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        Ok(Self {
+            client,
+            server,
+            buffer: [0; 4096],
+        })
+    }
+
+    fn round_trip(&mut self, exchange: &Exchange) -> Result<()> {
+        pass(
+            &mut self.client,
+            &mut self.server,
+            &exchange.request,
+            &mut self.buffer,
+        )?;
+        pass(
+            &mut self.server,
+            &mut self.client,
+            &exchange.response,
+            &mut self.buffer,
+        )
+    }
+}
+
+fn pass(from: &mut TcpStream, to: &mut TcpStream, message: &[u8], buffer: &mut [u8]) -> Result<()> {
+    from.write_all(message)?;
+    let received = to.read(buffer)?;
+    anyhow::ensure!(received == message.len(), "loopback split a message");
+    Ok(())
+}
+
+fn round_trips(exchanges: Vec<Exchange>) -> Result<Workload> {
+    let mut connection = Connection::open()?;
+    let mut order: Vec<usize> = (0..ROUND_TRIPS).map(|i| i % exchanges.len()).collect();
+    let mut random = fastrand::Rng::with_seed(1);
+    let block = move || {
+        // Each block has the same exchanges, in an order of its own.
+        random.shuffle(&mut order);
+        let start = Instant::now();
+        for &i in &order {
+            connection.round_trip(&exchanges[i])?;
+        }
+        Ok(start.elapsed())
+    };
+    Ok(Workload {
+        operations: ROUND_TRIPS,
+        requests: ROUND_TRIPS,
+        block: Box::new(block),
+    })
+}
+
+/// The slower of the two threads counts, so that a block in which one of them had to wait is no floor.
+fn two_threads(cores: Cores) -> Result<Workload> {
+    let mut connections = [Connection::open()?, Connection::open()?];
+    let exchange = messages::small();
+    let block = move || {
+        let ready = AtomicUsize::new(0);
+        let run = |cpu: usize, connection: &mut Connection| -> Result<Duration> {
+            let pinned = pin(cpu);
+            ready.fetch_add(1, Ordering::SeqCst);
+            while ready.load(Ordering::SeqCst) < 2 {
+                std::hint::spin_loop();
+            }
+            pinned?;
+            let start = Instant::now();
+            for _ in 0..ROUND_TRIPS {
+                connection.round_trip(&exchange)?;
+            }
+            Ok(start.elapsed())
+        };
+        let [first, second] = &mut connections;
+        thread::scope(|scope| {
+            let other = scope.spawn(|| run(cores.there, first));
+            let own = run(cores.here, second)?;
+            let other = other
+                .join()
+                .map_err(|_| anyhow::anyhow!("a thread panicked"))??;
+            Ok(own.max(other))
+        })
+    };
+    Ok(Workload {
+        operations: ROUND_TRIPS,
+        requests: 2 * ROUND_TRIPS,
+        block: Box::new(block),
+    })
+}
+
+fn getppid() -> Workload {
+    let block = || {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            std::hint::black_box(std::os::unix::process::parent_id());
+        }
+        Ok(start.elapsed())
+    };
+    Workload {
+        operations: CALLS,
+        requests: 0,
+        block: Box::new(block),
+    }
+}
+
+fn read_zero() -> Result<Workload> {
+    let mut zero = File::open("/dev/zero").context("cannot open /dev/zero")?;
+    let mut buffer = [0; 64];
+    let block = move || {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            zero.read_exact(&mut buffer)?;
+        }
+        Ok(start.elapsed())
+    };
+    Ok(Workload {
+        operations: CALLS,
+        requests: 0,
+        block: Box::new(block),
+    })
+}

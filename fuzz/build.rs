@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Compiles the kernel's framing for the host, with undefined behaviour as a trap.
+
+fn main() {
+    println!("cargo::rerun-if-changed=src/shim.c");
+    println!("cargo::rerun-if-changed=../src/bpf/http1.h");
+    println!("cargo::rerun-if-env-changed=CLANG");
+    cc::Build::new()
+        .compiler(std::env::var_os("CLANG").unwrap_or_else(|| "clang".into()))
+        .include("../src/bpf")
+        .file("src/shim.c")
+        .flag("-fsanitize=undefined")
+        .flag("-fsanitize-trap=undefined")
+        .warnings_into_errors(true)
+        .compile("shim");
+}

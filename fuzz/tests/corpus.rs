@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every case of the corpus counts what it says, however it is cut, and the oracle agrees.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use http1_fuzz::account::Account;
+use http1_fuzz::corpus::{Case, parse};
+use http1_fuzz::{http1, oracle};
+
+fn agree(case: &Case, who: &str, found: &Account) -> Result<()> {
+    let Case { name, expected, .. } = case;
+    ensure!(
+        found == expected,
+        "{name} ({who})\nexpected\n{expected}\n\nfound\n{found}"
+    );
+    Ok(())
+}
+
+fn replay(case: &Case) -> Result<()> {
+    let as_written = &case.conversation;
+    agree(case, "as written", &http1::count(as_written))?;
+    if case.as_cut {
+        return Ok(());
+    }
+    agree(case, "in one piece", &http1::count(&as_written.joined_up()))?;
+    for size in 1..20 {
+        let pieces = format!("in pieces of {size}");
+        // A large body in single bytes would take long and show nothing new.
+        if as_written.received.len() + as_written.sent.len() < 10_000 {
+            agree(case, &pieces, &http1::count(&as_written.in_pieces(size)))?;
+        }
+    }
+    agree(case, "oracle", &oracle::read(as_written))
+}
+
+#[test]
+fn every_case_counts_what_it_says() -> Result<()> {
+    let mut cases = 0;
+    let mut failures = Vec::new();
+    for file in fs::read_dir("corpus")? {
+        let path = file?.path();
+        let text = fs::read_to_string(&path)?;
+        for case in parse(&text).with_context(|| path.display().to_string())? {
+            cases += 1;
+            if let Err(error) = replay(&case) {
+                failures.push(format!("{}: {error}", path.display()));
+            }
+        }
+    }
+    ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
+    ensure!(cases > 100, "only {cases} cases: is the corpus complete?");
+    Ok(())
+}

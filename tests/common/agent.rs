@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::process::tie_to_parent;
+
 /// Loading may take a while on a busy machine: the verifier walks every program.
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -40,14 +42,14 @@ impl Agent {
 
     fn launch(root: &Path, args: &[&str], folder: TempDir) -> Self {
         let log = folder.path().join("log");
-        let child = command()
+        let mut command = command();
+        command
             .arg("--plugins-root")
             .arg(root)
             .args(args)
             .stdin(Stdio::null())
-            .stderr(File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
+            .stderr(File::create(&log).unwrap());
+        let child = tie_to_parent(&mut command, Signal::KILL).spawn().unwrap();
         let mut agent = Self {
             child,
             root: root.to_owned(),

@@ -2,6 +2,25 @@
 //! What several test programs share.
 
 // Each test program compiles this module for itself and uses only a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod agent;
+pub mod collector;
+pub mod ledger;
+pub mod load;
+pub mod process;
+pub mod reader;
+pub mod servers;
+
+/// Makes a test of each function for each backend, named after it.
+macro_rules! by_backend {
+    ($($test:ident),* $(,)?) => {
+        mod sock {
+            $(#[test] fn $test() { super::$test("sock"); })*
+        }
+        mod syscall {
+            $(#[test] fn $test() { super::$test("syscall"); })*
+        }
+    };
+}
+pub(crate) use by_backend;

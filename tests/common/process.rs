@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A child process that never outlives the test that started it.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+
+/// How long a server may take to start or to end on a busy machine.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Ends the child when the thread that starts it ends, also where nothing is dropped because the test
+/// program was killed. So start it in a thread that lives as long as the child should.
+pub fn tie_to_parent(command: &mut Command, signal: Signal) -> &mut Command {
+    // SAFETY: between fork and exec, prctl is a plain system call that touches no memory.
+    unsafe {
+        command.pre_exec(move || Ok(set_parent_process_death_signal(Some(signal))?));
+    }
+    command
+}
+
+/// A running child. It is asked to end when dropped, so that it can end its own children.
+pub struct Process(Child);
+
+impl Process {
+    /// `package` is the Debian package to name where the program is missing.
+    pub fn start(command: &mut Command, package: &str) -> Self {
+        match tie_to_parent(command, Signal::TERM).spawn() {
+            Ok(child) => Self(child),
+            Err(error) => panic!("{command:?}: {error} (is the package {package} installed?)"),
+        }
+    }
+
+    pub fn pid(&self) -> u64 {
+        self.0.id().into()
+    }
+
+    /// Waits until the child is `ready`, and fails at once where it has ended instead.
+    pub fn wait_until(&mut self, mut ready: impl FnMut() -> bool) {
+        let start = Instant::now();
+        while !ready() {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                panic!("the server ended with {status} before it was ready");
+            }
+            assert!(start.elapsed() < LIMIT, "not ready after {LIMIT:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // All of these fail only where the child has already ended.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let start = Instant::now();
+        while let Ok(None) = self.0.try_wait() {
+            if start.elapsed() > LIMIT {
+                let _ = self.0.kill();
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// Waits for something that another process does a little later than its answer, such as a log line.
+pub fn eventually<T: PartialEq + std::fmt::Debug>(expected: T, mut actual: impl FnMut() -> T) {
+    let start = Instant::now();
+    while start.elapsed() < LIMIT && actual() != expected {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(actual(), expected);
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Processes that come, go, stay and share a pid, and an agent that comes and goes.
+
+mod common;
+
+use std::fs;
+use std::sync::Mutex;
+
+use common::agent::{Agent, folder};
+use common::by_backend;
+use common::collector::{Collector, shared};
+use common::load::{Client, get, keep_alive};
+use common::reader::{Reader, Receive};
+use common::servers::python_forking;
+
+by_backend!(
+    a_child_that_exits_at_once_is_counted,
+    a_reused_pid_is_counted_on,
+    an_idle_process_stays_listed,
+    the_agent_is_no_server,
+    a_killed_agent_is_replaced,
+);
+
+fn a_child_that_exits_at_once_is_counted(backend: &'static str) {
+    let collector = shared(backend);
+    let server = python_forking();
+    let mut client = Client::connect(&server.address);
+    let pids: Vec<u64> = (0..7)
+        .map(|_| {
+            let answer = client.ask(get("/").as_bytes());
+            answer.header("pid").unwrap().parse().unwrap()
+        })
+        .collect();
+    drop(client);
+    let child = pids[0];
+    assert_eq!(pids, [child; 7]);
+    assert_ne!(child, server.pid());
+    collector.wait_for(child, 7);
+    collector.wait_until_gone(child);
+    assert!(
+        !collector.counts().contains_key(&server.pid()),
+        "it only accepts"
+    );
+}
+
+/// A pid is given out anew when the kernel is told that the one before was the last.
+fn a_reused_pid_is_counted_on(backend: &'static str) {
+    let collector = shared(backend);
+    let first = Reader::tcp(Receive::Read);
+    let pid = first.pid();
+    assert_eq!(keep_alive(&first.address, 11).served, 11);
+    drop(first);
+    let second = reader_with_pid(pid);
+    assert_eq!(keep_alive(&second.address, 13).served, 13);
+    collector.wait_for(pid, 24);
+    // Long after the first was forgotten, too.
+    drop(second);
+    collector.wait_until_gone(pid);
+    let third = reader_with_pid(pid);
+    assert_eq!(keep_alive(&third.address, 17).served, 17);
+    collector.wait_for(pid, 41);
+}
+
+fn reader_with_pid(pid: u64) -> Reader {
+    const LAST: &str = "/proc/sys/kernel/ns_last_pid";
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap();
+    for _ in 0..1000 {
+        let last = fs::read_to_string(LAST).unwrap();
+        fs::write(LAST, (pid - 1).to_string()).expect("setting the next pid needs root");
+        let reader = Reader::tcp(Receive::Read);
+        // Back at once, so that others do not get used pids.
+        fs::write(LAST, last.trim()).unwrap();
+        if reader.pid() == pid {
+            return reader;
+        }
+    }
+    panic!("pid {pid} is taken");
+}
+
+fn an_idle_process_stays_listed(backend: &'static str) {
+    let collector = shared(backend);
+    let reader = Reader::tcp(Receive::Read);
+    keep_alive(&reader.address, 5);
+    collector.wait_for(reader.pid(), 5);
+    for _ in 0..3 {
+        collector.settle();
+        assert_eq!(collector.rate(reader.pid()), Some(0.0));
+    }
+    assert_eq!(keep_alive(&reader.address, 2).served, 7);
+    collector.wait_for(reader.pid(), 7);
+}
+
+/// An agent receives a request for each report. It leaves out its own, and nobody else's.
+fn the_agent_is_no_server(backend: &'static str) {
+    let collector = shared(backend);
+    let another = Agent::start(&["--backend", backend]);
+    for _ in 0..11 {
+        another.report();
+    }
+    collector.wait_for(another.pid().into(), 11);
+    assert!(!collector.counts().contains_key(&collector.agent_pid()));
+}
+
+fn a_killed_agent_is_replaced(backend: &'static str) {
+    let root = folder();
+    let reader = Reader::tcp(Receive::Read);
+    let mut client = Client::connect(&reader.address);
+    let mut ask = |n| (0..n).for_each(|_| drop(client.ask(get("/").as_bytes())));
+    // Before there is an agent: the connection is older than the first and the second.
+    ask(3);
+    let first = Collector::start_in(root.path(), backend);
+    ask(13);
+    first.wait_for(reader.pid(), 13);
+    first.kill();
+    ask(5);
+    let second = Collector::start_in(root.path(), backend);
+    ask(19);
+    second.wait_for(reader.pid(), 19);
+    assert_eq!(keep_alive(&reader.address, 1).served, 41);
+}

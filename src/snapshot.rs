@@ -2,6 +2,7 @@
 //! What is known at one tick. Everything downstream is a pure function of a [`Snapshot`].
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -42,6 +43,27 @@ impl Histogram {
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
+
+    /// What has been added to `earlier`, or nothing if this did not grow out of it.
+    pub fn checked_sub(&self, earlier: &Self) -> Option<Self> {
+        let mut added = Self {
+            sum_ns: self.sum_ns.checked_sub(earlier.sum_ns)?,
+            buckets: self.buckets,
+        };
+        for (bucket, earlier) in added.buckets.iter_mut().zip(earlier.buckets) {
+            *bucket = bucket.checked_sub(earlier)?;
+        }
+        Some(added)
+    }
+}
+
+impl AddAssign<&Self> for Histogram {
+    fn add_assign(&mut self, other: &Self) {
+        self.sum_ns += other.sum_ns;
+        for (bucket, other) in self.buckets.iter_mut().zip(other.buckets) {
+            *bucket += other;
+        }
+    }
 }
 
 /// The kernel's counters of one process.
@@ -77,7 +99,12 @@ pub struct Sample {
 pub struct ProcessSnapshot {
     pub id: ProcessId,
     pub name: Arc<str>,
+    /// It has no more to come, and stays listed until its last rates have been seen.
+    pub exited: bool,
+    /// Requests received since the process was first seen.
     pub requests_total: u64,
+    /// Of the requests answered since then. No number ever goes back.
+    pub series: BTreeMap<SeriesKey, Histogram>,
     /// Requests per second over the last ticks, oldest first, never empty.
     pub requests_per_second: VecDeque<Sample>,
     /// The highest rate of the last minute.

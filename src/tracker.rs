@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::snapshot::{Harvest, ProcessCounters, ProcessId, ProcessSnapshot, Sample, Snapshot};
+use crate::snapshot::{
+    Harvest, Histogram, ProcessCounters, ProcessId, ProcessSnapshot, Sample, SeriesKey, Snapshot,
+};
 
 /// Samples that a snapshot lists, so that a missed poll leaves no gap.
 pub const LISTED: usize = 5;
@@ -76,6 +78,7 @@ struct Tracked {
     /// The kernel's counter at the last tick.
     counter: u64,
     total: u64,
+    series: BTreeMap<SeriesKey, Answered>,
     /// Oldest first.
     samples: VecDeque<Sample>,
     /// Ticks since it was last seen alive.
@@ -93,6 +96,7 @@ impl Tracked {
             name,
             counter: 0,
             total: 0,
+            series: BTreeMap::new(),
             samples: VecDeque::from([none_yet]),
             gone: 0,
         }
@@ -104,6 +108,10 @@ impl Tracked {
             date,
             value: rate(requests, elapsed),
         });
+        for (key, counter) in counters.iter().flat_map(|counters| &counters.series) {
+            let answered = self.series.entry(key.clone()).or_default();
+            answered.advance(counter);
+        }
         let alive = counters.is_some_and(|counters| !counters.exited);
         self.gone = if alive { 0 } else { self.gone + 1 };
     }
@@ -136,7 +144,13 @@ impl Tracked {
         ProcessSnapshot {
             id,
             name: Arc::clone(&self.name),
+            exited: self.gone > 0,
             requests_total: self.total,
+            series: self
+                .series
+                .iter()
+                .map(|(key, answered)| (key.clone(), answered.total))
+                .collect(),
             requests_per_second: self.samples.iter().skip(unlisted).copied().collect(),
             requests_per_second_peak: self
                 .samples
@@ -144,6 +158,23 @@ impl Tracked {
                 .map(|sample| sample.value)
                 .fold(0.0, f64::max),
         }
+    }
+}
+
+/// One series of one process.
+#[derive(Default)]
+struct Answered {
+    /// The kernel's counters at the last tick.
+    counter: Histogram,
+    total: Histogram,
+}
+
+impl Answered {
+    /// As [`Tracked::advance`].
+    fn advance(&mut self, counter: &Histogram) {
+        let answered = counter.checked_sub(&self.counter).unwrap_or(*counter);
+        self.counter = *counter;
+        self.total += &answered;
     }
 }
 
@@ -155,6 +186,8 @@ fn rate(requests: u64, elapsed: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
+
+    use crate::snapshot::BOUNDS_US;
 
     use super::*;
 
@@ -214,6 +247,30 @@ mod tests {
         }
     }
 
+    const OK: SeriesKey = SeriesKey {
+        method: "GET",
+        status: 200,
+        version: "1.1",
+    };
+
+    /// Answers that took less than the first bound, and one more that took longer than the last.
+    fn histogram(fast: u64, sum_ns: u64) -> Histogram {
+        let mut histogram = Histogram {
+            sum_ns,
+            ..Histogram::default()
+        };
+        histogram.buckets[0] = fast;
+        histogram.buckets[BOUNDS_US.len()] = 1;
+        histogram
+    }
+
+    fn answering(key: SeriesKey, histogram: Histogram) -> ProcessCounters {
+        ProcessCounters {
+            series: BTreeMap::from([(key, histogram)]),
+            ..live(WORKER, 1)
+        }
+    }
+
     fn rates(snapshot: &Snapshot) -> Vec<f64> {
         let samples = &snapshot.processes[0].requests_per_second;
         samples.iter().map(|sample| sample.value).collect()
@@ -228,6 +285,7 @@ mod tests {
         let process = &snapshot.processes[0];
         assert_eq!(process.requests_total, 20);
         assert_eq!(&*process.name, "comm-7");
+        assert!(!process.exited);
     }
 
     #[test]
@@ -286,6 +344,7 @@ mod tests {
         let mut clock = clock();
         let snapshot = clock.tick(&[exited(WORKER, 7)]);
         assert_eq!(rates(&snapshot), [0.0, 7.0]);
+        assert!(snapshot.processes[0].exited);
         assert_eq!(clock.forget, [WORKER]);
         for _ in 1..LISTED {
             let snapshot = clock.tick(&[]);
@@ -323,6 +382,27 @@ mod tests {
         let snapshot = clock.tick(&[live(WORKER, 5)]);
         assert_eq!(rates(&snapshot), [0.0, 11.0, 3.0, 2.0]);
         assert_eq!(snapshot.processes[0].requests_total, 16);
+    }
+
+    #[test]
+    fn series_are_totals_that_outlive_an_entry_of_the_kernel() {
+        let mut clock = clock();
+        let other = SeriesKey {
+            status: 404,
+            ..OK.clone()
+        };
+        clock.tick(&[answering(OK, histogram(11, 5_000))]);
+        clock.tick(&[answering(other.clone(), histogram(2, 7))]);
+        // It has more time in it than before, but fewer answers.
+        let snapshot = clock.tick(&[answering(OK, histogram(3, 8_000))]);
+        let series = &snapshot.processes[0].series;
+        assert_eq!(series[&other], histogram(2, 7));
+        assert_eq!(series[&OK].sum_ns, 13_000);
+        assert_eq!(series[&OK].buckets[0], 14);
+        assert_eq!(series[&OK].count(), 16);
+
+        let snapshot = clock.tick(&[answering(OK, histogram(4, 8_001))]);
+        assert_eq!(snapshot.processes[0].series[&OK].count(), 17);
     }
 
     #[test]

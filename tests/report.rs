@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The report against what Weave Scope's probe accepts, and against the form of the original plugin.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,7 +25,9 @@ fn process(pid: u32, start_time: u64, rates: &[f64]) -> ProcessSnapshot {
     ProcessSnapshot {
         id: ProcessId { pid, start_time },
         name: "server".into(),
+        exited: false,
         requests_total: 1,
+        series: BTreeMap::new(),
         requests_per_second: samples.collect::<VecDeque<_>>(),
         requests_per_second_peak: rates.iter().copied().fold(0.0, f64::max),
     }

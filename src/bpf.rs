@@ -99,6 +99,8 @@ impl<'obj> Bpf<'obj> {
         let maps = &mut open.maps;
         maps.http_connections
             .set_autocreate(backend == Backend::Sock)?;
+        maps.http_strangers
+            .set_autocreate(backend == Backend::Sock)?;
         maps.http_messages
             .set_autocreate(backend == Backend::Sock)?;
         maps.http_inodes

@@ -317,6 +317,11 @@ fn choose(options: &Options) -> Result<Backend> {
     let mut reasons = Vec::new();
 
     log::debug!("{facts:?}");
+    if !facts.btf {
+        bail!(
+            "the kernel has no BTF (/sys/kernel/btf/vmlinux): it has to be built with CONFIG_DEBUG_INFO_BTF=y"
+        );
+    }
     for backend in wanted {
         let trial = match facts.obstacle(backend) {
             Some(obstacle) => Err(anyhow!(obstacle)),

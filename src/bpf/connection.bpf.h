@@ -84,10 +84,11 @@ static long http_walk_requests(__u32 i, struct http_walk *walk)
 }
 
 /* A final response has begun. */
-static __always_inline void http_answered(enum http1_answer answer, const struct http1_exchange *exchange)
+static __always_inline void http_answered(struct task_struct *task, enum http1_answer answer,
+					  const struct http1_exchange *exchange)
 {
 	if (answer == HTTP1_FINAL)
-		http_count_exchange(exchange);
+		http_count_exchange(task, exchange);
 	else if (answer == HTTP1_UNMATCHED)
 		http_miss(unmatched, 1);
 }
@@ -103,7 +104,7 @@ static long http_walk_responses(__u32 i, struct http_walk *walk)
 		return 1;
 	switch (http1_advance(&conn->response, cur, transfer->window)) {
 	case HTTP1_STATUS_LINE:
-		http_answered(http1_response(conn, &exchange), &exchange);
+		http_answered(bpf_get_current_task_btf(), http1_response(conn, &exchange), &exchange);
 		return 0;
 	case HTTP1_WINDOW_END:
 		if (http_fill(transfer) > 0)
@@ -129,18 +130,41 @@ static __always_inline bool http_walks_on(struct http1_stream *s, struct http1_c
 	return cur->at < cur->length;
 }
 
+/*
+ * Global functions, which the verifier proves once and on their own: whatever they found out about the
+ * window lies in the transfer, and nothing of it multiplies the ways through the callers.
+ */
+__noinline int http_find_request_head(void)
+{
+	__u32 key = HTTP_RECEIVE;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+
+	return transfer ? http1_fast_request(&transfer->head, transfer->window, transfer->cursor.filled) : -1;
+}
+
+__noinline int http_find_response_head(void)
+{
+	__u32 key = HTTP_SEND;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+
+	return transfer ? http1_fast_response(&transfer->head, transfer->window, transfer->cursor.filled) :
+			  -1;
+}
+
 /* The requests of a transfer, counted. */
-static __always_inline void http_receive(struct http1_connection *conn, struct http_transfer *transfer)
+static __always_inline void http_receive(struct task_struct *task, struct http1_connection *conn,
+					 struct http_transfer *transfer)
 {
 	struct http_walk walk = { .conn = conn, .transfer = transfer };
 	struct http1_cursor *cur = &transfer->cursor;
 
 	http1_begin(&conn->request);
-	if (conn->request.state == HTTP1_START) {
+	if (http1_expects_head(&conn->request)) {
 		cur->now = bpf_ktime_get_ns();
-		if ((cur->filled || http_fill(transfer) > 0) &&
-		    !http1_take_request(conn, cur, &transfer->head, transfer->window))
+		if ((cur->filled || http_fill(transfer) > 0) && !http_find_request_head()) {
+			http1_take_request(conn, cur, &transfer->head);
 			transfer->requests = 1;
+		}
 	}
 	if (http_walks_on(&conn->request, cur)) {
 		if (!cur->now)
@@ -148,25 +172,23 @@ static __always_inline void http_receive(struct http1_connection *conn, struct h
 		bpf_loop(HTTP_STEPS, http_walk_requests, &walk, 0);
 	}
 	if (transfer->requests)
-		http_count_requests(transfer->requests);
+		http_count_requests(task, transfer->requests);
 }
 
 /* The responses of a transfer, counted. */
-static __always_inline void http_send(struct http1_connection *conn, struct http_transfer *transfer)
+static __always_inline void http_send(struct task_struct *task, struct http1_connection *conn,
+				      struct http_transfer *transfer)
 {
 	struct http_walk walk = { .conn = conn, .transfer = transfer };
 	struct http1_cursor *cur = &transfer->cursor;
 	struct http1_exchange exchange;
-	int answer;
 
 	http1_begin(&conn->response);
-	if (conn->response.state == HTTP1_START) {
+	if (http1_expects_head(&conn->response)) {
 		cur->now = bpf_ktime_get_ns();
-		if (http_fill(transfer) > 0) {
-			answer = http1_take_response(conn, cur, &transfer->head, transfer->window, &exchange);
-			if (answer >= 0)
-				http_answered(answer, &exchange);
-		}
+		if (http_fill(transfer) > 0 && !http_find_response_head())
+			http_answered(task, http1_take_response(conn, cur, &transfer->head, &exchange),
+				      &exchange);
 	}
 	if (http_walks_on(&conn->response, cur)) {
 		if (!cur->now)
@@ -175,36 +197,43 @@ static __always_inline void http_send(struct http1_connection *conn, struct http
 	}
 }
 
-/* Whether a request, or what may stand before one, begins with these bytes. */
+/* Whether a request, or what may stand before one, begins with the first bytes in the window. */
 static __always_inline bool http_may_be_request(struct http_transfer *transfer)
 {
+	__u64 word, filled;
 	__u32 i;
-	__u8 c;
 
 	/* The first buffer may be empty, and an iovec has to be read before its bytes are. */
 	for (i = 0; i < 4 && !transfer->cursor.filled; i++)
 		if (http_fill(transfer) < 0)
 			return false;
-	c = transfer->window[0];
-	return http1_is_token(c) || c == '\r' || c == '\n';
+	filled = transfer->cursor.filled;
+	word = http1_word(transfer->window);
+	if ((word & 0xff) == '\r' || (word & 0xff) == '\n')
+		return true;
+	for (i = 0; i < 8 && i < filled; i++, word >>= 8)
+		if (!http1_is_token(word))
+			return i && (word & 0xff) == ' ';
+	return i > 0;
 }
 
 /*
  * The first receive of a stream, as far as is known: parsed into a scratch connection, which is worth
  * keeping if it ends within or after a request.
  */
-static __always_inline struct http1_connection *http_first_receive(struct http_transfer *transfer)
+static __always_inline struct http1_connection *http_first_receive(struct task_struct *task,
+								   struct http_transfer *transfer)
 {
 	struct http1_connection *conn;
 	__u32 key = 0;
 
-	if (!http_may_be_request(transfer) || bpf_get_current_pid_tgid() >> 32 == agent_pid)
+	if (!http_may_be_request(transfer) || task->tgid == agent_pid)
 		return NULL;
 	conn = bpf_map_lookup_elem(&http_scratch, &key);
 	if (!conn)
 		return NULL;
 	http1_init(conn, bpf_ktime_get_ns());
-	http_receive(conn, transfer);
+	http_receive(task, conn, transfer);
 	return conn->request.state == HTTP1_LOST ? NULL : conn;
 }
 

@@ -32,7 +32,7 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* The agent as the kernel numbers it: not what a pid namespace shows it. It does not count itself. */
-__u32 agent_pid;
+int agent_pid;
 
 #include "stats.bpf.h"
 #include "transfer.bpf.h"
@@ -115,9 +115,9 @@ static __always_inline void http_no_message(void)
 }
 
 /* Finds the user buffers of the transfer that the current system call makes. */
-static __always_inline void http_locate(struct http_transfer *transfer)
+static __always_inline void http_locate(struct task_struct *task, struct http_transfer *transfer)
 {
-	struct pt_regs *regs = http_registers();
+	struct pt_regs *regs = http_registers(task);
 	__u64 syscall = http_syscall_of(regs);
 	__u32 index;
 
@@ -148,12 +148,13 @@ static __always_inline void http_locate(struct http_transfer *transfer)
 	case HTTP_NR_splice:
 		return; /* from the page cache or a pipe: only its length is known */
 	}
-	http_miss_syscall(syscall);
+	http_miss_syscall(task, syscall);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 {
+	struct task_struct *task;
 	struct http1_connection *conn;
 	struct http_transfer *transfer;
 
@@ -161,20 +162,20 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 		http_no_message();
 		return 0;
 	}
-	if (flags & (HTTP_MSG_PEEK | HTTP_MSG_OOB | HTTP_MSG_ERRQUEUE) ||
-	    !http_is_stream(sk->sk_type, sk->__sk_common.skc_family))
+	if (flags & HTTP_MSG_NO_DATA || !http_is_stream(sk->sk_type, sk->__sk_common.skc_family))
 		return 0;
 	transfer = http_transfer_of(HTTP_RECEIVE, ret);
 	if (!transfer)
 		return 0;
+	task = bpf_get_current_task_btf();
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
-		http_locate(transfer);
+		http_locate(task, transfer);
 	conn = bpf_sk_storage_get(&http_connections, sk, NULL, 0);
 	if (conn) {
-		http_receive(conn, transfer);
+		http_receive(task, conn, transfer);
 		return 0;
 	}
-	conn = http_first_receive(transfer);
+	conn = http_first_receive(task, transfer);
 	if (conn && !bpf_sk_storage_get(&http_connections, sk, conn, BPF_SK_STORAGE_GET_F_CREATE))
 		http_miss(connections_full, 1);
 	return 0;
@@ -183,6 +184,7 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 {
+	struct task_struct *task;
 	struct http1_connection *conn;
 	struct http_transfer *transfer;
 
@@ -196,8 +198,9 @@ int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 	transfer = http_transfer_of(HTTP_SEND, ret);
 	if (!transfer)
 		return 0;
-	http_locate(transfer);
-	http_send(conn, transfer);
+	task = bpf_get_current_task_btf();
+	http_locate(task, transfer);
+	http_send(task, conn, transfer);
 	return 0;
 }
 
@@ -211,15 +214,15 @@ struct {
 } http_inodes SEC(".maps");
 
 /* The inode number of a stream socket's descriptor, 0 of anything else. */
-static __always_inline __u64 http_stream_inode(int fd)
+static __always_inline __u64 http_stream_inode(struct task_struct *task, int fd)
 {
-	struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
+	struct fdtable *table = task->files->fdt;
 	struct socket *socket;
 	struct inode *inode;
 	struct file *file;
 
-	if ((__u32)fd >= table->max_fds ||
-	    bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) || !file)
+	if ((__u32)fd >= table->max_fds || bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) ||
+	    !file)
 		return 0;
 	inode = BPF_CORE_READ(file, f_inode);
 	if ((BPF_CORE_READ(inode, i_mode) & HTTP_S_IFMT) != HTTP_S_IFSOCK)
@@ -230,34 +233,36 @@ static __always_inline __u64 http_stream_inode(int fd)
 	return BPF_CORE_READ(inode, i_ino);
 }
 
-static __always_inline void http_inode_receive(__u64 inode, struct http_transfer *transfer)
+static __always_inline void http_inode_receive(struct task_struct *task, __u64 inode,
+					       struct http_transfer *transfer)
 {
 	struct http1_connection *conn = bpf_map_lookup_elem(&http_inodes, &inode);
 
 	if (conn) {
-		http_receive(conn, transfer);
+		http_receive(task, conn, transfer);
 		return;
 	}
-	conn = http_first_receive(transfer);
+	conn = http_first_receive(task, transfer);
 	if (conn && bpf_map_update_elem(&http_inodes, &inode, conn, BPF_ANY))
 		http_miss(connections_full, 1);
 }
 
-static __always_inline void http_inode_send(__u64 inode, struct http_transfer *transfer)
+static __always_inline void http_inode_send(struct task_struct *task, __u64 inode,
+					    struct http_transfer *transfer)
 {
 	struct http1_connection *conn = bpf_map_lookup_elem(&http_inodes, &inode);
 
 	if (conn)
-		http_send(conn, transfer);
+		http_send(task, conn, transfer);
 }
 
-static __always_inline void http_inode_transfer(enum http_direction direction, __u64 inode,
-						struct http_transfer *transfer)
+static __always_inline void http_inode_transfer(struct task_struct *task, enum http_direction direction,
+						__u64 inode, struct http_transfer *transfer)
 {
 	if (direction == HTTP_RECEIVE)
-		http_inode_receive(inode, transfer);
+		http_inode_receive(task, inode, transfer);
 	else
-		http_inode_send(inode, transfer);
+		http_inode_send(task, inode, transfer);
 }
 
 enum http_shape {
@@ -266,17 +271,34 @@ enum http_shape {
 	HTTP_MESSAGE,
 };
 
+/* Where the system call's flags stand among its arguments. */
+enum http_flags_at {
+	HTTP_NO_FLAGS,
+	HTTP_FLAGS_THIRD,
+	HTTP_FLAGS_FOURTH,
+};
+
 /* A system call of the given shape has returned. */
 static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum http_direction direction,
-				     enum http_shape shape, int flags)
+				     enum http_shape shape, enum http_flags_at flags_at)
 {
-	struct pt_regs *regs = http_registers();
+	struct task_struct *task;
 	struct http_transfer *transfer;
+	struct pt_regs *regs;
 	__u64 inode;
+	int flags = 0;
 
-	if (ctx->ret <= 0 || flags & (HTTP_MSG_PEEK | HTTP_MSG_OOB | HTTP_MSG_ERRQUEUE))
+	if (ctx->ret <= 0)
 		return 0;
-	inode = http_stream_inode(PT_REGS_PARM1_SYSCALL(regs));
+	task = bpf_get_current_task_btf();
+	regs = http_registers(task);
+	if (flags_at == HTTP_FLAGS_THIRD)
+		flags = PT_REGS_PARM3_SYSCALL(regs);
+	else if (flags_at == HTTP_FLAGS_FOURTH)
+		flags = PT_REGS_PARM4_SYSCALL(regs);
+	if (flags & HTTP_MSG_NO_DATA)
+		return 0;
+	inode = http_stream_inode(task, PT_REGS_PARM1_SYSCALL(regs));
 	if (!inode)
 		return 0;
 	transfer = http_transfer_of(direction, ctx->ret);
@@ -290,142 +312,167 @@ static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum 
 		http_set_vector(transfer, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs));
 	else
 		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs));
-	http_inode_transfer(direction, inode, transfer);
+	http_inode_transfer(task, direction, inode, transfer);
 	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_read")
 int http_exit_read(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit(ctx, HTTP_RECEIVE, HTTP_BUFFER, 0);
+	return http_exit(ctx, HTTP_RECEIVE, HTTP_BUFFER, HTTP_NO_FLAGS);
 }
 
 SEC("tracepoint/syscalls/sys_exit_recvfrom")
 int http_exit_recvfrom(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit(ctx, HTTP_RECEIVE, HTTP_BUFFER, PT_REGS_PARM4_SYSCALL(http_registers()));
+	return http_exit(ctx, HTTP_RECEIVE, HTTP_BUFFER, HTTP_FLAGS_FOURTH);
 }
 
 SEC("tracepoint/syscalls/sys_exit_readv")
 int http_exit_readv(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit(ctx, HTTP_RECEIVE, HTTP_VECTOR, 0);
+	return http_exit(ctx, HTTP_RECEIVE, HTTP_VECTOR, HTTP_NO_FLAGS);
 }
 
 SEC("tracepoint/syscalls/sys_exit_recvmsg")
 int http_exit_recvmsg(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit(ctx, HTTP_RECEIVE, HTTP_MESSAGE, PT_REGS_PARM3_SYSCALL(http_registers()));
+	return http_exit(ctx, HTTP_RECEIVE, HTTP_MESSAGE, HTTP_FLAGS_THIRD);
 }
 
 SEC("tracepoint/syscalls/sys_exit_write")
 int http_exit_write(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit(ctx, HTTP_SEND, HTTP_BUFFER, 0);
+	return http_exit(ctx, HTTP_SEND, HTTP_BUFFER, HTTP_NO_FLAGS);
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendto")
 int http_exit_sendto(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit(ctx, HTTP_SEND, HTTP_BUFFER, 0);
+	return http_exit(ctx, HTTP_SEND, HTTP_BUFFER, HTTP_NO_FLAGS);
 }
 
 SEC("tracepoint/syscalls/sys_exit_writev")
 int http_exit_writev(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit(ctx, HTTP_SEND, HTTP_VECTOR, 0);
+	return http_exit(ctx, HTTP_SEND, HTTP_VECTOR, HTTP_NO_FLAGS);
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendmsg")
 int http_exit_sendmsg(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit(ctx, HTTP_SEND, HTTP_MESSAGE, 0);
+	return http_exit(ctx, HTTP_SEND, HTTP_MESSAGE, HTTP_NO_FLAGS);
 }
 
 /* From a file or a pipe to a socket: only the length is known. */
-static __always_inline int http_exit_bodies(struct trace_event_raw_sys_exit *ctx, int fd)
+static __always_inline int http_exit_bodies(struct trace_event_raw_sys_exit *ctx, bool is_splice)
 {
+	struct task_struct *task;
 	struct http_transfer *transfer;
+	struct pt_regs *regs;
 	__u64 inode;
 
 	if (ctx->ret <= 0)
 		return 0;
-	inode = http_stream_inode(fd);
+	task = bpf_get_current_task_btf();
+	regs = http_registers(task);
+	inode = http_stream_inode(task,
+				  is_splice ? PT_REGS_PARM3_SYSCALL(regs) : PT_REGS_PARM1_SYSCALL(regs));
 	if (!inode)
 		return 0;
 	transfer = http_transfer_of(HTTP_SEND, ctx->ret);
 	if (transfer)
-		http_inode_send(inode, transfer);
+		http_inode_send(task, inode, transfer);
 	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendfile64")
 int http_exit_sendfile(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit_bodies(ctx, PT_REGS_PARM1_SYSCALL(http_registers()));
+	return http_exit_bodies(ctx, false);
 }
 
 SEC("tracepoint/syscalls/sys_exit_splice")
 int http_exit_splice(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit_bodies(ctx, PT_REGS_PARM3_SYSCALL(http_registers()));
+	return http_exit_bodies(ctx, true);
 }
 
 /* A recvmmsg or sendmmsg has returned: its messages are transfers one after another. */
 struct http_many {
 	__u64 inode;
 	__u64 messages; /* the array in user memory */
-	__u32 direction;
-	__u32 count;
+	__u64 count;
 };
 
-static long http_each_message(__u32 i, struct http_many *many)
+static __always_inline struct http_transfer *http_message_transfer(enum http_direction direction,
+								   struct http_many *many, __u32 i)
 {
-	struct mmsghdr message;
 	struct http_transfer *transfer;
+	struct mmsghdr message;
 
 	if (i >= many->count ||
-	    bpf_probe_read_user(&message, sizeof(message),
-				(void *)(many->messages + i * sizeof(message))))
-		return 1;
-	transfer = http_transfer_of(many->direction == HTTP_SEND ? HTTP_SEND : HTTP_RECEIVE,
-				    message.msg_len);
+	    bpf_probe_read_user(&message, sizeof(message), (void *)(many->messages + i * sizeof(message))))
+		return NULL;
+	transfer = http_transfer_of(direction, message.msg_len);
+	if (transfer)
+		http_set_vector(transfer, (__u64)message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen);
+	return transfer;
+}
+
+static long http_receive_message(__u32 i, struct http_many *many)
+{
+	struct http_transfer *transfer = http_message_transfer(HTTP_RECEIVE, many, i);
+
 	if (!transfer)
 		return 1;
-	http_set_vector(transfer, (__u64)message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen);
-	if (many->direction == HTTP_SEND)
-		http_inode_send(many->inode, transfer);
-	else
-		http_inode_receive(many->inode, transfer);
+	http_inode_receive(bpf_get_current_task_btf(), many->inode, transfer);
 	return 0;
 }
 
-static __always_inline int http_exit_many(struct trace_event_raw_sys_exit *ctx,
-					  enum http_direction direction, int flags)
+static long http_send_message(__u32 i, struct http_many *many)
 {
-	struct pt_regs *regs = http_registers();
+	struct http_transfer *transfer = http_message_transfer(HTTP_SEND, many, i);
+
+	if (!transfer)
+		return 1;
+	http_inode_send(bpf_get_current_task_btf(), many->inode, transfer);
+	return 0;
+}
+
+#define HTTP_MESSAGES 1024 /* UIO_MAXIOV: more in one call are refused */
+
+static __always_inline struct http_many http_messages_of(struct trace_event_raw_sys_exit *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct pt_regs *regs = http_registers(task);
 	struct http_many many = {
 		.messages = PT_REGS_PARM2_SYSCALL(regs),
-		.direction = direction,
 		.count = ctx->ret,
 	};
 
-	if (ctx->ret <= 0 || flags & (HTTP_MSG_PEEK | HTTP_MSG_OOB | HTTP_MSG_ERRQUEUE))
-		return 0;
-	many.inode = http_stream_inode(PT_REGS_PARM1_SYSCALL(regs));
-	if (many.inode)
-		bpf_loop(1024, http_each_message, &many, 0); /* UIO_MAXIOV */
-	return 0;
+	if (ctx->ret > 0)
+		many.inode = http_stream_inode(task, PT_REGS_PARM1_SYSCALL(regs));
+	return many;
 }
 
 SEC("tracepoint/syscalls/sys_exit_recvmmsg")
 int http_exit_recvmmsg(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit_many(ctx, HTTP_RECEIVE, PT_REGS_PARM4_SYSCALL(http_registers()));
+	int flags = PT_REGS_PARM4_SYSCALL(http_registers(bpf_get_current_task_btf()));
+	struct http_many many = http_messages_of(ctx);
+
+	if (many.inode && !(flags & HTTP_MSG_NO_DATA))
+		bpf_loop(HTTP_MESSAGES, http_receive_message, &many, 0);
+	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendmmsg")
 int http_exit_sendmmsg(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit_many(ctx, HTTP_SEND, 0);
+	struct http_many many = http_messages_of(ctx);
+
+	if (many.inode)
+		bpf_loop(HTTP_MESSAGES, http_send_message, &many, 0);
+	return 0;
 }

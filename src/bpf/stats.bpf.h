@@ -36,11 +36,11 @@ static __always_inline struct http_missed *http_missed_here(void)
 	return bpf_map_lookup_elem(&http_missed, &key);
 }
 
-#define http_miss(reason, n)                                                                           \
-	do {                                                                                           \
-		struct http_missed *missed = http_missed_here();                                       \
-		if (missed)                                                                            \
-			missed->reason += (n);                                                         \
+#define http_miss(reason, n)                                     \
+	do {                                                     \
+		struct http_missed *missed = http_missed_here(); \
+		if (missed)                                      \
+			missed->reason += (n);                   \
 	} while (0)
 
 /* Upper bounds of the duration buckets, inclusive; one more bucket holds what is over the last. Set by
@@ -57,34 +57,28 @@ static __always_inline __u32 http_bucket(__u64 ns)
 	return i;
 }
 
-static __always_inline __u64 http_start_time(void)
-{
-	return bpf_get_current_task_btf()->group_leader->start_boottime;
-}
-
-/* The current process; NULL if it is new and there is no room. */
-static __always_inline struct http_process *http_current_process(void)
+/* The process of a task; NULL if it is new and there is no room. */
+static __always_inline struct http_process *http_process_of(struct task_struct *task)
 {
 	struct http_process_key key = {
-		.start_time = http_start_time(),
-		.pid = bpf_get_current_pid_tgid() >> 32,
+		.start_time = task->group_leader->start_boottime,
+		.pid = task->tgid,
 	};
 	struct http_process *process = bpf_map_lookup_elem(&http_processes, &key);
 
 	if (!process) {
 		struct http_process fresh = {};
 
-		bpf_probe_read_kernel(fresh.comm, sizeof(fresh.comm),
-				      bpf_get_current_task_btf()->group_leader->comm);
+		bpf_probe_read_kernel(fresh.comm, sizeof(fresh.comm), task->group_leader->comm);
 		bpf_map_update_elem(&http_processes, &key, &fresh, BPF_NOEXIST);
 		process = bpf_map_lookup_elem(&http_processes, &key);
 	}
 	return process;
 }
 
-static __always_inline void http_count_requests(__u64 n)
+static __always_inline void http_count_requests(struct task_struct *task, __u64 n)
 {
-	struct http_process *process = http_current_process();
+	struct http_process *process = http_process_of(task);
 
 	if (process)
 		__sync_fetch_and_add(&process->requests, n);
@@ -92,12 +86,13 @@ static __always_inline void http_count_requests(__u64 n)
 		http_miss(processes_full, n);
 }
 
-static __always_inline void http_count_exchange(const struct http1_exchange *exchange)
+static __always_inline void http_count_exchange(struct task_struct *task,
+						const struct http1_exchange *exchange)
 {
 	struct http_series_key key = {
-		.start_time = http_start_time(),
+		.start_time = task->group_leader->start_boottime,
 		.method = exchange->method,
-		.pid = bpf_get_current_pid_tgid() >> 32,
+		.pid = task->tgid,
 		.status = exchange->status,
 		.minor = exchange->minor,
 	};
@@ -108,7 +103,7 @@ static __always_inline void http_count_exchange(const struct http1_exchange *exc
 		static const struct http_series fresh;
 
 		/* User space finds the series of a process by the process, and deletes them with it. */
-		if (http_current_process())
+		if (http_process_of(task))
 			bpf_map_update_elem(&http_series, &key, &fresh, BPF_NOEXIST);
 		series = bpf_map_lookup_elem(&http_series, &key);
 		if (!series) {

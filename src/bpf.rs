@@ -52,6 +52,7 @@ pub struct Options {
     /// `None`: the best that this kernel can do.
     pub backend: Option<Backend>,
     pub max_processes: u32,
+    pub max_connections: u32,
 }
 
 /// The programs in the kernel and their counters.
@@ -98,10 +99,13 @@ impl<'obj> Bpf<'obj> {
         let maps = &mut open.maps;
         maps.http_connections
             .set_autocreate(backend == Backend::Sock)?;
+        maps.http_strangers
+            .set_autocreate(backend == Backend::Sock)?;
         maps.http_messages
             .set_autocreate(backend == Backend::Sock)?;
         maps.http_inodes
             .set_autocreate(backend == Backend::Syscall)?;
+        maps.http_inodes.set_max_entries(options.max_connections)?;
         maps.http_processes.set_max_entries(options.max_processes)?;
         maps.http_series
             .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;

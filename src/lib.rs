@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Per-process HTTP statistics, counted in the kernel.
 
+pub mod answers;
 pub mod backend;
 pub mod bpf;
 pub mod cli;
+pub mod curve;
 pub mod process;
+pub mod quantile;
 pub mod report;
 pub mod sampler;
 pub mod server;
 pub mod snapshot;
 pub mod socket;
+pub mod template;
 pub mod tracker;

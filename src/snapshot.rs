@@ -2,6 +2,7 @@
 //! What is known at one tick. Everything downstream is a pure function of a [`Snapshot`].
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -42,6 +43,27 @@ impl Histogram {
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
+
+    /// What has been added to `earlier`, or nothing if this did not grow out of it.
+    pub fn checked_sub(&self, earlier: &Self) -> Option<Self> {
+        let mut added = Self {
+            sum_ns: self.sum_ns.checked_sub(earlier.sum_ns)?,
+            buckets: self.buckets,
+        };
+        for (bucket, earlier) in added.buckets.iter_mut().zip(earlier.buckets) {
+            *bucket = bucket.checked_sub(earlier)?;
+        }
+        Some(added)
+    }
+}
+
+impl AddAssign<&Self> for Histogram {
+    fn add_assign(&mut self, other: &Self) {
+        self.sum_ns += other.sum_ns;
+        for (bucket, other) in self.buckets.iter_mut().zip(other.buckets) {
+            *bucket += other;
+        }
+    }
 }
 
 /// The kernel's counters of one process.
@@ -72,16 +94,37 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// What a value has been of late.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trend {
+    /// Of the last ticks, oldest first, never empty.
+    pub samples: VecDeque<Sample>,
+    /// The highest of the last 15 ticks.
+    pub peak: f64,
+    /// Of these ticks together; of rates, a measure of the traffic.
+    pub sum: f64,
+}
+
 /// One process as of one tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProcessSnapshot {
     pub id: ProcessId,
     pub name: Arc<str>,
+    /// It has no more to come, and stays listed until its last rates have been seen.
+    pub exited: bool,
+    /// Requests received since the process was first seen.
     pub requests_total: u64,
+    /// Of the requests answered since then. No number ever goes back.
+    pub series: BTreeMap<SeriesKey, Histogram>,
     /// Requests per second over the last ticks, oldest first, never empty.
     pub requests_per_second: VecDeque<Sample>,
     /// The highest rate of the last minute.
     pub requests_per_second_peak: f64,
+    /// By the status codes of the last 15 ticks.
+    pub responses_per_second: BTreeMap<u16, Trend>,
+    /// How long the requests took that were answered in the last 15 ticks, if there were any.
+    pub duration_p50_ms: Option<Trend>,
+    pub duration_p99_ms: Option<Trend>,
 }
 
 /// Everything known at one tick.

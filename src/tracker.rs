@@ -1,16 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Turns counters that only grow into rates, and remembers of each process what a report needs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::snapshot::{Harvest, ProcessCounters, ProcessId, ProcessSnapshot, Sample, Snapshot};
+use crate::answers::Answers;
+use crate::curve::{Curve, LISTED};
+use crate::snapshot::{
+    Harvest, Histogram, ProcessCounters, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
+};
 
-/// Samples that a snapshot lists, so that a missed poll leaves no gap.
-pub const LISTED: usize = 5;
 /// Samples that the peak is taken from.
 const REMEMBERED: usize = 60;
+
+/// An interval that has just ended.
+#[derive(Clone, Copy)]
+pub struct Tick {
+    /// When the one before ended.
+    pub previous: SystemTime,
+    pub date: SystemTime,
+    pub elapsed: Duration,
+}
+
+impl Tick {
+    /// How many of these there were in a second.
+    pub fn rate(&self, count: u64) -> f64 {
+        // Two ticks that a coarse clock cannot tell apart must not divide by zero.
+        count as f64 / self.elapsed.as_secs_f64().max(0.001)
+    }
+}
 
 /// What is known between two ticks. `names` is asked once for each process, with its pid and the kernel's name of it.
 pub struct Tracker<N> {
@@ -37,6 +56,11 @@ impl<N: FnMut(u32, &str) -> String> Tracker<N> {
         date: SystemTime,
         elapsed: Duration,
     ) -> (Snapshot, Vec<ProcessId>) {
+        let tick = Tick {
+            previous: self.previous,
+            date,
+            elapsed,
+        };
         let harvested: BTreeMap<ProcessId, ProcessCounters> = harvest
             .processes
             .into_iter()
@@ -50,7 +74,7 @@ impl<N: FnMut(u32, &str) -> String> Tracker<N> {
         }
         self.processes.retain(|id, process| {
             let counters = harvested.get(id);
-            process.tick(counters, date, elapsed);
+            process.tick(counters, &tick);
             // An entry that the kernel could not be made to forget must not look like a new process.
             process.is_listed() || counters.is_some()
         });
@@ -76,34 +100,39 @@ struct Tracked {
     /// The kernel's counter at the last tick.
     counter: u64,
     total: u64,
-    /// Oldest first.
-    samples: VecDeque<Sample>,
+    requests_per_second: Curve,
+    series: BTreeMap<SeriesKey, Series>,
+    answers: Answers,
     /// Ticks since it was last seen alive.
     gone: usize,
 }
 
 impl Tracked {
-    /// `previous` is the tick before the process was first seen: without that sample its first rate has no beginning.
+    /// `previous` is the tick before the process was first seen.
     fn new(name: Arc<str>, previous: SystemTime) -> Self {
-        let none_yet = Sample {
-            date: previous,
-            value: 0.0,
-        };
         Self {
             name,
             counter: 0,
             total: 0,
-            samples: VecDeque::from([none_yet]),
+            requests_per_second: Curve::from_zero(previous),
+            series: BTreeMap::new(),
+            answers: Answers::default(),
             gone: 0,
         }
     }
 
-    fn tick(&mut self, counters: Option<&ProcessCounters>, date: SystemTime, elapsed: Duration) {
+    fn tick(&mut self, counters: Option<&ProcessCounters>, tick: &Tick) {
         let requests = counters.map_or(0, |counters| self.advance(counters.requests));
-        self.push(Sample {
-            date,
-            value: rate(requests, elapsed),
-        });
+        self.requests_per_second
+            .push(tick.date, tick.rate(requests), REMEMBERED);
+
+        let mut answered: BTreeMap<u16, Histogram> = BTreeMap::new();
+        for (key, counter) in counters.iter().flat_map(|counters| &counters.series) {
+            let series = self.series.entry(key.clone()).or_default();
+            *answered.entry(key.status).or_default() += &series.advance(counter);
+        }
+        self.answers.tick(&answered, tick);
+
         let alive = counters.is_some_and(|counters| !counters.exited);
         self.gone = if alive { 0 } else { self.gone + 1 };
     }
@@ -117,44 +146,54 @@ impl Tracked {
         requests
     }
 
-    fn push(&mut self, sample: Sample) {
-        // A clock that was set back must not disturb the order.
-        self.samples.retain(|older| older.date < sample.date);
-        self.samples.push_back(sample);
-        if self.samples.len() > REMEMBERED {
-            self.samples.pop_front();
-        }
-    }
-
     /// A process that is gone stays until its last rate is out of the samples.
     fn is_listed(&self) -> bool {
         self.gone <= LISTED
     }
 
     fn snapshot(&self, id: ProcessId) -> ProcessSnapshot {
-        let unlisted = self.samples.len().saturating_sub(LISTED);
         ProcessSnapshot {
             id,
             name: Arc::clone(&self.name),
+            exited: self.gone > 0,
             requests_total: self.total,
-            requests_per_second: self.samples.iter().skip(unlisted).copied().collect(),
-            requests_per_second_peak: self
-                .samples
+            series: self
+                .series
                 .iter()
-                .map(|sample| sample.value)
-                .fold(0.0, f64::max),
+                .map(|(key, series)| (key.clone(), series.total))
+                .collect(),
+            requests_per_second: self.requests_per_second.listed(),
+            requests_per_second_peak: self.requests_per_second.peak(),
+            responses_per_second: self.answers.per_second(),
+            duration_p50_ms: self.answers.p50_ms(),
+            duration_p99_ms: self.answers.p99_ms(),
         }
     }
 }
 
-fn rate(requests: u64, elapsed: Duration) -> f64 {
-    // Two ticks that a coarse clock cannot tell apart must not divide by zero.
-    requests as f64 / elapsed.as_secs_f64().max(0.001)
+/// One series of one process.
+#[derive(Default)]
+struct Series {
+    /// The kernel's counters at the last tick.
+    counter: Histogram,
+    total: Histogram,
+}
+
+impl Series {
+    /// As [`Tracked::advance`].
+    fn advance(&mut self, counter: &Histogram) -> Histogram {
+        let answered = counter.checked_sub(&self.counter).unwrap_or(*counter);
+        self.counter = *counter;
+        self.total += &answered;
+        answered
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
+
+    use crate::snapshot::BOUNDS_US;
 
     use super::*;
 
@@ -214,6 +253,30 @@ mod tests {
         }
     }
 
+    const OK: SeriesKey = SeriesKey {
+        method: "GET",
+        status: 200,
+        version: "1.1",
+    };
+
+    /// Answers that took less than the first bound, and one more that took longer than the last.
+    fn histogram(fast: u64, sum_ns: u64) -> Histogram {
+        let mut histogram = Histogram {
+            sum_ns,
+            ..Histogram::default()
+        };
+        histogram.buckets[0] = fast;
+        histogram.buckets[BOUNDS_US.len()] = 1;
+        histogram
+    }
+
+    fn answering(key: SeriesKey, histogram: Histogram) -> ProcessCounters {
+        ProcessCounters {
+            series: BTreeMap::from([(key, histogram)]),
+            ..live(WORKER, 1)
+        }
+    }
+
     fn rates(snapshot: &Snapshot) -> Vec<f64> {
         let samples = &snapshot.processes[0].requests_per_second;
         samples.iter().map(|sample| sample.value).collect()
@@ -228,6 +291,7 @@ mod tests {
         let process = &snapshot.processes[0];
         assert_eq!(process.requests_total, 20);
         assert_eq!(&*process.name, "comm-7");
+        assert!(!process.exited);
     }
 
     #[test]
@@ -286,6 +350,7 @@ mod tests {
         let mut clock = clock();
         let snapshot = clock.tick(&[exited(WORKER, 7)]);
         assert_eq!(rates(&snapshot), [0.0, 7.0]);
+        assert!(snapshot.processes[0].exited);
         assert_eq!(clock.forget, [WORKER]);
         for _ in 1..LISTED {
             let snapshot = clock.tick(&[]);
@@ -323,6 +388,27 @@ mod tests {
         let snapshot = clock.tick(&[live(WORKER, 5)]);
         assert_eq!(rates(&snapshot), [0.0, 11.0, 3.0, 2.0]);
         assert_eq!(snapshot.processes[0].requests_total, 16);
+    }
+
+    #[test]
+    fn series_are_totals_that_outlive_an_entry_of_the_kernel() {
+        let mut clock = clock();
+        let other = SeriesKey {
+            status: 404,
+            ..OK.clone()
+        };
+        clock.tick(&[answering(OK, histogram(11, 5_000))]);
+        clock.tick(&[answering(other.clone(), histogram(2, 7))]);
+        // It has more time in it than before, but fewer answers.
+        let snapshot = clock.tick(&[answering(OK, histogram(3, 8_000))]);
+        let series = &snapshot.processes[0].series;
+        assert_eq!(series[&other], histogram(2, 7));
+        assert_eq!(series[&OK].sum_ns, 13_000);
+        assert_eq!(series[&OK].buckets[0], 14);
+        assert_eq!(series[&OK].count(), 16);
+
+        let snapshot = clock.tick(&[answering(OK, histogram(4, 8_001))]);
+        assert_eq!(snapshot.processes[0].series[&OK].count(), 17);
     }
 
     #[test]

@@ -45,8 +45,11 @@ pub fn uvicorn(files: &Path) -> Server {
 }
 
 pub fn java(files: &Path) -> Server {
-    // By default it closes idle connections above 200.
-    let options = ["-Dsun.net.httpserver.maxIdleConnections=2000"];
+    // By default it closes idle connections above 200, and holds small segments back.
+    let options = [
+        "-Dsun.net.httpserver.maxIdleConnections=2000",
+        "-Dsun.net.httpserver.nodelay=true",
+    ];
     interpreted(
         "default-jdk-headless",
         "/usr/bin/java",

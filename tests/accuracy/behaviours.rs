@@ -14,7 +14,7 @@ pub const STATUSES: [u16; 6] = [202, 204, 404, 410, 500, 503];
 /// What to do to a site.
 pub type Act = fn(&Site, &Path) -> Answers;
 
-pub const ALL: [(&str, Act); 17] = [
+pub const ALL: [(&str, Act); 18] = [
     ("keep-alive reuse", keep_alive),
     ("new connections", new_connections),
     ("pipelines of 64", raw::pipelines),
@@ -25,6 +25,7 @@ pub const ALL: [(&str, Act); 17] = [
     ("chunked uploads", chunked_uploads),
     ("50 MB uploads", large_uploads),
     ("200 MB downloads", large_downloads),
+    ("downloads of requests", downloads_of_requests),
     ("Expect: 100-continue", expect),
     ("304", not_modified),
     ("gzip", gzip),
@@ -100,6 +101,10 @@ fn upload(site: &Site, file: &Path, options: &[&str], times: usize) -> Answers {
 fn large_downloads(site: &Site, _: &Path) -> Answers {
     let url = site.url("files/large");
     curl(&[&url, &site.url("?[1-3]"), &url])
+}
+
+fn downloads_of_requests(site: &Site, _: &Path) -> Answers {
+    curl(&[&site.url("files/text.txt?[1-11]")])
 }
 
 fn not_modified(site: &Site, _: &Path) -> Answers {

@@ -76,7 +76,9 @@ fn audit_site(site: &Site, witnesses: &Witnesses, files: &Path) -> Vec<Row> {
         if !site.has(behaviour) {
             continue;
         }
+        let t = std::time::Instant::now();
         let mut client = Some(act(site, files));
+        eprintln!("{behaviour} {:?}", t.elapsed());
         for (server, books) in &mut all_books {
             let entry = books.close(client.take());
             rows.push(Row {
@@ -95,20 +97,19 @@ fn audit_site(site: &Site, witnesses: &Witnesses, files: &Path) -> Vec<Row> {
         agrees: killed::agrees(&entry),
         entry,
     });
+    for r in &rows {
+        eprintln!("{} {} {} {}", r.agrees, r.server, r.behaviour, r.detail());
+    }
     rows
 }
 
-/// Bodies made of requests of 64 bytes, so that many a receive begins with one.
+/// Bodies made of messages of 64 bytes, so that many a receive begins with one.
 fn make_files(folder: &Path) {
-    let line = b"GET /body HTTP/1.1\r\nHost: test\r\nPadding: 0123456789abcdef012\r\n\r\n";
-    let text = line[..].repeat(1000);
-    fs::write(folder.join("text.txt"), &text).unwrap();
-    fs::write(folder.join("upload"), text.repeat(50_000_000 / text.len())).unwrap();
-    fs::write(
-        folder.join("large"),
-        text.repeat(200_000_001 / text.len() + 1),
-    )
-    .unwrap();
+    let request = b"GET /body HTTP/1.1\r\nHost: test\r\nPadding: 0123456789abcdef012\r\n\r\n";
+    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nPadding: 0123456789abcde\r\n\r\n";
+    fs::write(folder.join("text.txt"), request.repeat(1000)).unwrap();
+    fs::write(folder.join("upload"), request.repeat(50_000_000 / 64)).unwrap();
+    fs::write(folder.join("large"), response.repeat(200_000_000 / 64)).unwrap();
 }
 
 /// For this process and the servers it starts.

@@ -78,7 +78,7 @@ fn tunnels(site: &Site, method: &str, open: &str, status: u16) -> Answers {
         answers.add("GET", client.ask(get("/").as_bytes()).status, 1);
         client.send(open.as_bytes());
         let line = client.line();
-        assert!(line.starts_with(&format!("HTTP/1.1 {status} ")), "{line}");
+        assert!(line.contains(&format!(" {status} ")), "{line}");
         while client.line() != "\r\n" {}
         answers.add(method, status, 1);
         for _ in 0..11 {

@@ -81,7 +81,7 @@ pub fn nginx_before(behind: &Server) -> Server {
     nginx_with("", &around, location)
 }
 
-/// The event MPM, with threads enough that no child process is started or ended under load.
+/// The event MPM, with threads enough that it closes no idle connection and starts or ends no child under load.
 pub fn apache(files: &Path) -> Server {
     Server::start("apache2-bin", |address, folder| {
         // Its children run as another user.
@@ -117,8 +117,8 @@ pub fn apache(files: &Path) -> Server {
             conf,
             "ServerRoot {path}\nPidFile {path}/pid\nErrorLog {path}/error.log\nServerName test\n\
             Listen {address}\nListenBacklog 1024\nUser www-data\nGroup www-data\n\
-            StartServers 2\nServerLimit 2\nThreadsPerChild 64\nMaxRequestWorkers 128\n\
-            MinSpareThreads 1\nMaxSpareThreads 128\nAsyncRequestWorkerFactor 32\n\
+            StartServers 4\nServerLimit 4\nThreadLimit 320\nThreadsPerChild 320\nMaxRequestWorkers 1280\n\
+            MinSpareThreads 1\nMaxSpareThreads 1280\n\
             KeepAlive On\nKeepAliveTimeout 60\nMaxKeepAliveRequests 0\nEnableSendfile On\n\
             LimitRequestFieldSize 65536\nProxyRequests On\n\
             DocumentRoot {path}\nDirectoryIndex index.html\nAlias /files {files}\n\

@@ -21,15 +21,22 @@ impl Row {
     /// What was served, and what each backend counted.
     pub fn detail(&self) -> String {
         let client = self.entry.client.as_ref();
-        let client = client.map_or("a proxy".to_owned(), |client| {
-            total_of(client, &self.entry.log)
-        });
+        let client = client.map_or("a proxy".to_owned(), |client| self.total(client));
         let mut detail = format!("{} | {client}", self.entry.log);
         for count in &self.entry.counts {
-            let answers = total_of(&count.answers, &self.entry.log);
+            let answers = self.total(&count.answers);
             write!(detail, " | {} / {answers}", count.requests).unwrap();
         }
         detail
+    }
+
+    /// Their number; in full where they are wrong.
+    fn total(&self, answers: &Answers) -> String {
+        if self.agrees || *answers == self.entry.log {
+            answers.total().to_string()
+        } else {
+            format!("**{answers}**")
+        }
     }
 
     fn cell(&self) -> String {
@@ -48,15 +55,6 @@ impl Row {
         } else {
             format!("**{cell}**")
         }
-    }
-}
-
-/// Their number, and by kinds where these are others than those `expected`.
-fn total_of(answers: &Answers, expected: &Answers) -> String {
-    if answers == expected {
-        answers.total().to_string()
-    } else {
-        format!("**{answers}**")
     }
 }
 

@@ -51,6 +51,7 @@ impl<'obj> Witnesses<'obj> {
             let options = Options {
                 backend: Some(backend),
                 max_processes: 16384,
+                max_connections: 65536,
             };
             Bpf::load(object, &options).unwrap_or_else(|error| panic!("{backend}: {error:#}"))
         };
@@ -84,7 +85,8 @@ impl<'obj> Witnesses<'obj> {
 
 fn count(bpf: &Bpf, pids: &BTreeSet<u32>) -> Count {
     let mut count = Count::default();
-    let processes = bpf.harvest().unwrap().processes.into_iter();
+    let harvest = bpf.harvest().unwrap();
+    let processes = harvest.processes.into_iter();
     for process in processes.filter(|process| pids.contains(&process.id.pid)) {
         count.requests += process.requests;
         for (key, histogram) in &process.series {

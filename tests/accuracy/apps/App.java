@@ -50,6 +50,8 @@ class App {
         exchange.getResponseHeaders().set("ETag", etag);
         if (etag.equals(exchange.getRequestHeaders().getFirst("If-None-Match"))) {
             send(exchange, 304, new byte[0]);
+        } else if (exchange.getRequestMethod().equals("HEAD")) {
+            send(exchange, 200, new byte[0]);
         } else if (name.endsWith(".txt") && accepted.contains("gzip")) {
             exchange.getResponseHeaders().set("Content-Encoding", "gzip");
             exchange.sendResponseHeaders(200, 0);

@@ -3,6 +3,8 @@ package main
 
 import (
 	"compress/gzip"
+	"crypto/sha1"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log"
@@ -65,7 +67,9 @@ func main() {
 			return 200
 		}
 		if r.Header.Get("Upgrade") != "" {
-			tunnel(w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
+			key := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+			tunnel(w, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+				"Sec-WebSocket-Accept: "+base64.StdEncoding.EncodeToString(key[:])+"\r\n\r\n")
 			return 101
 		}
 		io.Copy(io.Discard, r.Body)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+const crypto = require('crypto');
 const fs = require('fs');
 const http = require('http');
 const path = require('path');
@@ -26,7 +27,7 @@ function sendFile(request, response, name) {
 }
 
 function answer(request, response) {
-    const [, kind, name] = request.url.split('/');
+    const [, kind, name] = request.url.split(/[/?]/);
     if (kind === 'files') {
         sendFile(request, response, name);
     } else {
@@ -34,19 +35,25 @@ function answer(request, response) {
     }
 }
 
-function tunnel(status) {
-    return (request, socket, head) => {
-        log(request, status);
-        socket.on('error', () => socket.destroy());
-        socket.write(status === 101
-            ? 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n'
-            : 'HTTP/1.1 200 Connection established\r\n\r\n');
-        socket.write(head);
-        socket.pipe(socket);
-    };
+function tunnel(request, socket, status, head) {
+    log(request, status);
+    socket.on('error', () => socket.destroy());
+    socket.write(head);
+    socket.pipe(socket);
+}
+
+function upgrade(request, socket) {
+    const key = request.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+    const accept = crypto.createHash('sha1').update(key).digest('base64');
+    tunnel(request, socket, 101, 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n'
+        + `Connection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+}
+
+function connect(request, socket) {
+    tunnel(request, socket, 200, 'HTTP/1.1 200 Connection established\r\n\r\n');
 }
 
 http.createServer({ maxHeaderSize: 1 << 17 }, (request, response) => {
-    response.on('finish', () => log(request, response.statusCode));
+    response.on('close', () => log(request, response.statusCode));
     request.on('end', () => answer(request, response)).resume();
-}).on('upgrade', tunnel(101)).on('connect', tunnel(200)).listen(port, ip, 1024);
+}).on('upgrade', upgrade).on('connect', connect).listen(port, ip, 1024);

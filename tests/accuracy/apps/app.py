@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import base64
 import gzip
+import hashlib
 import http.server
 import os
 import sys
@@ -8,9 +10,10 @@ import time
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def answer(self):
-        kind, _, name = self.path[1:].partition("/")
+        kind, _, name = self.path.partition("?")[0][1:].partition("/")
         if self.headers["Upgrade"] == "websocket":
             return self.tunnel(101, "Switching Protocols")
         self.read_body()
@@ -52,7 +55,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("ETag", etag)
             return self.end_headers()
         with open(path, "rb") as file:
-            if name.endswith(".txt") and "gzip" in self.headers["Accept-Encoding"]:
+            if name.endswith(".txt") and "gzip" in self.headers.get("Accept-Encoding", ""):
                 return self.send(200, gzip.compress(file.read()), ETag=etag, Content_Encoding="gzip")
             self.send_response(200)
             self.send_header("ETag", etag)
@@ -65,6 +68,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if status == 101:
             self.send_header("Upgrade", "websocket")
             self.send_header("Connection", "Upgrade")
+            key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+            self.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
         self.end_headers()
         while data := self.rfile.read1():
             self.wfile.write(data)

@@ -76,9 +76,7 @@ fn audit_site(site: &Site, witnesses: &Witnesses, files: &Path) -> Vec<Row> {
         if !site.has(behaviour) {
             continue;
         }
-        let t = std::time::Instant::now();
         let mut client = Some(act(site, files));
-        eprintln!("{behaviour} {:?}", t.elapsed());
         for (server, books) in &mut all_books {
             let entry = books.close(client.take());
             rows.push(Row {

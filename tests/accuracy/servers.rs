@@ -139,11 +139,12 @@ pub fn apache(files: &Path) -> Server {
     })
 }
 
-/// `send` may be `send-proxy` or `send-proxy-v2`.
+/// `send` may be `send-proxy` or `send-proxy-v2`. One thread, since it drops a line of its log where two write
+/// at the same time.
 pub fn haproxy_before(behind: &Server, send: &str) -> Server {
     Server::start("haproxy", |address, folder| {
         let conf = format!(
-            "global\n maxconn 4000\n tune.bufsize 98304\n log stderr format raw local0\n\
+            "global\n nbthread 1\n maxconn 4000\n tune.bufsize 98304\n log stderr format raw local0\n\
             defaults\n mode http\n log global\n log-format \"%{{+Q}}r %ST\"\n option dontlognull\n\
             option splice-response\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n\
             frontend front\n bind {address}\n default_backend back\n\

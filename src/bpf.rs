@@ -166,7 +166,7 @@ impl<'obj> Bpf<'obj> {
             let counters = ProcessCounters {
                 id,
                 comm: name(&process.comm),
-                requests: process.requests,
+                requests: process.requests.iter().map(|shard| shard.count).sum(),
                 series: BTreeMap::new(),
                 exited: process.exited != 0,
             };
@@ -177,11 +177,14 @@ impl<'obj> Bpf<'obj> {
             let value: types::http_series = read(&value)?;
             // One whose process has come into being meanwhile has to wait for the next harvest.
             if let Some(process) = processes.get_mut(&owner(&key)) {
-                let histogram = Histogram {
-                    sum_ns: value.duration,
-                    buckets: value.buckets,
-                };
-                process.series.insert((&key).into(), histogram);
+                let mut total = Histogram::default();
+                for durations in &value.durations {
+                    total += &Histogram {
+                        sum_ns: durations.sum,
+                        buckets: durations.buckets,
+                    };
+                }
+                process.series.insert((&key).into(), total);
             }
         }
         let per_cpu = maps
@@ -314,6 +317,11 @@ fn choose(options: &Options) -> Result<Backend> {
     let mut reasons = Vec::new();
 
     log::debug!("{facts:?}");
+    if !facts.btf {
+        bail!(
+            "the kernel has no BTF (/sys/kernel/btf/vmlinux): it has to be built with CONFIG_DEBUG_INFO_BTF=y"
+        );
+    }
     for backend in wanted {
         let trial = match facts.obstacle(backend) {
             Some(obstacle) => Err(anyhow!(obstacle)),

@@ -13,16 +13,14 @@ struct {
 	__type(value, struct http1_connection);
 } http_inodes SEC(".maps");
 
-/* The inode number of a stream socket's descriptor, 0 of anything else. */
-static __always_inline __u64 http_stream_inode(struct task_struct *task, int fd)
+/* The inode number of a stream socket's file, 0 of any other. Read by copies: for kernels before 6.2. */
+static __always_inline __u64 http_copied_inode(struct file **slot)
 {
-	struct fdtable *table = task->files->fdt;
-	struct socket *socket;
 	struct inode *inode;
+	struct socket *socket;
 	struct file *file;
 
-	if ((__u32)fd >= table->max_fds || bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) ||
-	    !file)
+	if (bpf_probe_read_kernel(&file, sizeof(file), slot))
 		return 0;
 	inode = BPF_CORE_READ(file, f_inode);
 	if ((BPF_CORE_READ(inode, i_mode) & HTTP_S_IFMT) != HTTP_S_IFSOCK)
@@ -31,6 +29,32 @@ static __always_inline __u64 http_stream_inode(struct task_struct *task, int fd)
 	if (!http_is_stream(BPF_CORE_READ(socket, type), BPF_CORE_READ(socket, sk, __sk_common.skc_family)))
 		return 0;
 	return BPF_CORE_READ(inode, i_ino);
+}
+
+/* The same without a call for each pointer. */
+static __always_inline __u64 http_inode(struct file **slot)
+{
+	/* Any kernel structure that begins with a pointer reads a pointer. */
+	struct file *file = bpf_core_cast(bpf_core_cast(slot, struct llist_head)->first, struct file);
+	struct socket *socket;
+
+	if ((file->f_inode->i_mode & HTTP_S_IFMT) != HTTP_S_IFSOCK)
+		return 0;
+	socket = bpf_core_cast(file->private_data, struct socket);
+	if (!http_is_stream(socket->type, socket->sk->__sk_common.skc_family))
+		return 0;
+	return file->f_inode->i_ino;
+}
+
+/* The inode number of a stream socket's descriptor, 0 of any other. */
+static __always_inline __u64 http_stream_inode(struct task_struct *task, int fd)
+{
+	struct fdtable *table = task->files->fdt;
+
+	if ((__u32)fd >= table->max_fds)
+		return 0;
+	return bpf_ksym_exists(bpf_rdonly_cast) ? http_inode(table->fd + fd) :
+						  http_copied_inode(table->fd + fd);
 }
 
 static __always_inline void http_inode_receive(struct task_struct *task, __u64 inode,

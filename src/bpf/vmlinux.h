@@ -161,6 +161,14 @@ struct file {
 	void *private_data;
 };
 
+struct llist_node {
+	struct llist_node *next;
+};
+
+struct llist_head {
+	struct llist_node *first;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;

@@ -60,14 +60,13 @@ pub fn java(files: &Path) -> Server {
 }
 
 pub fn go(files: &Path) -> Server {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let program = folder.join("go-app");
+    let program = files.join("go-app");
     let status = Command::new("/usr/bin/go")
         .args(["build", "-o"])
         .arg(&program)
         .arg(source("app.go"))
         .env("GO111MODULE", "off")
-        .env("GOCACHE", folder.join("go-cache"))
+        .env("GOCACHE", files.join("go-cache"))
         .status()
         .unwrap_or_else(|error| panic!("go: {error} (is the package golang-go installed?)"));
     assert!(status.success(), "app.go does not compile");

@@ -63,13 +63,19 @@ impl<'obj> Witnesses<'obj> {
         self.0.iter().map(|bpf| count(bpf, pids)).collect()
     }
 
-    /// Those that only ask serve nothing, whatever they get.
-    pub fn assert_no_client_counts(&self) {
+    /// Programs that only ask, and yet were taken for servers: a line each.
+    pub fn counted_clients(&self) -> String {
+        let mut clients = String::new();
         for bpf in &self.0 {
-            let mut processes = bpf.harvest().unwrap().processes;
-            processes.retain(|process| ["curl", "wrk"].contains(&&*process.comm));
-            assert!(processes.is_empty(), "{}: {processes:?}", bpf.backend());
+            for process in bpf.harvest().unwrap().processes {
+                if ["curl", "wrk"].contains(&&*process.comm) {
+                    let requests = process.requests;
+                    clients +=
+                        &format!("{}, {}: {requests} requests\n", bpf.backend(), process.comm);
+                }
+            }
         }
+        clients
     }
 
     /// What was missed on the whole host.

@@ -44,9 +44,6 @@ const METHODS: [&str; 9] = [
 /// A process seldom shows more kinds of answers: methods times status codes.
 const SERIES_PER_PROCESS: u32 = 4;
 
-/// How many map entries one system call brings.
-const BATCH: u32 = 1024;
-
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// `None`: the best that this kernel can do.
@@ -225,9 +222,10 @@ impl<'obj> Bpf<'obj> {
     }
 }
 
-/// All entries of a map, keys and values.
+/// All entries of a map, keys and values. In one batch: the iterator takes a batch that is not full for the last one, but
+/// the kernel ends one early where the next bucket does not fit.
 fn entries(map: &impl MapCore) -> Result<impl Iterator<Item = (Vec<u8>, Vec<u8>)>> {
-    map.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY)
+    map.lookup_batch(map.max_entries(), MapFlags::ANY, MapFlags::ANY)
         .with_context(|| format!("{} cannot be read", map.name().to_string_lossy()))
 }
 

@@ -172,7 +172,7 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 		conn->copied_seq = tcp ? tcp->copied_seq : 0;
 		if (!bpf_sk_storage_get(&http_connections, sk, conn, BPF_SK_STORAGE_GET_F_CREATE))
 			http_miss(connections_full, 1);
-	} else if (tcp && http_was_first(tcp, ret)) {
+	} else if (tcp && transfer->cursor.filled && http_was_first(tcp, ret)) { /* and its bytes were seen */
 		http_mark_stranger(sk);
 	}
 	return 0;

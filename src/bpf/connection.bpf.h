@@ -253,7 +253,7 @@ static __always_inline struct http_connection *http_first_receive(struct task_st
 		return NULL;
 	http1_init(&conn->http1, bpf_ktime_get_ns());
 	http_receive(task, &conn->http1, transfer);
-	return conn->http1.request.state == HTTP1_LOST ? NULL : conn;
+	return conn->http1.request.state == HTTP1_LOST && !transfer->requests ? NULL : conn;
 }
 
 #endif /* CONNECTION_BPF_H */

@@ -18,7 +18,7 @@ pub struct Books<'a> {
     server: &'a Server,
     witnesses: &'a Witnesses<'a>,
     /// All that ever belonged to the server.
-    pub pids: BTreeSet<u32>,
+    pids: BTreeSet<u32>,
     logged: Answers,
     counted: Vec<Count>,
 }

@@ -14,6 +14,7 @@ use crate::answers::Answers;
 use crate::audit::{Books, Entry};
 use crate::common::load::{Address, get};
 use crate::common::servers::Server;
+use crate::witness::tree;
 
 pub const CONNECTIONS: u64 = 4;
 const ENOUGH: u64 = 401;
@@ -27,8 +28,8 @@ pub fn kill(server: &Server, books: &mut Books) -> Entry {
         while completed.load(Ordering::Relaxed) < ENOUGH {
             thread::sleep(Duration::from_millis(1));
         }
-        for pid in &books.pids {
-            let pid = Pid::from_raw(*pid as i32).unwrap();
+        for pid in tree(server.pid() as u32) {
+            let pid = Pid::from_raw(pid as i32).unwrap();
             kill_process(pid, Signal::KILL).unwrap();
         }
     });

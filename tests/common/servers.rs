@@ -24,7 +24,7 @@ pub struct Server {
 
 impl Server {
     /// Starts what `command` makes of a free port and a folder, and waits until it accepts.
-    fn start(package: &str, command: impl FnOnce(SocketAddr, &Path) -> Command) -> Self {
+    pub fn start(package: &str, command: impl FnOnce(SocketAddr, &Path) -> Command) -> Self {
         let folder = folder();
         let address = free_address();
         let log = File::create(folder.path().join("stderr")).unwrap();
@@ -47,7 +47,7 @@ impl Server {
         self.process.pid()
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }

@@ -15,7 +15,8 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 use nix::unistd::alarm;
 use scope_http_statistics::backend::Backend;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::agent::Agent;
 use crate::kernel::Map;
@@ -91,6 +92,18 @@ fn measure(backend: Backend, quick: bool) -> Result<()> {
     Ok(())
 }
 
+/// No more of the report than is looked at: a large heap would make the next ten thousand forks slow.
+#[derive(Deserialize)]
+struct Report {
+    #[serde(rename = "Process")]
+    process: Processes,
+}
+
+#[derive(Deserialize)]
+struct Processes {
+    nodes: BTreeMap<String, IgnoredAny>,
+}
+
 /// Waits until the report has a node for each of these processes.
 fn wait_for_nodes(agent: &Agent, mut pids: BTreeSet<String>) -> Result<()> {
     let start = Instant::now();
@@ -101,11 +114,10 @@ fn wait_for_nodes(agent: &Agent, mut pids: BTreeSet<String>) -> Result<()> {
             "{missing} processes are missing in the report"
         );
         sleep(INTERVAL);
-        let report: Value = serde_json::from_slice(&agent.report("identity")?)?;
-        if let Some(nodes) = report["Process"]["nodes"].as_object() {
-            for (_, pid) in nodes.keys().filter_map(|id| id.rsplit_once(';')) {
-                pids.remove(pid);
-            }
+        let report: Report = serde_json::from_slice(&agent.report("identity")?)?;
+        let nodes = report.process.nodes.keys();
+        for (_, pid) in nodes.filter_map(|id| id.rsplit_once(';')) {
+            pids.remove(pid);
         }
     }
     Ok(())

@@ -56,6 +56,7 @@ format: ## bring all code into the form that lint asks for
 bench: ## measure what the agent costs; ARGS="--quick" for a first impression
 	@scripts/install-dependencies.sh build bench
 	$(CARGO_AS_ROOT) bench --locked --bench overhead -- $(ARGS)
+	$(CARGO_AS_ROOT) bench --locked --bench memory
 
 verifier: ## write what the verifier makes of each BPF program to docs/verifier.txt
 	@scripts/install-dependencies.sh build

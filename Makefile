@@ -5,7 +5,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Only the programs that talk to BPF run as root: cargo, and so everything in target/, stays the user's.
 CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E"')
-C_SOURCES := $(filter-out %/vmlinux.h,$(wildcard src/bpf/*.[ch] fuzz/src/*.c benches/*/*.c))
+C_SOURCES := $(filter-out %/vmlinux.h,$(wildcard src/bpf/*.[ch] fuzz/src/*.[ch] benches/*/*.c))
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
 
 .PHONY: run build static test fuzz lint format accuracy bench verifier clean help

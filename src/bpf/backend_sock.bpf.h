@@ -52,7 +52,7 @@ static __always_inline __u32 http_next_message(__u32 messages)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
 	__u32 *seen = bpf_map_lookup_elem(&http_messages, &thread);
-	__u32 index = seen ? *seen : 0, next = index + 1;
+	__u32 index = seen && *seen < messages ? *seen : 0, next = index + 1;
 
 	http_messages_used = true;
 	if (next < messages)
@@ -62,7 +62,7 @@ static __always_inline __u32 http_next_message(__u32 messages)
 	return index;
 }
 
-/* An error ends a recvmmsg or sendmmsg. */
+/* An error ends a recvmmsg or sendmmsg, and the messages of a stranger are of no interest. */
 static __always_inline void http_no_message(void)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
@@ -97,6 +97,10 @@ static __always_inline void http_locate(struct task_struct *task, struct http_tr
 		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs));
 		return;
 	case HTTP_NR_recvmmsg:
+		/* One that ends by its time-out would leave its place behind for the next. */
+		if (PT_REGS_PARM5_SYSCALL(regs))
+			break;
+		__attribute__((fallthrough));
 	case HTTP_NR_sendmmsg:
 		index = http_next_message(PT_REGS_PARM3_SYSCALL(regs));
 		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs) + index * sizeof(struct mmsghdr));
@@ -139,8 +143,10 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 	if (flags & HTTP_MSG_NO_DATA || !http_is_stream(sk->sk_type, sk->__sk_common.skc_family))
 		return 0;
 	conn = bpf_sk_storage_get(&http_connections, sk, NULL, 0);
-	if (!conn && (http_is_stranger(sk) || http_is_unix_client(sk)))
+	if (!conn && (http_is_stranger(sk) || http_is_unix_client(sk))) {
+		http_no_message();
 		return 0;
+	}
 	transfer = http_transfer_of(HTTP_RECEIVE, ret);
 	if (!transfer)
 		return 0;

@@ -80,8 +80,10 @@ enum http1_event {
 struct http1_stream {
 	__u64 left;   /* bytes of the body or chunk still to come */
 	__u64 length; /* Content-Length or chunk size as read so far */
-	__u64 token;  /* the method, its first character in the lowest byte; 0 if over eight characters */
-	__u64 time;   /* when the first byte of this message was transferred */
+	union {
+		__u64 token; /* the request's method, its first character in the lowest byte; 0 if over eight */
+		__u64 time; /* when the response's first byte was transferred */
+	};
 	__u16 flags;
 	__u16 status;
 	__u8 state;
@@ -358,10 +360,10 @@ static HTTP1_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, 
 
 	switch (s->state) {
 	case HTTP1_START:
-		s->time = now;
 		if (s->flags & HTTP1_RESPONSES) {
 			if (c != 'H')
 				return http1_lose(s);
+			s->time = now;
 			s->state = HTTP1_RESPONSE_VERSION;
 			s->match = 1;
 		} else if (c == '\r' || c == '\n') {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, ValueEnum};
 
 use crate::backend::Backend;
+use crate::web::Listen;
 
 const AFTER_HELP: &str = "\
 The socket:
@@ -37,6 +38,15 @@ pub struct Cli {
     /// Host id that the probe uses, if it is not the kernel's host name
     #[arg(long, value_name = "NAME", env = "SCOPE_HOSTNAME")]
     hostname: Option<String>,
+
+    /// Address and port of the metrics and the page, or "none"
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "SCOPE_HTTP_LISTEN",
+        default_value = "127.0.0.1:9476"
+    )]
+    pub listen: Listen,
 
     /// How to see the bytes of sockets
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]

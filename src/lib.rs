@@ -4,6 +4,8 @@
 pub mod backend;
 pub mod bpf;
 pub mod cli;
+pub mod negotiate;
+pub mod plugin;
 pub mod process;
 pub mod report;
 pub mod sampler;
@@ -11,3 +13,4 @@ pub mod server;
 pub mod snapshot;
 pub mod socket;
 pub mod tracker;
+pub mod web;

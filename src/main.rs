@@ -9,9 +9,10 @@ use clap::Parser;
 use log::LevelFilter;
 use scope_http_statistics::bpf::Options;
 use scope_http_statistics::cli::Cli;
+use scope_http_statistics::plugin::{self, Reports};
 use scope_http_statistics::sampler::Sampler;
-use scope_http_statistics::server::{self, Reports};
 use scope_http_statistics::socket::Endpoint;
+use scope_http_statistics::web;
 use tokio::sync::Notify;
 
 fn main() -> ExitCode {
@@ -59,6 +60,7 @@ fn run(cli: &Cli) -> Result<()> {
 async fn work(cli: &Cli) -> Result<()> {
     let endpoint = Endpoint::below(&cli.plugins_root)?;
     endpoint.clear().await?;
+    let listener = web::bind(cli.listen).await?;
     let host = cli.host();
     log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
     let sampler = Sampler::start(Options {
@@ -68,7 +70,20 @@ async fn work(cli: &Cli) -> Result<()> {
     .await?;
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
-    let reports = Arc::new(Reports::new(host, sampler.snapshots.clone()));
-    server::serve(socket, &endpoint, reports).await;
-    Ok(())
+    let reports = Reports::new(host, sampler.snapshots.clone());
+    let plugin = plugin::serve(socket, &endpoint, reports);
+    match listener {
+        Some(listener) => {
+            let address = listener.local_addr()?;
+            log::info!("page: http://{address}/, metrics: http://{address}/metrics");
+            tokio::select! {
+                () = plugin => Ok(()),
+                outcome = web::serve(&listener) => outcome,
+            }
+        }
+        None => {
+            plugin.await;
+            Ok(())
+        }
+    }
 }

@@ -3,7 +3,11 @@
 
 pub mod backend;
 pub mod bpf;
+pub mod cgroup;
 pub mod cli;
+pub mod costs;
+pub mod exposition;
+pub mod metrics;
 pub mod negotiate;
 pub mod plugin;
 pub mod process;
@@ -12,5 +16,6 @@ pub mod sampler;
 pub mod server;
 pub mod snapshot;
 pub mod socket;
+pub mod stream;
 pub mod tracker;
 pub mod web;

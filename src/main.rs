@@ -9,6 +9,7 @@ use clap::Parser;
 use log::LevelFilter;
 use scope_http_statistics::bpf::Options;
 use scope_http_statistics::cli::Cli;
+use scope_http_statistics::exposition;
 use scope_http_statistics::plugin::{self, Reports};
 use scope_http_statistics::sampler::Sampler;
 use scope_http_statistics::socket::Endpoint;
@@ -76,9 +77,10 @@ async fn work(cli: &Cli) -> Result<()> {
         Some(listener) => {
             let address = listener.local_addr()?;
             log::info!("page: http://{address}/, metrics: http://{address}/metrics");
+            let expositions = exposition::follow(sampler.snapshots.clone(), cli.max_processes);
             tokio::select! {
                 () = plugin => Ok(()),
-                outcome = web::serve(&listener) => outcome,
+                outcome = web::serve(&listener, expositions) => outcome,
             }
         }
         None => {

@@ -134,6 +134,8 @@ mod tests {
 
     use tokio::sync::watch;
 
+    use crate::snapshot::KernelState;
+
     use super::*;
 
     #[test]
@@ -143,6 +145,7 @@ mod tests {
                 date: SystemTime::now(),
                 processes: Vec::new(),
                 missed: Vec::new(),
+                kernel: KernelState::default(),
             })
         };
         let (publisher, snapshots) = watch::channel(empty());

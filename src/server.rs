@@ -4,7 +4,6 @@
 //! No client may hold up another: each connection is a task of its own, there are only so many of them, and all that
 //! one waits for is limited.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +31,7 @@ const WRITE_LIMIT: Duration = Duration::from_secs(5);
 const HEAD_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// What is served: an answer to each request, found without waiting. A long body may follow by and by.
 pub trait Routes: Send + Sync + 'static {
@@ -116,5 +115,7 @@ pub fn plain(status: StatusCode, text: &'static str) -> Result<Response<Body>> {
 
 /// A body that is there already.
 pub fn whole(bytes: Bytes) -> Body {
-    Full::new(bytes).boxed_unsync()
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::process::Identity;
 use crate::snapshot::{
     Harvest, Histogram, ProcessCounters, ProcessId, ProcessSnapshot, Sample, SeriesKey, Snapshot,
 };
@@ -14,18 +15,18 @@ pub const LISTED: usize = 5;
 /// Samples that the peak is taken from.
 const REMEMBERED: usize = 60;
 
-/// What is known between two ticks. `names` is asked once for each process, with its pid and the kernel's name of it.
+/// What is known between two ticks. `identify` is asked once for each process, with its pid and the kernel's name of it.
 pub struct Tracker<N> {
-    names: N,
+    identify: N,
     previous: SystemTime,
     processes: BTreeMap<ProcessId, Tracked>,
 }
 
-impl<N: FnMut(u32, &str) -> String> Tracker<N> {
+impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
     /// `start` is when the kernel began to count.
-    pub fn new(start: SystemTime, names: N) -> Self {
+    pub fn new(start: SystemTime, identify: N) -> Self {
         Self {
-            names,
+            identify,
             previous: start,
             processes: BTreeMap::new(),
         }
@@ -46,8 +47,8 @@ impl<N: FnMut(u32, &str) -> String> Tracker<N> {
             .collect();
         for (id, counters) in harvested.iter().filter(|(_, it)| it.requests > 0) {
             self.processes.entry(*id).or_insert_with(|| {
-                let name = (self.names)(id.pid, &counters.comm);
-                Tracked::new(name.into(), self.previous)
+                let identity = (self.identify)(id.pid, &counters.comm);
+                Tracked::new(identity, self.previous)
             });
         }
         self.processes.retain(|id, process| {
@@ -66,6 +67,7 @@ impl<N: FnMut(u32, &str) -> String> Tracker<N> {
                 .map(|(id, process)| process.snapshot(*id))
                 .collect(),
             missed: harvest.missed,
+            kernel: harvest.kernel,
         };
         let exited = harvested.into_values().filter(|counters| counters.exited);
         (snapshot, exited.map(|counters| counters.id).collect())
@@ -74,7 +76,7 @@ impl<N: FnMut(u32, &str) -> String> Tracker<N> {
 
 /// One process that has served a request.
 struct Tracked {
-    name: Arc<str>,
+    identity: Identity,
     /// The kernel's counter at the last tick.
     counter: u64,
     total: u64,
@@ -87,13 +89,13 @@ struct Tracked {
 
 impl Tracked {
     /// `previous` is the tick before the process was first seen: without that sample its first rate has no beginning.
-    fn new(name: Arc<str>, previous: SystemTime) -> Self {
+    fn new(identity: Identity, previous: SystemTime) -> Self {
         let none_yet = Sample {
             date: previous,
             value: 0.0,
         };
         Self {
-            name,
+            identity,
             counter: 0,
             total: 0,
             series: BTreeMap::new(),
@@ -143,7 +145,8 @@ impl Tracked {
         let unlisted = self.samples.len().saturating_sub(LISTED);
         ProcessSnapshot {
             id,
-            name: Arc::clone(&self.name),
+            name: Arc::clone(&self.identity.name),
+            container: self.identity.container.clone(),
             exited: self.gone > 0,
             requests_total: self.total,
             series: self
@@ -204,21 +207,24 @@ mod tests {
         forget: Vec<ProcessId>,
     }
 
-    fn clock() -> Clock<impl FnMut(u32, &str) -> String> {
+    fn clock() -> Clock<impl FnMut(u32, &str) -> Identity> {
         let date = UNIX_EPOCH + 1000 * SECOND;
         Clock {
-            tracker: Tracker::new(date, |pid, comm| format!("{comm}-{pid}")),
+            tracker: Tracker::new(date, |pid, comm| Identity {
+                name: format!("{comm}-{pid}").into(),
+                container: None,
+            }),
             date,
             forget: Vec::new(),
         }
     }
 
-    impl<N: FnMut(u32, &str) -> String> Clock<N> {
+    impl<N: FnMut(u32, &str) -> Identity> Clock<N> {
         fn tick_after(&mut self, elapsed: Duration, processes: &[ProcessCounters]) -> Snapshot {
             self.date += elapsed;
             let harvest = Harvest {
                 processes: processes.to_vec(),
-                missed: Vec::new(),
+                ..Harvest::default()
             };
             let (snapshot, forget) = self.tracker.tick(harvest, self.date, elapsed);
             self.forget = forget;

@@ -6,15 +6,23 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use hyper::body::Incoming;
-use hyper::header::{HOST, HeaderValue};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, VARY};
 use hyper::http::uri::Authority;
-use hyper::{Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
-use crate::server::{Body, Clients, Routes, plain};
+use crate::exposition::Expositions;
+use crate::metrics::{self, Format};
+use crate::negotiate::prefers_openmetrics;
+use crate::server::{Body, Clients, Routes, plain, whole};
+use crate::stream::Writers;
+
+/// Scrapes that are answered at the same time; others wait for their turn.
+const SCRAPES: usize = 2;
 
 /// Sent with every answer.
 const SAFETY: [(&str, &str); 5] = [
@@ -62,11 +70,13 @@ pub async fn bind(listen: Listen) -> Result<Option<TcpListener>> {
 }
 
 /// Serves for as long as it is polled.
-pub async fn serve(listener: &TcpListener) -> Result<()> {
+pub async fn serve(listener: &TcpListener, expositions: Expositions) -> Result<()> {
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
     let clients = Clients::new(Web {
+        expositions,
+        scrapes: Writers::new(SCRAPES),
         loopback: address.ip().is_loopback(),
     });
     loop {
@@ -76,6 +86,8 @@ pub async fn serve(listener: &TcpListener) -> Result<()> {
 
 /// What is served to whom.
 struct Web {
+    expositions: Expositions,
+    scrapes: Writers,
     /// Only programs of this host can connect.
     loopback: bool,
 }
@@ -101,8 +113,29 @@ impl Routes for Web {
 impl Web {
     fn route(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
         match request.uri().path() {
+            "/metrics" => self.metrics(request),
             _ => plain(StatusCode::NOT_FOUND, "not found\n"),
         }
+    }
+
+    fn metrics(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+        let format = if prefers_openmetrics(request.headers()) {
+            Format::OpenMetrics
+        } else {
+            Format::Text
+        };
+        let body = if request.method() == Method::HEAD {
+            whole(Bytes::new())
+        } else {
+            let exposition = Arc::clone(&self.expositions.borrow());
+            self.scrapes
+                .body(move |out| metrics::write(out, exposition, format))
+        };
+        Response::builder()
+            .header(CONTENT_TYPE, format.content_type())
+            .header(VARY, "Accept")
+            .body(body)
+            .context("cannot build a response")
     }
 
     /// Whether the client means this host. Off loopback the host has names that the agent cannot know.

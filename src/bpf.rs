@@ -57,6 +57,7 @@ pub struct Options {
     /// `None`: the best that this kernel can do.
     pub backend: Option<Backend>,
     pub max_processes: u32,
+    pub max_connections: u32,
 }
 
 /// The programs in the kernel and their counters.
@@ -107,6 +108,7 @@ impl<'obj> Bpf<'obj> {
             .set_autocreate(backend == Backend::Sock)?;
         maps.http_inodes
             .set_autocreate(backend == Backend::Syscall)?;
+        maps.http_inodes.set_max_entries(options.max_connections)?;
         maps.http_processes.set_max_entries(options.max_processes)?;
         maps.http_series
             .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;

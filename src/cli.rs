@@ -52,9 +52,13 @@ pub struct Cli {
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     backend: BackendChoice,
 
-    /// Most processes to keep counters for; what is over it is counted as missed
+    /// Most processes to keep counters of; requests of any more are counted as missed
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_processes: u32,
+
+    /// Connections whose state is kept under the `syscall` backend, where the least recently used goes first
+    #[arg(long, value_name = "N", default_value_t = 65536, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: u32,
 
     /// Log more; twice for everything
     #[arg(short, long, action = ArgAction::Count)]
@@ -127,8 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn no_room_for_any_process_is_refused() {
-        let error = Cli::try_parse_from(["scope-http-statistics", "--max-processes", "0"]);
-        assert_eq!(error.unwrap_err().exit_code(), 2);
+    fn no_room_at_all_is_refused() {
+        for flag in ["--max-processes", "--max-connections"] {
+            let error = Cli::try_parse_from(["scope-http-statistics", flag, "0"]);
+            assert_eq!(error.unwrap_err().exit_code(), 2, "{flag}");
+        }
     }
 }

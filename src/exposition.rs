@@ -182,6 +182,9 @@ mod tests {
             series: BTreeMap::from([(key, histogram)]),
             requests_per_second: VecDeque::new(),
             requests_per_second_peak: 0.0,
+            responses_per_second: BTreeMap::new(),
+            duration_p50_ms: None,
+            duration_p99_ms: None,
         }
     }
 

@@ -67,6 +67,7 @@ async fn work(cli: &Cli) -> Result<()> {
     let sampler = Sampler::start(Options {
         backend: cli.backend(),
         max_processes: cli.max_processes,
+        max_connections: cli.max_connections,
     })
     .await?;
     let socket = endpoint.bind().await?;

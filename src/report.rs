@@ -9,21 +9,14 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::{self, ProcessSnapshot, Snapshot, Trend};
+use crate::template::{self, TEMPLATES, Template};
 
 /// Plugin id; the socket has to be named after it.
 pub const PLUGIN_ID: &str = "http-statistics";
 
-const REQUESTS_PER_SECOND: &str = "http_requests_per_second";
-
-/// Every metric that there may be. All are declared in every report: a template that comes together with its first
-/// sample is shown seconds late. The details panel shows the three of lowest priority, and shuffles equal ones.
-const TEMPLATES: [Template; 1] = [Template {
-    id: REQUESTS_PER_SECOND,
-    label: "HTTP Req/Second",
-    format: "",
-    priority: 0.1,
-}];
+/// More metrics than these overflow the page of a process.
+const METRICS_PER_NODE: usize = 20;
 
 #[derive(Serialize)]
 pub struct Report {
@@ -44,16 +37,8 @@ struct Plugin {
 
 #[derive(Serialize)]
 struct Topology {
-    metric_templates: BTreeMap<&'static str, Template>,
+    metric_templates: &'static BTreeMap<String, Template>,
     nodes: BTreeMap<String, Node>,
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct Template {
-    id: &'static str,
-    label: &'static str,
-    format: &'static str,
-    priority: f64,
 }
 
 #[derive(Serialize)]
@@ -76,16 +61,13 @@ struct Sample {
 
 /// Builds the report of the host that the probe calls `host`.
 pub fn report(snapshot: &Snapshot, host: &str) -> Report {
-    let mut requests: BTreeMap<u32, Series> = BTreeMap::new();
+    // The probe knows only the pid: a node has the values of every process that has had it.
+    let mut values: BTreeMap<u32, Values> = BTreeMap::new();
     for process in &snapshot.processes {
-        let series = requests.entry(process.id.pid).or_default();
-        for sample in &process.requests_per_second {
-            *series.samples.entry(sample.date).or_default() += sample.value;
-        }
-        series.peak += process.requests_per_second_peak;
+        values.entry(process.id.pid).or_default().add(process);
     }
-    let nodes = requests.into_iter().map(|(pid, series)| {
-        let metrics = BTreeMap::from([(REQUESTS_PER_SECOND, series.into_metric())]);
+    let nodes = values.into_iter().map(|(pid, values)| {
+        let metrics = values.into_metrics();
         (format!("{host};{pid}"), Node { metrics })
     });
     Report {
@@ -97,20 +79,78 @@ pub fn report(snapshot: &Snapshot, host: &str) -> Report {
             api_version: "1",
         }],
         process: Topology {
-            metric_templates: TEMPLATES.map(|template| (template.id, template)).into(),
+            metric_templates: &TEMPLATES,
             nodes: nodes.collect(),
         },
     }
 }
 
-/// The values of one node: those of every process that has had the pid, since the probe knows only the pid.
+/// The values of one node, by metric.
+#[derive(Default)]
+struct Values {
+    requests: Series,
+    durations: BTreeMap<&'static str, Series>,
+    responses: BTreeMap<&'static str, Series>,
+}
+
+impl Values {
+    fn add(&mut self, process: &ProcessSnapshot) {
+        let requests = &process.requests_per_second;
+        self.requests
+            .add(requests, process.requests_per_second_peak);
+        for (status, trend) in &process.responses_per_second {
+            let series = self.responses.entry(template::responses(*status));
+            series.or_default().add_trend(trend);
+        }
+        let durations = [
+            (template::DURATION_P50, &process.duration_p50_ms),
+            (template::DURATION_P99, &process.duration_p99_ms),
+        ];
+        for (id, trend) in durations {
+            if let Some(trend) = trend {
+                // Percentiles have no sum: the younger process takes over.
+                let mut series = Series::default();
+                series.add_trend(trend);
+                self.durations.insert(id, series);
+            }
+        }
+    }
+
+    fn into_metrics(self) -> BTreeMap<&'static str, Metric> {
+        let mut metrics = self.durations;
+        metrics.insert(template::REQUESTS, self.requests);
+        let mut responses: Vec<_> = self.responses.into_iter().collect();
+        responses.sort_by(|(_, a), (_, b)| b.mean.total_cmp(&a.mean));
+        responses.truncate(METRICS_PER_NODE - metrics.len());
+        metrics.extend(responses);
+        let metrics = metrics.into_iter();
+        metrics
+            .map(|(id, series)| (id, series.into_metric()))
+            .collect()
+    }
+}
+
+/// Sums of rates.
 #[derive(Default)]
 struct Series {
     samples: BTreeMap<SystemTime, f64>,
     peak: f64,
+    mean: f64,
 }
 
 impl Series {
+    fn add<'a>(&mut self, samples: impl IntoIterator<Item = &'a snapshot::Sample>, peak: f64) {
+        for sample in samples {
+            *self.samples.entry(sample.date).or_default() += sample.value;
+        }
+        self.peak += peak;
+    }
+
+    fn add_trend(&mut self, trend: &Trend) {
+        self.add(&trend.samples, trend.peak);
+        self.mean += trend.mean;
+    }
+
     fn into_metric(self) -> Metric {
         let samples = self.samples.into_iter().map(|(date, value)| Sample {
             date: humantime::format_rfc3339_micros(date).to_string(),

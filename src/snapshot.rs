@@ -115,6 +115,16 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// What a value has been of late.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trend {
+    /// Of the last ticks, oldest first, never empty.
+    pub samples: VecDeque<Sample>,
+    /// Over the last 15 ticks.
+    pub peak: f64,
+    pub mean: f64,
+}
+
 /// One process as of one tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProcessSnapshot {
@@ -132,6 +142,11 @@ pub struct ProcessSnapshot {
     pub requests_per_second: VecDeque<Sample>,
     /// The highest rate of the last minute.
     pub requests_per_second_peak: f64,
+    /// By the status codes of the last 15 ticks.
+    pub responses_per_second: BTreeMap<u16, Trend>,
+    /// How long the requests took that were answered in the last 15 ticks, if there were any.
+    pub duration_p50_ms: Option<Trend>,
+    pub duration_p99_ms: Option<Trend>,
 }
 
 /// Everything known at one tick.

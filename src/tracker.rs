@@ -1,19 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Turns counters that only grow into rates, and remembers of each process what a report needs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::answers::Answers;
+use crate::curve::{Curve, LISTED};
 use crate::process::Identity;
 use crate::snapshot::{
-    Harvest, Histogram, ProcessCounters, ProcessId, ProcessSnapshot, Sample, SeriesKey, Snapshot,
+    Harvest, Histogram, ProcessCounters, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
 };
 
-/// Samples that a snapshot lists, so that a missed poll leaves no gap.
-pub const LISTED: usize = 5;
 /// Samples that the peak is taken from.
 const REMEMBERED: usize = 60;
+
+/// An interval that has just ended.
+#[derive(Clone, Copy)]
+pub struct Tick {
+    /// When the one before ended.
+    pub previous: SystemTime,
+    pub date: SystemTime,
+    pub elapsed: Duration,
+}
+
+impl Tick {
+    /// How many of these there were in a second.
+    pub fn rate(&self, count: u64) -> f64 {
+        // Two ticks that a coarse clock cannot tell apart must not divide by zero.
+        count as f64 / self.elapsed.as_secs_f64().max(0.001)
+    }
+}
 
 /// What is known between two ticks. `identify` is asked once for each process, with its pid and the kernel's name of it.
 pub struct Tracker<N> {
@@ -40,6 +57,11 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
         date: SystemTime,
         elapsed: Duration,
     ) -> (Snapshot, Vec<ProcessId>) {
+        let tick = Tick {
+            previous: self.previous,
+            date,
+            elapsed,
+        };
         let harvested: BTreeMap<ProcessId, ProcessCounters> = harvest
             .processes
             .into_iter()
@@ -53,7 +75,7 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
         }
         self.processes.retain(|id, process| {
             let counters = harvested.get(id);
-            process.tick(counters, date, elapsed);
+            process.tick(counters, &tick);
             // An entry that the kernel could not be made to forget must not look like a new process.
             process.is_listed() || counters.is_some()
         });
@@ -80,40 +102,39 @@ struct Tracked {
     /// The kernel's counter at the last tick.
     counter: u64,
     total: u64,
-    series: BTreeMap<SeriesKey, Answered>,
-    /// Oldest first.
-    samples: VecDeque<Sample>,
+    requests_per_second: Curve,
+    series: BTreeMap<SeriesKey, Series>,
+    answers: Answers,
     /// Ticks since it was last seen alive.
     gone: usize,
 }
 
 impl Tracked {
-    /// `previous` is the tick before the process was first seen: without that sample its first rate has no beginning.
+    /// `previous` is the tick before the process was first seen.
     fn new(identity: Identity, previous: SystemTime) -> Self {
-        let none_yet = Sample {
-            date: previous,
-            value: 0.0,
-        };
         Self {
             identity,
             counter: 0,
             total: 0,
+            requests_per_second: Curve::from_zero(previous),
             series: BTreeMap::new(),
-            samples: VecDeque::from([none_yet]),
+            answers: Answers::default(),
             gone: 0,
         }
     }
 
-    fn tick(&mut self, counters: Option<&ProcessCounters>, date: SystemTime, elapsed: Duration) {
+    fn tick(&mut self, counters: Option<&ProcessCounters>, tick: &Tick) {
         let requests = counters.map_or(0, |counters| self.advance(counters.requests));
-        self.push(Sample {
-            date,
-            value: rate(requests, elapsed),
-        });
+        self.requests_per_second
+            .push(tick.date, tick.rate(requests), REMEMBERED);
+
+        let mut answered: BTreeMap<u16, Histogram> = BTreeMap::new();
         for (key, counter) in counters.iter().flat_map(|counters| &counters.series) {
-            let answered = self.series.entry(key.clone()).or_default();
-            answered.advance(counter);
+            let series = self.series.entry(key.clone()).or_default();
+            *answered.entry(key.status).or_default() += &series.advance(counter);
         }
+        self.answers.tick(&answered, tick);
+
         let alive = counters.is_some_and(|counters| !counters.exited);
         self.gone = if alive { 0 } else { self.gone + 1 };
     }
@@ -127,22 +148,12 @@ impl Tracked {
         requests
     }
 
-    fn push(&mut self, sample: Sample) {
-        // A clock that was set back must not disturb the order.
-        self.samples.retain(|older| older.date < sample.date);
-        self.samples.push_back(sample);
-        if self.samples.len() > REMEMBERED {
-            self.samples.pop_front();
-        }
-    }
-
     /// A process that is gone stays until its last rate is out of the samples.
     fn is_listed(&self) -> bool {
         self.gone <= LISTED
     }
 
     fn snapshot(&self, id: ProcessId) -> ProcessSnapshot {
-        let unlisted = self.samples.len().saturating_sub(LISTED);
         ProcessSnapshot {
             id,
             name: Arc::clone(&self.identity.name),
@@ -152,38 +163,33 @@ impl Tracked {
             series: self
                 .series
                 .iter()
-                .map(|(key, answered)| (key.clone(), answered.total))
+                .map(|(key, series)| (key.clone(), series.total))
                 .collect(),
-            requests_per_second: self.samples.iter().skip(unlisted).copied().collect(),
-            requests_per_second_peak: self
-                .samples
-                .iter()
-                .map(|sample| sample.value)
-                .fold(0.0, f64::max),
+            requests_per_second: self.requests_per_second.listed(),
+            requests_per_second_peak: self.requests_per_second.peak(),
+            responses_per_second: self.answers.per_second(),
+            duration_p50_ms: self.answers.p50_ms(),
+            duration_p99_ms: self.answers.p99_ms(),
         }
     }
 }
 
 /// One series of one process.
 #[derive(Default)]
-struct Answered {
+struct Series {
     /// The kernel's counters at the last tick.
     counter: Histogram,
     total: Histogram,
 }
 
-impl Answered {
+impl Series {
     /// As [`Tracked::advance`].
-    fn advance(&mut self, counter: &Histogram) {
+    fn advance(&mut self, counter: &Histogram) -> Histogram {
         let answered = counter.checked_sub(&self.counter).unwrap_or(*counter);
         self.counter = *counter;
         self.total += &answered;
+        answered
     }
-}
-
-fn rate(requests: u64, elapsed: Duration) -> f64 {
-    // Two ticks that a coarse clock cannot tell apart must not divide by zero.
-    requests as f64 / elapsed.as_secs_f64().max(0.001)
 }
 
 #[cfg(test)]

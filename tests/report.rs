@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use scope_http_statistics::report::report;
-use scope_http_statistics::snapshot::{KernelState, ProcessId, ProcessSnapshot, Sample, Snapshot};
+use scope_http_statistics::snapshot::{
+    KernelState, ProcessId, ProcessSnapshot, Sample, Snapshot, Trend,
+};
 use scope_http_statistics::socket::Endpoint;
 use serde_json::Value;
 
@@ -15,13 +17,18 @@ fn date() -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(1_474_442_544_293_175)
 }
 
-/// A process whose last rate was measured at [`date`], and those before a second apart.
-fn process(pid: u32, start_time: u64, rates: &[f64]) -> ProcessSnapshot {
-    let last = rates.len() - 1;
-    let samples = rates.iter().enumerate().map(|(index, &value)| Sample {
+/// The last of the values was measured at [`date`], and those before a second apart.
+fn samples(values: &[f64]) -> VecDeque<Sample> {
+    let last = values.len() - 1;
+    let samples = values.iter().enumerate().map(|(index, &value)| Sample {
         date: date() - Duration::from_secs((last - index) as u64),
         value,
     });
+    samples.collect()
+}
+
+/// A process that has answered nothing.
+fn process(pid: u32, start_time: u64, rates: &[f64]) -> ProcessSnapshot {
     ProcessSnapshot {
         id: ProcessId { pid, start_time },
         name: "server".into(),
@@ -29,8 +36,30 @@ fn process(pid: u32, start_time: u64, rates: &[f64]) -> ProcessSnapshot {
         exited: false,
         requests_total: 1,
         series: BTreeMap::new(),
-        requests_per_second: samples.collect::<VecDeque<_>>(),
+        requests_per_second: samples(rates),
         requests_per_second_peak: rates.iter().copied().fold(0.0, f64::max),
+        responses_per_second: BTreeMap::new(),
+        duration_p50_ms: None,
+        duration_p99_ms: None,
+    }
+}
+
+/// The same with two ticks for each status code, of which the second had `rate`.
+fn answering(mut process: ProcessSnapshot, responses: &[(u16, f64)]) -> ProcessSnapshot {
+    process.responses_per_second = responses
+        .iter()
+        .map(|(status, rate)| (*status, trend(&[0.0, *rate])))
+        .collect();
+    process.duration_p50_ms = Some(trend(&[0.25]));
+    process.duration_p99_ms = Some(trend(&[7.5]));
+    process
+}
+
+fn trend(values: &[f64]) -> Trend {
+    Trend {
+        samples: samples(values),
+        peak: values.iter().copied().fold(0.0, f64::max),
+        mean: values.iter().sum::<f64>() / values.len() as f64,
     }
 }
 
@@ -47,7 +76,7 @@ fn json(processes: Vec<ProcessSnapshot>) -> Value {
     serde_json::to_value(report(&snapshot(processes), "example.org")).unwrap()
 }
 
-/// Reports of every kind: a quiet host, an idle process, a busy one, and a pid that was reused.
+/// Reports of every kind: a quiet host, an idle process, busy ones, and a pid that was reused.
 fn reports() -> Vec<Value> {
     vec![
         json(vec![]),
@@ -55,7 +84,10 @@ fn reports() -> Vec<Value> {
         json(vec![
             process(7, 1, &[0.0, 3.5, 1.0, 0.25, 9.0]),
             process(7, 2, &[0.0, 130_000.0]),
-            process(4_194_304, 1, &[0.0, 5.0]),
+            answering(
+                process(4_194_304, 1, &[0.0, 5.0]),
+                &[(200, 2.0), (404, 1.0), (499, 1.0), (599, 1.0)],
+            ),
         ]),
     ]
 }
@@ -81,20 +113,13 @@ fn metrics(reports: &[Value]) -> Vec<(&str, &Value)> {
 
 #[test]
 fn is_literally_in_the_form_of_the_original() {
+    let process = process(29770, 1, &[0.0, 3.0]);
     let report = report(
-        &snapshot(vec![process(29770, 1, &[0.0, 1.0])]),
+        &snapshot(vec![answering(process, &[(200, 2.0), (499, 1.0)])]),
         "example.org",
     );
-    let expected = concat!(
-        r#"{"Plugins":[{"id":"http-statistics","label":"HTTP Statistics","#,
-        r#""description":"Adds http request metrics to processes","#,
-        r#""interfaces":["reporter"],"api_version":"1"}],"#,
-        r#""Process":{"metric_templates":{"http_requests_per_second":"#,
-        r#"{"id":"http_requests_per_second","label":"HTTP Req/Second","format":"","priority":0.1}},"#,
-        r#""nodes":{"example.org;29770":{"metrics":{"http_requests_per_second":{"samples":["#,
-        r#"{"date":"2016-09-21T07:22:23.293175Z","value":0.0},"#,
-        r#"{"date":"2016-09-21T07:22:24.293175Z","value":1.0}],"min":0.0,"max":2.0}}}}}}"#,
-    );
+    // In the file it has a line for each template and each metric.
+    let expected = include_str!("report.json").replace('\n', "");
     assert_eq!(serde_json::to_string(&report).unwrap(), expected);
 }
 
@@ -177,7 +202,7 @@ fn keys_nodes_by_host_and_pid_and_gives_them_nothing_but_metrics() {
 fn samples_are_dated_in_full_and_oldest_first() {
     let reports = reports();
     let metrics = metrics(&reports);
-    assert_eq!(metrics.len(), 3);
+    assert_eq!(metrics.len(), 8);
     for (_, metric) in metrics {
         assert_eq!(keys(metric), BTreeSet::from(["samples", "min", "max"]));
         let samples = metric["samples"].as_array().unwrap();
@@ -213,6 +238,44 @@ fn max_is_round_and_never_reached() {
     }
 }
 
+/// Of the report of one process.
+fn metrics_of(report: &Value, pid: u32) -> BTreeMap<&str, f64> {
+    let node = &report["Process"]["nodes"][format!("example.org;{pid}")];
+    let last =
+        |metric: &Value| metric["samples"].as_array().unwrap().last().unwrap()["value"].as_f64();
+    object(&node["metrics"])
+        .iter()
+        .map(|(id, metric)| (id.as_str(), last(metric).unwrap()))
+        .collect()
+}
+
+#[test]
+fn codes_that_nobody_has_registered_are_counted_together() {
+    let expected = BTreeMap::from([
+        ("http_requests_per_second", 5.0),
+        ("http_request_duration_p50_ms", 0.25),
+        ("http_request_duration_p99_ms", 7.5),
+        ("http_200_responses_per_second", 2.0),
+        ("http_404_responses_per_second", 1.0),
+        ("http_OTHERS_responses_per_second", 2.0),
+    ]);
+    assert_eq!(metrics_of(&reports()[2], 4_194_304), expected);
+}
+
+#[test]
+fn a_node_has_at_most_twenty_metrics_those_with_the_most_traffic() {
+    let responses: Vec<_> = (400..=417).zip((1..).map(f64::from)).collect();
+    let report = json(vec![answering(process(7, 1, &[0.0, 171.0]), &responses)]);
+    let metrics = metrics_of(&report, 7);
+    assert_eq!(metrics.len(), 20);
+    assert_eq!(metrics["http_requests_per_second"], 171.0);
+    assert!(metrics.contains_key("http_request_duration_p50_ms"));
+    assert!(metrics.contains_key("http_request_duration_p99_ms"));
+    // Eighteen codes for seventeen places.
+    assert!(!metrics.contains_key("http_400_responses_per_second"));
+    assert_eq!(metrics["http_401_responses_per_second"], 2.0);
+}
+
 #[test]
 fn processes_that_shared_a_pid_share_its_node() {
     let report = json(vec![
@@ -228,9 +291,32 @@ fn processes_that_shared_a_pid_share_its_node() {
 }
 
 #[test]
+fn of_processes_that_shared_a_pid_the_younger_has_the_percentiles() {
+    let older = answering(process(7, 1, &[0.0, 3.0]), &[(200, 3.0)]);
+    let mut younger = answering(process(7, 2, &[0.0, 5.0]), &[(200, 4.0), (500, 1.0)]);
+    younger.duration_p50_ms = Some(trend(&[40.0]));
+    let expected = BTreeMap::from([
+        ("http_requests_per_second", 8.0),
+        ("http_request_duration_p50_ms", 40.0),
+        ("http_request_duration_p99_ms", 7.5),
+        ("http_200_responses_per_second", 7.0),
+        ("http_500_responses_per_second", 1.0),
+    ]);
+    assert_eq!(metrics_of(&json(vec![older, younger]), 7), expected);
+}
+
+#[test]
 fn ten_thousand_processes_stay_below_what_the_probe_has_time_for() {
     let rates = [123_456.789_012_345; 5];
-    let processes = (1..=10_000).map(|pid| process(4_000_000 + pid, 1, &rates));
+    let processes = (1..=10_000).map(|pid| {
+        let process = process(4_000_000 + pid, 1, &rates);
+        // As many as this answer within a quarter of a minute.
+        if pid <= 2_000 {
+            answering(process, &[(200, rates[0]), (404, rates[0])])
+        } else {
+            process
+        }
+    });
     let text = serde_json::to_vec(&report(&snapshot(processes.collect()), "example.org")).unwrap();
     assert!(text.len() < 8 << 20, "{} bytes", text.len());
 }

@@ -80,6 +80,7 @@ pub fn load_agent(storage: &mut MaybeUninit<OpenObject>, backend: Backend) -> Re
     let options = Options {
         backend: Some(backend),
         max_processes: 1024,
+        max_connections: 1024,
     };
     let mut bpf =
         Bpf::load(storage, &options).with_context(|| format!("cannot load {backend:?}"))?;

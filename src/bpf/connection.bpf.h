@@ -129,6 +129,27 @@ static __always_inline bool http_walks_on(struct http1_stream *s, struct http1_c
 	return cur->at < cur->length;
 }
 
+/*
+ * Global functions, which the verifier proves once and on their own: whatever they found out about the
+ * window lies in the transfer, and nothing of it multiplies the ways through the callers.
+ */
+__noinline int http_find_request_head(void)
+{
+	__u32 key = HTTP_RECEIVE;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+
+	return transfer ? http1_fast_request(&transfer->head, transfer->window, transfer->cursor.filled) : -1;
+}
+
+__noinline int http_find_response_head(void)
+{
+	__u32 key = HTTP_SEND;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+
+	return transfer ? http1_fast_response(&transfer->head, transfer->window, transfer->cursor.filled) :
+			  -1;
+}
+
 /* The requests of a transfer, counted. */
 static __always_inline void http_receive(struct http1_connection *conn, struct http_transfer *transfer)
 {
@@ -136,11 +157,12 @@ static __always_inline void http_receive(struct http1_connection *conn, struct h
 	struct http1_cursor *cur = &transfer->cursor;
 
 	http1_begin(&conn->request);
-	if (conn->request.state == HTTP1_START) {
+	if (http1_expects_head(&conn->request)) {
 		cur->now = bpf_ktime_get_ns();
-		if ((cur->filled || http_fill(transfer) > 0) &&
-		    !http1_take_request(conn, cur, &transfer->head, transfer->window))
+		if ((cur->filled || http_fill(transfer) > 0) && !http_find_request_head()) {
+			http1_take_request(conn, cur, &transfer->head);
 			transfer->requests = 1;
+		}
 	}
 	if (http_walks_on(&conn->request, cur)) {
 		if (!cur->now)
@@ -157,16 +179,12 @@ static __always_inline void http_send(struct http1_connection *conn, struct http
 	struct http_walk walk = { .conn = conn, .transfer = transfer };
 	struct http1_cursor *cur = &transfer->cursor;
 	struct http1_exchange exchange;
-	int answer;
 
 	http1_begin(&conn->response);
-	if (conn->response.state == HTTP1_START) {
+	if (http1_expects_head(&conn->response)) {
 		cur->now = bpf_ktime_get_ns();
-		if (http_fill(transfer) > 0) {
-			answer = http1_take_response(conn, cur, &transfer->head, transfer->window, &exchange);
-			if (answer >= 0)
-				http_answered(answer, &exchange);
-		}
+		if (http_fill(transfer) > 0 && !http_find_response_head())
+			http_answered(http1_take_response(conn, cur, &transfer->head, &exchange), &exchange);
 	}
 	if (http_walks_on(&conn->response, cur)) {
 		if (!cur->now)

@@ -161,8 +161,7 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 		http_no_message();
 		return 0;
 	}
-	if (flags & (HTTP_MSG_PEEK | HTTP_MSG_OOB | HTTP_MSG_ERRQUEUE) ||
-	    !http_is_stream(sk->sk_type, sk->__sk_common.skc_family))
+	if (flags & HTTP_MSG_NO_DATA || !http_is_stream(sk->sk_type, sk->__sk_common.skc_family))
 		return 0;
 	transfer = http_transfer_of(HTTP_RECEIVE, ret);
 	if (!transfer)
@@ -218,8 +217,8 @@ static __always_inline __u64 http_stream_inode(int fd)
 	struct inode *inode;
 	struct file *file;
 
-	if ((__u32)fd >= table->max_fds ||
-	    bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) || !file)
+	if ((__u32)fd >= table->max_fds || bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) ||
+	    !file)
 		return 0;
 	inode = BPF_CORE_READ(file, f_inode);
 	if ((BPF_CORE_READ(inode, i_mode) & HTTP_S_IFMT) != HTTP_S_IFSOCK)
@@ -274,7 +273,7 @@ static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum 
 	struct http_transfer *transfer;
 	__u64 inode;
 
-	if (ctx->ret <= 0 || flags & (HTTP_MSG_PEEK | HTTP_MSG_OOB | HTTP_MSG_ERRQUEUE))
+	if (ctx->ret <= 0 || flags & HTTP_MSG_NO_DATA)
 		return 0;
 	inode = http_stream_inode(PT_REGS_PARM1_SYSCALL(regs));
 	if (!inode)
@@ -375,57 +374,76 @@ int http_exit_splice(struct trace_event_raw_sys_exit *ctx)
 struct http_many {
 	__u64 inode;
 	__u64 messages; /* the array in user memory */
-	__u32 direction;
-	__u32 count;
+	__u64 count;
 };
 
-static long http_each_message(__u32 i, struct http_many *many)
+static __always_inline struct http_transfer *http_message_transfer(enum http_direction direction,
+								   struct http_many *many, __u32 i)
 {
-	struct mmsghdr message;
 	struct http_transfer *transfer;
+	struct mmsghdr message;
 
 	if (i >= many->count ||
-	    bpf_probe_read_user(&message, sizeof(message),
-				(void *)(many->messages + i * sizeof(message))))
-		return 1;
-	transfer = http_transfer_of(many->direction == HTTP_SEND ? HTTP_SEND : HTTP_RECEIVE,
-				    message.msg_len);
+	    bpf_probe_read_user(&message, sizeof(message), (void *)(many->messages + i * sizeof(message))))
+		return NULL;
+	transfer = http_transfer_of(direction, message.msg_len);
+	if (transfer)
+		http_set_vector(transfer, (__u64)message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen);
+	return transfer;
+}
+
+static long http_receive_message(__u32 i, struct http_many *many)
+{
+	struct http_transfer *transfer = http_message_transfer(HTTP_RECEIVE, many, i);
+
 	if (!transfer)
 		return 1;
-	http_set_vector(transfer, (__u64)message.msg_hdr.msg_iov, message.msg_hdr.msg_iovlen);
-	if (many->direction == HTTP_SEND)
-		http_inode_send(many->inode, transfer);
-	else
-		http_inode_receive(many->inode, transfer);
+	http_inode_receive(many->inode, transfer);
 	return 0;
 }
 
-static __always_inline int http_exit_many(struct trace_event_raw_sys_exit *ctx,
-					  enum http_direction direction, int flags)
+static long http_send_message(__u32 i, struct http_many *many)
+{
+	struct http_transfer *transfer = http_message_transfer(HTTP_SEND, many, i);
+
+	if (!transfer)
+		return 1;
+	http_inode_send(many->inode, transfer);
+	return 0;
+}
+
+#define HTTP_MESSAGES 1024 /* UIO_MAXIOV: more in one call are refused */
+
+static __always_inline struct http_many http_messages_of(struct trace_event_raw_sys_exit *ctx)
 {
 	struct pt_regs *regs = http_registers();
 	struct http_many many = {
 		.messages = PT_REGS_PARM2_SYSCALL(regs),
-		.direction = direction,
 		.count = ctx->ret,
 	};
 
-	if (ctx->ret <= 0 || flags & (HTTP_MSG_PEEK | HTTP_MSG_OOB | HTTP_MSG_ERRQUEUE))
-		return 0;
-	many.inode = http_stream_inode(PT_REGS_PARM1_SYSCALL(regs));
-	if (many.inode)
-		bpf_loop(1024, http_each_message, &many, 0); /* UIO_MAXIOV */
-	return 0;
+	if (ctx->ret > 0)
+		many.inode = http_stream_inode(PT_REGS_PARM1_SYSCALL(regs));
+	return many;
 }
 
 SEC("tracepoint/syscalls/sys_exit_recvmmsg")
 int http_exit_recvmmsg(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit_many(ctx, HTTP_RECEIVE, PT_REGS_PARM4_SYSCALL(http_registers()));
+	int flags = PT_REGS_PARM4_SYSCALL(http_registers());
+	struct http_many many = http_messages_of(ctx);
+
+	if (many.inode && !(flags & HTTP_MSG_NO_DATA))
+		bpf_loop(HTTP_MESSAGES, http_receive_message, &many, 0);
+	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendmmsg")
 int http_exit_sendmmsg(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit_many(ctx, HTTP_SEND, 0);
+	struct http_many many = http_messages_of(ctx);
+
+	if (many.inode)
+		bpf_loop(HTTP_MESSAGES, http_send_message, &many, 0);
+	return 0;
 }

@@ -16,15 +16,15 @@
 #define HTTP1_INLINE inline __attribute__((always_inline))
 
 #define HTTP1_WINDOW 1024 /* bytes of a transfer that are at hand at a time; a power of two */
-#define HTTP1_RUNS 8	 /* runs of outstanding requests held in the connection; a power of two */
+#define HTTP1_RUNS 8	  /* runs of outstanding requests held in the connection; a power of two */
 
 /* Where a direction of a connection is. Zeroed memory is a stream that was joined in the middle. */
 enum http1_state {
-	HTTP1_LOST,	/* nothing is known until a message starts at the start of a transfer */
-	HTTP1_OPAQUE,	/* never HTTP/1 again: a tunnel, an upgrade, or a body that ends with the stream */
-	HTTP1_BODY,	/* `left` bytes, then the next message */
-	HTTP1_CHUNK,	/* `left` bytes, then the next chunk */
-	HTTP1_START,	/* between messages */
+	HTTP1_LOST,   /* nothing is known until a message starts at the start of a transfer */
+	HTTP1_OPAQUE, /* never HTTP/1 again: a tunnel, an upgrade, or a body that ends with the stream */
+	HTTP1_BODY,   /* `left` bytes, then the next message */
+	HTTP1_CHUNK,  /* `left` bytes, then the next chunk */
+	HTTP1_START,  /* between messages */
 	HTTP1_METHOD,
 	HTTP1_TARGET_START,
 	HTTP1_TARGET,
@@ -51,20 +51,20 @@ enum http1_state {
 };
 
 enum http1_flag {
-	HTTP1_RESPONSES = 1 << 0,     /* this is the direction of responses */
-	HTTP1_TENTATIVE = 1 << 1,     /* no message has been seen whole yet, so failing means nothing */
-	HTTP1_HAS_LENGTH = 1 << 2,    /* a Content-Length has been read */
-	HTTP1_HAS_CODING = 1 << 3,    /* a Transfer-Encoding has been read */
-	HTTP1_CHUNKED = 1 << 4,	      /* whose last coding is chunked */
-	HTTP1_BAD_LENGTH = 1 << 5,    /* a Content-Length that servers refuse */
-	HTTP1_TRAILERS = 1 << 6,      /* the lines after the last chunk */
-	HTTP1_NO_BODY = 1 << 7,	      /* whatever the head says: 1xx, HEAD, 204, 304 */
-	HTTP1_TUNNEL = 1 << 8,	      /* opaque after this head: 101, or 2xx to CONNECT */
+	HTTP1_RESPONSES = 1 << 0,  /* this is the direction of responses */
+	HTTP1_TENTATIVE = 1 << 1,  /* no message has been seen whole yet, so failing means nothing */
+	HTTP1_HAS_LENGTH = 1 << 2, /* a Content-Length has been read */
+	HTTP1_HAS_CODING = 1 << 3, /* a Transfer-Encoding has been read */
+	HTTP1_CHUNKED = 1 << 4,	   /* whose last coding is chunked */
+	HTTP1_BAD_LENGTH = 1 << 5, /* a Content-Length that servers refuse */
+	HTTP1_TRAILERS = 1 << 6,   /* the lines after the last chunk */
+	HTTP1_NO_BODY = 1 << 7,	   /* whatever the head says: 1xx, HEAD, 204, 304 */
+	HTTP1_TUNNEL = 1 << 8,	   /* opaque after this head: 101, or 2xx to CONNECT */
 };
 
 /* The flags that end with the message. */
-#define HTTP1_PER_MESSAGE                                                                              \
-	(HTTP1_HAS_LENGTH | HTTP1_HAS_CODING | HTTP1_CHUNKED | HTTP1_BAD_LENGTH | HTTP1_TRAILERS |     \
+#define HTTP1_PER_MESSAGE                                                                          \
+	(HTTP1_HAS_LENGTH | HTTP1_HAS_CODING | HTTP1_CHUNKED | HTTP1_BAD_LENGTH | HTTP1_TRAILERS | \
 	 HTTP1_NO_BODY | HTTP1_TUNNEL)
 
 /* What http1_advance() found. */
@@ -101,10 +101,10 @@ struct http1_run {
 struct http1_connection {
 	struct http1_stream request;
 	struct http1_stream response;
-	__u64 id;	   /* names the connection where runs are spilled */
-	__u32 first;	   /* oldest outstanding run */
-	__u32 end;	   /* one past the youngest */
-	__u32 unqueued;	   /* outstanding requests after the youngest run that no longer had a place */
+	__u64 id;	/* names the connection where runs are spilled */
+	__u32 first;	/* oldest outstanding run */
+	__u32 end;	/* one past the youngest */
+	__u32 unqueued; /* outstanding requests after the youngest run that no longer had a place */
 	__u32 pad;
 	struct http1_run runs[HTTP1_RUNS];
 };
@@ -135,9 +135,9 @@ static int http1_unspill(const struct http1_connection *conn, __u32 n, struct ht
 
 /* Up to eight characters as they lie in memory, the first in the lowest byte (all hosts of BPF that are
  * built for are little-endian). */
-#define HTTP1_CHAR(text, i) ((__u64)(__u8)((i) < sizeof(text) ? (text)[i] : 0) << ((i) * 8))
-#define HTTP1_TEXT(text)                                                                               \
-	(HTTP1_CHAR(text, 0) | HTTP1_CHAR(text, 1) | HTTP1_CHAR(text, 2) | HTTP1_CHAR(text, 3) |       \
+#define HTTP1_CHAR(text, i) ((__u64)(__u8)((i) < sizeof(text) ? (text)[i] : 0) << ((i)*8))
+#define HTTP1_TEXT(text)                                                                         \
+	(HTTP1_CHAR(text, 0) | HTTP1_CHAR(text, 1) | HTTP1_CHAR(text, 2) | HTTP1_CHAR(text, 3) | \
 	 HTTP1_CHAR(text, 4) | HTTP1_CHAR(text, 5) | HTTP1_CHAR(text, 6) | HTTP1_CHAR(text, 7))
 
 /* Character number i of a text of up to 24: constants need no memory, and so no bounds. */
@@ -352,8 +352,7 @@ static HTTP1_INLINE int http1_hex(__u8 c)
 }
 
 /* Takes the next byte. */
-static HTTP1_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c,
-									   __u64 now)
+static HTTP1_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, __u64 now)
 {
 	int digit;
 
@@ -434,8 +433,9 @@ static HTTP1_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c,
 			http1_enter(s, s->left ? HTTP1_BODY : HTTP1_START);
 		return HTTP1_NOTHING;
 	case HTTP1_RESPONSE_VERSION:
-		if (s->match < 7 ? c != http1_version(s->match) :
-		    s->match == 7 ? c < '0' || c > '9' : c != ' ')
+		if (s->match < 7  ? c != http1_version(s->match) :
+		    s->match == 7 ? c < '0' || c > '9' :
+				    c != ' ')
 			return http1_lose(s);
 		if (s->match++ == 8) {
 			s->status = 0;
@@ -544,6 +544,20 @@ static HTTP1_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c,
 	}
 }
 
+/* Eight bytes at any address. BPF on the hosts that are built for loads them at once, but a compiler that is
+ * told of the alignment would do it byte by byte. */
+static HTTP1_INLINE __u64 http1_word(const __u8 *bytes)
+{
+#ifdef __bpf__
+	return *(const __u64 *)bytes;
+#else
+	__u64 word;
+
+	__builtin_memcpy(&word, bytes, sizeof(word));
+	return word;
+#endif
+}
+
 /* Whether any of eight bytes is a control character: bit 5 or 6 is set in all others. Some bytes above 0x7f
  * are taken for one. */
 static HTTP1_INLINE int http1_has_control(__u64 word)
@@ -564,11 +578,10 @@ static HTTP1_INLINE int http1_has_byte(__u64 word, __u8 c)
 /* Eight bytes at once in which nothing happens: no line ends in them, nor a target. */
 static HTTP1_INLINE int http1_is_dull(__u8 state, const __u8 *bytes)
 {
-	__u64 word;
+	__u64 word = http1_word(bytes);
 
 	if (state != HTTP1_LINE && state != HTTP1_TARGET && state != HTTP1_CHUNK_EXTENSION)
 		return 0;
-	__builtin_memcpy(&word, bytes, sizeof(word));
 	if (http1_has_control(word))
 		return 0;
 	return state != HTTP1_TARGET || (!http1_has_byte(word, ' ') && !http1_has_byte(word, 0x7f));
@@ -596,7 +609,7 @@ static HTTP1_INLINE void http1_skip(struct http1_stream *s, struct http1_cursor 
  * from offset `base` on, followed by eight readable ones. The walk is over when `at` equals `length`.
  */
 static HTTP1_INLINE enum http1_event http1_advance(struct http1_stream *s, struct http1_cursor *cur,
-						    const __u8 *window)
+						   const __u8 *window)
 {
 	__u64 offset = cur->at - cur->base;
 	__u8 state = s->state;
@@ -674,8 +687,7 @@ enum http1_answer {
 };
 
 /* Removes one request from the oldest run. */
-static HTTP1_INLINE void http1_answered(struct http1_connection *conn,
-								   struct http1_run *run)
+static HTTP1_INLINE void http1_answered(struct http1_connection *conn, struct http1_run *run)
 {
 	if (--run->count)
 		return;
@@ -690,8 +702,8 @@ static HTTP1_INLINE void http1_answered(struct http1_connection *conn,
 }
 
 /* Takes the status line that is complete. */
-static HTTP1_INLINE enum http1_answer
-http1_response(struct http1_connection *conn, struct http1_exchange *exchange)
+static HTTP1_INLINE enum http1_answer http1_response(struct http1_connection *conn,
+						     struct http1_exchange *exchange)
 {
 	struct http1_stream *s = &conn->response;
 	struct http1_run *run = &conn->runs[conn->first & (HTTP1_RUNS - 1)];

@@ -19,6 +19,7 @@
 /* What a whole head says. Volatile for the reason above. */
 struct http1_head {
 	volatile __u64 filled; /* bytes in the window */
+	volatile __u64 start;  /* where to look next: the target, then the header lines */
 	volatile __u64 end;    /* its length */
 	volatile __u64 length;
 	volatile __u64 token;
@@ -26,14 +27,6 @@ struct http1_head {
 	volatile __u16 status;
 	volatile __u8 minor;
 };
-
-static HTTP1_INLINE __u64 http1_word(const __u8 *bytes)
-{
-	__u64 word;
-
-	__builtin_memcpy(&word, bytes, sizeof(word));
-	return word;
-}
 
 #define HTTP1_EACH(c) (0x0101010101010101ULL * (__u8)(c))
 
@@ -116,10 +109,10 @@ static HTTP1_INLINE int http1_fast_line(struct http1_head *head, const __u8 *lin
 	return 0;
 }
 
-/* The word at offset i of the header lines: 1 if the head ends in it, -1 if it is unusual. */
-static HTTP1_INLINE int http1_fast_lines(struct http1_head *head, const __u8 *window, __u32 i)
+/* The word at an offset of the header lines: 1 if the head ends in it, -1 if it is unusual. */
+static HTTP1_INLINE int http1_fast_word(struct http1_head *head, const __u8 *window, __u64 offset)
 {
-	__u64 word = http1_word(window + i), feeds, offset;
+	__u64 word = http1_word(window + offset), feeds;
 	int kind;
 
 	if (!http1_has_control(word))
@@ -127,7 +120,7 @@ static HTTP1_INLINE int http1_fast_lines(struct http1_head *head, const __u8 *wi
 	feeds = http1_bytes_equal(word, '\n');
 	if (!feeds)
 		return 0;
-	offset = i + http1_first_byte(feeds) + 1;
+	offset += http1_first_byte(feeds) + 1;
 	if (offset > head->filled)
 		return -1;
 	kind = http1_fast_line(head, window + offset);
@@ -136,6 +129,26 @@ static HTTP1_INLINE int http1_fast_lines(struct http1_head *head, const __u8 *wi
 		return offset + 2 > head->filled ? -1 : 1;
 	}
 	return feeds & (feeds - 1) ? -1 : kind;
+}
+
+/* The header lines, from the word that ends the first line on: 0 if they are whole and usual. */
+static HTTP1_INLINE int http1_fast_lines(struct http1_head *head, const __u8 *window)
+{
+	__u64 start = head->start, offset;
+	int kind;
+	__u32 i;
+
+	for (i = 0; i < HTTP1_WINDOW; i += 8) {
+		offset = start + i;
+		if (offset >= HTTP1_WINDOW)
+			return -1;
+		/* The compiler must not see that the mask changes nothing: the verifier wants it. */
+		asm volatile("" : "+r"(offset));
+		kind = http1_fast_word(head, window, offset & (HTTP1_WINDOW - 8));
+		if (kind)
+			return kind > 0 ? 0 : -1;
+	}
+	return -1;
 }
 
 /* The word at offset i of the target: 1 if the request line ends well behind it, -1 if it is unusual. */
@@ -151,95 +164,102 @@ static HTTP1_INLINE int http1_fast_target(struct http1_head *head, const __u8 *w
 	offset = i + http1_first_byte(space);
 	version = http1_word(window + offset + 1);
 	if (version << 8 != HTTP1_TEXT("HTTP/1.") << 8 || version >> 56 < '0' || version >> 56 > '9' ||
-	    window[offset + 9] != '\r' || window[offset + 10] != '\n' || offset == head->length)
+	    window[offset + 9] != '\r' || window[offset + 10] != '\n' || offset == head->start)
 		return -1;
 	head->minor = (version >> 56) - '0';
+	head->start = (offset + 10) & ~7ULL;
 	return 1;
 }
 
-/* A whole request head at the start of the window: 0, or -1 if there is none, or an unusual one. */
-static HTTP1_INLINE int http1_fast_request(struct http1_head *head, const __u8 *window, __u64 filled)
+/* The request line at the start of the window: 0 if it is whole and usual. */
+static HTTP1_INLINE int http1_fast_request_line(struct http1_head *head, const __u8 *window)
 {
 	__u64 word = http1_word(window);
 	__u64 space = http1_bytes_equal(word, ' ');
 	__u64 method = (1ULL << http1_first_byte(space) * 8) - 1;
-	int in_target = 1, kind;
+	int kind;
 	__u32 i;
 
 	if (!space || !http1_standard_method(word & method))
 		return -1;
 	head->token = word & method;
-	head->filled = filled;
-	head->flags = 0;
-	head->length = http1_first_byte(space) + 1; /* where the target starts */
+	head->start = http1_first_byte(space) + 1;
 	/* To the search for the target's end, the method and its space look like a part of the target. */
 	word = (word & ~(method << 8 | 0xff)) | (HTTP1_EACH('A') & (method << 8 | 0xff));
 	for (i = 0; i < HTTP1_WINDOW; i += 8) {
-		if (in_target) {
-			kind = http1_fast_target(head, window, i ? http1_word(window + i) : word, i);
-			if (kind > 0)
-				in_target = 0;
-		} else {
-			kind = http1_fast_lines(head, window, i);
-			if (kind > 0)
-				return 0;
-		}
-		if (kind < 0)
-			return -1;
-	}
-	return -1;
-}
-
-/* A whole response head at the start of the window: 0, or -1 if there is none, or an unusual one. */
-static HTTP1_INLINE int http1_fast_response(struct http1_head *head, const __u8 *window, __u64 filled)
-{
-	__u64 version = http1_word(window);
-	int kind;
-	__u32 i;
-
-	if (version << 8 != HTTP1_TEXT("HTTP/1.") << 8 || version >> 56 < '0' || version >> 56 > '9' ||
-	    window[8] != ' ' || window[9] < '1' || window[9] > '9' || window[10] < '0' || window[10] > '9' ||
-	    window[11] < '0' || window[11] > '9' || (window[12] != ' ' && window[12] != '\r'))
-		return -1;
-	head->status = (window[9] - '0') * 100 + (window[10] - '0') * 10 + (window[11] - '0');
-	head->filled = filled;
-	head->flags = 0;
-	for (i = 8; i < HTTP1_WINDOW; i += 8) {
-		kind = http1_fast_lines(head, window, i);
+		kind = http1_fast_target(head, window, i ? http1_word(window + i) : word, i);
 		if (kind)
 			return kind > 0 ? 0 : -1;
 	}
 	return -1;
 }
 
-/* Takes the whole request head at the cursor, if the window begins with one: 0 if it has been taken. */
-static HTTP1_INLINE int http1_take_request(struct http1_connection *conn, struct http1_cursor *cur,
-					    struct http1_head *head, const __u8 *window)
+/* The status line at the start of the window: 0 if it is usual. */
+static HTTP1_INLINE int http1_fast_status_line(struct http1_head *head, const __u8 *window)
+{
+	__u64 version = http1_word(window);
+
+	if (version << 8 != HTTP1_TEXT("HTTP/1.") << 8 || version >> 56 < '0' || version >> 56 > '9' ||
+	    window[8] != ' ' || window[9] < '1' || window[9] > '9' || window[10] < '0' || window[10] > '9' ||
+	    window[11] < '0' || window[11] > '9' || (window[12] != ' ' && window[12] != '\r'))
+		return -1;
+	head->status = (window[9] - '0') * 100 + (window[10] - '0') * 10 + (window[11] - '0');
+	head->start = 8;
+	return 0;
+}
+
+/* A whole request head at the start of the window: 0, or -1 if there is none, or an unusual one. */
+static HTTP1_INLINE int http1_fast_request(struct http1_head *head, const __u8 *window, __u64 filled)
+{
+	head->filled = filled;
+	head->flags = 0;
+	return http1_fast_request_line(head, window) ? -1 : http1_fast_lines(head, window);
+}
+
+/* A whole response head at the start of the window: 0, or -1 if there is none, or an unusual one. */
+static HTTP1_INLINE int http1_fast_response(struct http1_head *head, const __u8 *window, __u64 filled)
+{
+	head->filled = filled;
+	head->flags = 0;
+	return http1_fast_status_line(head, window) ? -1 : http1_fast_lines(head, window);
+}
+
+/*
+ * Whether a head is worth looking for at the start of the next window: between messages, and where a
+ * request line was only guessed at so far. A stream joined in the middle of a body may look like the
+ * beginning of a method for as long as it likes; a whole request head settles it.
+ */
+static HTTP1_INLINE int http1_expects_head(const struct http1_stream *s)
+{
+	return s->state == HTTP1_START ||
+	       (s->flags & HTTP1_TENTATIVE && s->state >= HTTP1_METHOD && s->state <= HTTP1_REQUEST_LF);
+}
+
+/* Takes the request head that http1_fast_request() has found at the cursor. */
+static HTTP1_INLINE void http1_take_request(struct http1_connection *conn, struct http1_cursor *cur,
+					    const struct http1_head *head)
 {
 	struct http1_stream *s = &conn->request;
 
-	if (s->state != HTTP1_START || http1_fast_request(head, window, cur->filled))
-		return -1;
 	cur->at = cur->base + head->end;
+	http1_next_message(s);
 	s->token = head->token;
 	s->minor = head->minor;
 	s->length = head->length;
 	s->flags |= head->flags;
 	http1_request(conn, cur->now);
 	http1_end_head(s);
-	return 0;
 }
 
-/* Takes the whole response head at the cursor, if the window begins with one: -1 if it does not. */
-static HTTP1_INLINE int http1_take_response(struct http1_connection *conn, struct http1_cursor *cur,
-					     struct http1_head *head, const __u8 *window,
-					     struct http1_exchange *exchange)
+/* Takes the response head that http1_fast_response() has found at the cursor. */
+static HTTP1_INLINE enum http1_answer http1_take_response(struct http1_connection *conn,
+							  struct http1_cursor *cur,
+							  const struct http1_head *head,
+							  struct http1_exchange *exchange)
 {
 	struct http1_stream *s = &conn->response;
 	enum http1_answer answer;
 
-	if (s->state != HTTP1_START || http1_fast_response(head, window, cur->filled))
-		return -1;
 	cur->at = cur->base + head->end;
 	s->time = cur->now;
 	s->status = head->status;

@@ -36,11 +36,11 @@ static __always_inline struct http_missed *http_missed_here(void)
 	return bpf_map_lookup_elem(&http_missed, &key);
 }
 
-#define http_miss(reason, n)                                                                           \
-	do {                                                                                           \
-		struct http_missed *missed = http_missed_here();                                       \
-		if (missed)                                                                            \
-			missed->reason += (n);                                                         \
+#define http_miss(reason, n)                                     \
+	do {                                                     \
+		struct http_missed *missed = http_missed_here(); \
+		if (missed)                                      \
+			missed->reason += (n);                   \
 	} while (0)
 
 /* Upper bounds of the duration buckets, inclusive; one more bucket holds what is over the last. Set by

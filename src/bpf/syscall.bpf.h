@@ -45,6 +45,8 @@ enum {
 	HTTP_MSG_PEEK = 0x2,
 	HTTP_MSG_TRUNC = 0x20,
 	HTTP_MSG_ERRQUEUE = 0x2000,
+	/* Not the next bytes of the stream. */
+	HTTP_MSG_NO_DATA = HTTP_MSG_OOB | HTTP_MSG_PEEK | HTTP_MSG_ERRQUEUE,
 };
 
 enum {

@@ -79,8 +79,7 @@ static __always_inline int http_fill(struct http_transfer *transfer)
 	if (offset >= size) {
 		struct iovec next;
 
-		if (!transfer->vectors ||
-		    bpf_probe_read_user(&next, sizeof(next), (void *)transfer->vector))
+		if (!transfer->vectors || bpf_probe_read_user(&next, sizeof(next), (void *)transfer->vector))
 			return -1;
 		transfer->vector += sizeof(next);
 		transfer->vectors--;

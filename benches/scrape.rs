@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
-use scope_http_statistics::plugin::{self, Reports};
+use scope_http_statistics::live::Live;
+use scope_http_statistics::plugin::{self, Plugin, Reports};
 use scope_http_statistics::snapshot::{
     Histogram, KernelState, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
 };
@@ -53,22 +54,36 @@ fn main() -> Result<()> {
             scrapes.push(start.elapsed());
         }
         done.store(true, Ordering::Relaxed);
-        let busy = reports.join().map_err(|_| anyhow::anyhow!("a report failed"))?;
+        let busy = reports
+            .join()
+            .map_err(|_| anyhow::anyhow!("a report failed"))?;
         Ok((scrapes, size, busy))
     })?;
 
     let (quiet, busy) = (median(quiet), median(busy));
     let fastest = scrapes.iter().min().copied().unwrap_or_default();
-    println!("{PROCESSES} processes with {} series each: {} MB", STATUS_CODES.len(), size >> 20);
+    println!(
+        "{PROCESSES} processes with {} series each: {} MB",
+        STATUS_CODES.len(),
+        size >> 20
+    );
     println!("scrape: floor {fastest:?}, median {:?}", median(scrapes));
     println!("report: median {quiet:?} without scrapes, {busy:?} during scrapes");
-    ensure!(fastest < SCRAPE_LIMIT, "a scrape takes {fastest:?}, not {SCRAPE_LIMIT:?}");
-    ensure!(busy < quiet + REPORT_LIMIT, "a report waits for scrapes: {busy:?}");
+    ensure!(
+        fastest < SCRAPE_LIMIT,
+        "a scrape takes {fastest:?}, not {SCRAPE_LIMIT:?}"
+    );
+    ensure!(
+        busy < quiet + REPORT_LIMIT,
+        "a report waits for scrapes: {busy:?}"
+    );
     Ok(())
 }
 
 fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let (_publisher, snapshots) = watch::channel(Arc::new(snapshot()));
         let expositions = exposition::follow(snapshots.clone(), PROCESSES);
@@ -79,10 +94,14 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         let endpoint = Endpoint::below(root)?;
         let socket = endpoint.bind().await?;
         ready(listener.local_addr()?, endpoint.path().to_owned());
-        let reports = Reports::new("host".to_owned(), snapshots);
+        let live = Live::follow("host".to_owned(), snapshots.clone());
+        let plugin = Plugin {
+            reports: Reports::new("host".to_owned(), snapshots),
+            live: Arc::clone(&live),
+        };
         tokio::select! {
-            () = plugin::serve(socket, &endpoint, reports) => Ok(()),
-            outcome = web::serve(&listener, expositions) => outcome,
+            () = plugin::serve(socket, &endpoint, plugin) => Ok(()),
+            outcome = web::serve(&listener, live, expositions) => outcome,
         }
     })
 }
@@ -132,7 +151,10 @@ fn snapshot() -> Snapshot {
 /// Returns the size of what came.
 fn scrape(address: SocketAddr) -> Result<usize> {
     let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    write!(
+        stream,
+        "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
     let mut buffer = vec![0; 1 << 20];
     let mut size = 0;
     loop {

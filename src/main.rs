@@ -10,7 +10,8 @@ use log::LevelFilter;
 use scope_http_statistics::bpf::Options;
 use scope_http_statistics::cli::Cli;
 use scope_http_statistics::exposition;
-use scope_http_statistics::plugin::{self, Reports};
+use scope_http_statistics::live::Live;
+use scope_http_statistics::plugin::{self, Plugin, Reports};
 use scope_http_statistics::sampler::Sampler;
 use scope_http_statistics::socket::Endpoint;
 use scope_http_statistics::web;
@@ -72,8 +73,12 @@ async fn work(cli: &Cli) -> Result<()> {
     .await?;
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
-    let reports = Reports::new(host, sampler.snapshots.clone());
-    let plugin = plugin::serve(socket, &endpoint, reports);
+    let live = Live::follow(host.clone(), sampler.snapshots.clone());
+    let plugin = Plugin {
+        reports: Reports::new(host, sampler.snapshots.clone()),
+        live: Arc::clone(&live),
+    };
+    let plugin = plugin::serve(socket, &endpoint, plugin);
     match listener {
         Some(listener) => {
             let address = listener.local_addr()?;
@@ -81,7 +86,7 @@ async fn work(cli: &Cli) -> Result<()> {
             let expositions = exposition::follow(sampler.snapshots.clone(), cli.max_processes);
             tokio::select! {
                 () = plugin => Ok(()),
-                outcome = web::serve(&listener, expositions) => outcome,
+                outcome = web::serve(&listener, live, expositions) => outcome,
             }
         }
         None => {

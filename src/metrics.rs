@@ -10,17 +10,18 @@ use std::sync::Arc;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::encoding::{
-    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabel, EncodeLabelSet,
-    LabelSetEncoder, MetricEncoder, NoLabelSet,
+    DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, MetricEncoder,
+    NoLabelSet,
 };
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::exposition::Exposition;
+use crate::labels::Labels;
 use crate::snapshot::{BOUNDS_US, Histogram, ProcessSnapshot, SeriesKey};
 
 /// The process that stands for all that have no labels of their own.
-const OTHER: &str = "_other";
+const OTHER: (&str, &str) = ("process_executable_name", "_other");
 
 const NO_LABELS: [(&str, &str); 0] = [];
 
@@ -77,11 +78,13 @@ impl Metrics {
             "HTTP requests received, answered or not",
         )?;
         for process in self.exposition.processes() {
-            requests.count(&ProcessLabels::from(process), process.requests_total)?;
+            let pid = process.id.pid.to_string();
+            let labels = Labels::new(&of_process(&pid, process));
+            requests.count(&labels, process.requests_total)?;
         }
         match self.exposition.other.requests {
             0 => Ok(()),
-            total => requests.count(&ProcessLabels::OTHER, total),
+            total => requests.count(&Labels::new(&[OTHER]), total),
         }
     }
 
@@ -92,19 +95,29 @@ impl Metrics {
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
-        let processes = self.exposition.processes();
-        let own = processes.flat_map(|it| {
-            let series = it.series.iter();
-            series.map(move |(key, histogram)| (ProcessLabels::from(it), key, histogram))
-        });
-        let other = self.exposition.other.series.iter();
-        let other = other.map(|(key, histogram)| (ProcessLabels::OTHER, key, histogram));
-        for (process, key, histogram) in own.chain(other) {
-            let labels = SeriesLabels { key, process };
+        let mut encode = |key: &SeriesKey, process: &[(&str, &str)], histogram: &Histogram| {
+            let status = key.status.to_string();
+            let mut labels = vec![
+                ("http_request_method", key.method),
+                ("http_response_status_code", status.as_str()),
+                ("url_scheme", "http"),
+                ("network_protocol_version", key.version),
+            ];
+            labels.extend(process);
             let (seconds, buckets) = in_seconds(histogram);
             durations
-                .encode_family(&labels)?
-                .encode_histogram::<NoLabelSet>(seconds, histogram.count(), &buckets, None)?;
+                .encode_family(&Labels::new(&labels))?
+                .encode_histogram::<NoLabelSet>(seconds, histogram.count(), &buckets, None)
+        };
+        for process in self.exposition.processes() {
+            let pid = process.id.pid.to_string();
+            let labels = of_process(&pid, process);
+            for (key, histogram) in &process.series {
+                encode(key, &labels, histogram)?;
+            }
+        }
+        for (key, histogram) in &self.exposition.other.series {
+            encode(key, &[OTHER], histogram)?;
         }
         Ok(())
     }
@@ -260,59 +273,15 @@ fn gauge<L: EncodeLabelSet>(
     Ok(())
 }
 
-#[derive(Clone, Debug)]
-struct ProcessLabels<'a> {
-    /// Nothing where they stand for several processes.
-    pid: Option<u32>,
-    name: &'a str,
-    container: Option<&'a str>,
-}
-
-impl ProcessLabels<'static> {
-    const OTHER: Self = Self {
-        pid: None,
-        name: OTHER,
-        container: None,
-    };
-}
-
-impl<'a> From<&'a ProcessSnapshot> for ProcessLabels<'a> {
-    fn from(process: &'a ProcessSnapshot) -> Self {
-        Self {
-            pid: Some(process.id.pid),
-            name: &process.name,
-            container: process.container.as_deref(),
-        }
+fn of_process<'a>(pid: &'a str, process: &'a ProcessSnapshot) -> Vec<(&'static str, &'a str)> {
+    let mut labels = vec![
+        ("process_pid", pid),
+        ("process_executable_name", &*process.name),
+    ];
+    if let Some(container) = &process.container {
+        labels.push(("container_id", container));
     }
-}
-
-impl EncodeLabelSet for ProcessLabels<'_> {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result {
-        if let Some(pid) = self.pid {
-            ("process_pid", pid).encode(encoder.encode_label())?;
-        }
-        ("process_executable_name", self.name).encode(encoder.encode_label())?;
-        if let Some(container) = self.container {
-            ("container_id", container).encode(encoder.encode_label())?;
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct SeriesLabels<'a> {
-    key: &'a SeriesKey,
-    process: ProcessLabels<'a>,
-}
-
-impl EncodeLabelSet for SeriesLabels<'_> {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> Result {
-        ("http_request_method", self.key.method).encode(encoder.encode_label())?;
-        ("http_response_status_code", u32::from(self.key.status)).encode(encoder.encode_label())?;
-        ("url_scheme", "http").encode(encoder.encode_label())?;
-        ("network_protocol_version", self.key.version).encode(encoder.encode_label())?;
-        self.process.encode(encoder)
-    }
+    labels
 }
 
 type Buckets = [(f64, u64); BOUNDS_US.len() + 1];

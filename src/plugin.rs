@@ -12,9 +12,11 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use hyper::http::response::Builder;
 use hyper::{Request, Response, StatusCode};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::live::Live;
 use crate::negotiate::accepts_gzip;
 use crate::report::report;
 use crate::sampler::Snapshots;
@@ -26,8 +28,8 @@ use crate::socket::{BoundSocket, Endpoint};
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Serves on `socket`, and on a new one wherever it disappears, for as long as it is polled.
-pub async fn serve(mut socket: BoundSocket, endpoint: &Endpoint, reports: Reports) {
-    let clients = Clients::new(reports);
+pub async fn serve(mut socket: BoundSocket, endpoint: &Endpoint, plugin: Plugin) {
+    let clients = Clients::new(plugin);
     let mut check = interval(CHECK_INTERVAL);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;
@@ -55,15 +57,30 @@ pub async fn serve(mut socket: BoundSocket, endpoint: &Endpoint, reports: Report
     }
 }
 
-impl Routes for Reports {
+/// What is served on the socket.
+pub struct Plugin {
+    pub reports: Reports,
+    pub live: Arc<Live>,
+}
+
+impl Routes for Plugin {
     fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
-        if request.uri().path() != "/report" {
-            return plain(StatusCode::NOT_FOUND, "the report is at /report\n");
+        let response = Response::builder().header(CONTENT_TYPE, "application/json");
+        match request.uri().path() {
+            "/report" => self.reports.answer(request, response),
+            // For the agent's own subcommands.
+            "/view" => response
+                .body(whole(self.live.json()?))
+                .context("cannot build a response"),
+            _ => plain(StatusCode::NOT_FOUND, "the report is at /report\n"),
         }
+    }
+}
+
+impl Reports {
+    fn answer(&self, request: &Request<Incoming>, response: Builder) -> Result<Response<Body>> {
         let text = self.latest()?;
-        let response = Response::builder()
-            .header(CONTENT_TYPE, "application/json")
-            .header(VARY, "Accept-Encoding");
+        let response = response.header(VARY, "Accept-Encoding");
         let response = if accepts_gzip(request.headers()) {
             response
                 .header(CONTENT_ENCODING, "gzip")

@@ -16,8 +16,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
 use crate::exposition::Expositions;
+use crate::live::Live;
 use crate::metrics::{self, Format};
 use crate::negotiate::prefers_openmetrics;
+use crate::page;
 use crate::server::{Body, Clients, Routes, plain, whole};
 use crate::stream::Writers;
 
@@ -70,11 +72,16 @@ pub async fn bind(listen: Listen) -> Result<Option<TcpListener>> {
 }
 
 /// Serves for as long as it is polled.
-pub async fn serve(listener: &TcpListener, expositions: Expositions) -> Result<()> {
+pub async fn serve(
+    listener: &TcpListener,
+    live: Arc<Live>,
+    expositions: Expositions,
+) -> Result<()> {
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
     let clients = Clients::new(Web {
+        live,
         expositions,
         scrapes: Writers::new(SCRAPES),
         loopback: address.ip().is_loopback(),
@@ -86,6 +93,7 @@ pub async fn serve(listener: &TcpListener, expositions: Expositions) -> Result<(
 
 /// What is served to whom.
 struct Web {
+    live: Arc<Live>,
     expositions: Expositions,
     scrapes: Writers,
     /// Only programs of this host can connect.
@@ -114,7 +122,35 @@ impl Web {
     fn route(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
         match request.uri().path() {
             "/metrics" => self.metrics(request),
-            _ => plain(StatusCode::NOT_FOUND, "not found\n"),
+            "/events" => self.events(request),
+            path => match page::asset(path) {
+                Some(asset) => Response::builder()
+                    .header(CONTENT_TYPE, asset.content_type)
+                    .body(whole(Bytes::from_static(asset.text.as_bytes())))
+                    .context("cannot build a response"),
+                None => plain(
+                    StatusCode::NOT_FOUND,
+                    "the page is at /, the metrics are at /metrics\n",
+                ),
+            },
+        }
+    }
+
+    fn events(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+        let body = if request.method() == Method::HEAD {
+            Some(whole(Bytes::new()))
+        } else {
+            self.live.events()
+        };
+        match body {
+            Some(body) => Response::builder()
+                .header(CONTENT_TYPE, "text/event-stream")
+                .body(body)
+                .context("cannot build a response"),
+            None => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many others are looking: close a page\n",
+            ),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::backend::Backend;
 use crate::web::Listen;
@@ -27,12 +27,21 @@ Exit codes:
   1  error at run time
   2  wrong command line";
 
-/// Counts HTTP requests per process in the kernel and serves them to Weave Scope.
+/// Counts HTTP requests per process in the kernel, for Weave Scope, Prometheus and the eye.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP)]
 pub struct Cli {
+    /// What to do, if not to run the agent
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Directory in which Weave Scope's probe looks for plugins
-    #[arg(long, value_name = "PATH", default_value = "/var/run/scope/plugins")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        global = true,
+        default_value = "/var/run/scope/plugins"
+    )]
     pub plugins_root: PathBuf,
 
     /// Host id that the probe uses, if it is not the kernel's host name
@@ -63,6 +72,19 @@ pub struct Cli {
     /// Log more; twice for everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// What asks a running agent.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the processes of the running agent, live
+    Top,
+    /// Print one report of the running agent as JSON, as Weave Scope gets it
+    Report {
+        /// As a table to read instead
+        #[arg(long)]
+        table: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

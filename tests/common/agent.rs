@@ -210,7 +210,7 @@ pub fn connect(socket: &Path) -> UnixStream {
     stream
 }
 
-fn parse(bytes: &[u8]) -> Response {
+pub fn parse(bytes: &[u8]) -> Response {
     let end = bytes
         .windows(4)
         .position(|window| window == b"\r\n\r\n")

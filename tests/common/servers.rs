@@ -24,7 +24,7 @@ pub struct Server {
 
 impl Server {
     /// Starts what `command` makes of a free port and a folder, and waits until it accepts.
-    fn start(package: &str, command: impl FnOnce(SocketAddr, &Path) -> Command) -> Self {
+    pub fn start(package: &str, command: impl FnOnce(SocketAddr, &Path) -> Command) -> Self {
         let folder = folder();
         let address = free_address();
         let log = File::create(folder.path().join("stderr")).unwrap();
@@ -53,7 +53,7 @@ impl Server {
 }
 
 /// Free now; nothing on the loopback interface takes a port that it was not given.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }

@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(ticks.rates(404), [0.0, 2.5]);
         let trend = &ticks.answers.per_second()[&404];
         assert_eq!(trend.samples[0].date, ticks.date - 2 * SECOND);
-        assert_eq!((trend.peak, trend.mean), (2.5, 1.25));
+        assert_eq!((trend.peak, trend.sum), (2.5, 2.5));
     }
 
     #[test]

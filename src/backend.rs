@@ -93,9 +93,6 @@ impl Facts {
     /// Why a backend cannot work here, if that is known without trying.
     pub fn obstacle(&self, backend: Backend) -> Option<&'static str> {
         match backend {
-            _ if !self.btf => Some(
-                "the kernel has no BTF (/sys/kernel/btf/vmlinux): it needs CONFIG_DEBUG_INFO_BTF=y",
-            ),
             Backend::Sock if !self.sock_tracepoints => {
                 Some("the kernel has no tracepoint sock_recv_length (Linux 6.3 and later)")
             }
@@ -149,13 +146,6 @@ mod tests {
             no_tracefs
                 .obstacle(Backend::Syscall)
                 .is_some_and(|o| o.contains("mount"))
-        );
-
-        let no_btf = Facts { btf: false, ..ALL };
-        assert!(
-            Backend::ALL
-                .iter()
-                .all(|b| no_btf.obstacle(*b).is_some_and(|o| o.contains("BTF")))
         );
     }
 }

@@ -49,9 +49,6 @@ const METHODS: [&str; 9] = [
 /// A process seldom shows more kinds of answers: methods times status codes.
 const SERIES_PER_PROCESS: u32 = 4;
 
-/// How many map entries one system call brings.
-const BATCH: u32 = 1024;
-
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// `None`: the best that this kernel can do.
@@ -103,6 +100,8 @@ impl<'obj> Bpf<'obj> {
         }
         let maps = &mut open.maps;
         maps.http_connections
+            .set_autocreate(backend == Backend::Sock)?;
+        maps.http_strangers
             .set_autocreate(backend == Backend::Sock)?;
         maps.http_messages
             .set_autocreate(backend == Backend::Sock)?;
@@ -171,7 +170,7 @@ impl<'obj> Bpf<'obj> {
             let counters = ProcessCounters {
                 id,
                 comm: name(&process.comm),
-                requests: process.requests,
+                requests: process.requests.iter().map(|shard| shard.count).sum(),
                 series: BTreeMap::new(),
                 exited: process.exited != 0,
             };
@@ -183,11 +182,14 @@ impl<'obj> Bpf<'obj> {
             let value: types::http_series = read(&value)?;
             // One whose process has come into being meanwhile has to wait for the next harvest.
             if let Some(process) = processes.get_mut(&owner(&key)) {
-                let histogram = Histogram {
-                    sum_ns: value.duration,
-                    buckets: value.buckets,
-                };
-                process.series.insert((&key).into(), histogram);
+                let mut total = Histogram::default();
+                for durations in &value.durations {
+                    total += &Histogram {
+                        sum_ns: durations.sum,
+                        buckets: durations.buckets,
+                    };
+                }
+                process.series.insert((&key).into(), total);
             }
         }
         let per_cpu = maps
@@ -250,9 +252,10 @@ impl<'obj> Bpf<'obj> {
     }
 }
 
-/// All entries of a map, keys and values.
+/// All entries of a map, keys and values. In one batch: the iterator takes a batch that is not full for the last one, but
+/// the kernel ends one early where the next bucket does not fit.
 fn entries(map: &impl MapCore) -> Result<impl Iterator<Item = (Vec<u8>, Vec<u8>)>> {
-    map.lookup_batch(BATCH, MapFlags::ANY, MapFlags::ANY)
+    map.lookup_batch(map.max_entries(), MapFlags::ANY, MapFlags::ANY)
         .with_context(|| format!("{} cannot be read", map.name().to_string_lossy()))
 }
 
@@ -350,6 +353,11 @@ fn choose(options: &Options) -> Result<Backend> {
     let mut reasons = Vec::new();
 
     log::debug!("{facts:?}");
+    if !facts.btf {
+        bail!(
+            "the kernel has no BTF (/sys/kernel/btf/vmlinux): it has to be built with CONFIG_DEBUG_INFO_BTF=y"
+        );
+    }
     for backend in wanted {
         let trial = match facts.obstacle(backend) {
             Some(obstacle) => Err(anyhow!(obstacle)),

@@ -49,7 +49,7 @@ impl Curve {
         (!self.samples.is_empty()).then(|| Trend {
             samples: self.listed(),
             peak: self.peak(),
-            mean: self.values().sum::<f64>() / self.samples.len() as f64,
+            sum: self.values().sum(),
         })
     }
 

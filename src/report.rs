@@ -120,7 +120,7 @@ impl Values {
         let mut metrics = self.durations;
         metrics.insert(template::REQUESTS, self.requests);
         let mut responses: Vec<_> = self.responses.into_iter().collect();
-        responses.sort_by(|(_, a), (_, b)| b.mean.total_cmp(&a.mean));
+        responses.sort_by(|(_, a), (_, b)| b.traffic.total_cmp(&a.traffic));
         responses.truncate(METRICS_PER_NODE - metrics.len());
         metrics.extend(responses);
         let metrics = metrics.into_iter();
@@ -135,7 +135,7 @@ impl Values {
 struct Series {
     samples: BTreeMap<SystemTime, f64>,
     peak: f64,
-    mean: f64,
+    traffic: f64,
 }
 
 impl Series {
@@ -148,7 +148,7 @@ impl Series {
 
     fn add_trend(&mut self, trend: &Trend) {
         self.add(&trend.samples, trend.peak);
-        self.mean += trend.mean;
+        self.traffic += trend.sum;
     }
 
     fn into_metric(self) -> Metric {

@@ -120,9 +120,10 @@ pub struct Sample {
 pub struct Trend {
     /// Of the last ticks, oldest first, never empty.
     pub samples: VecDeque<Sample>,
-    /// Over the last 15 ticks.
+    /// The highest of the last 15 ticks.
     pub peak: f64,
-    pub mean: f64,
+    /// Of these ticks together; of rates, a measure of the traffic.
+    pub sum: f64,
 }
 
 /// One process as of one tick.

@@ -59,7 +59,7 @@ fn trend(values: &[f64]) -> Trend {
     Trend {
         samples: samples(values),
         peak: values.iter().copied().fold(0.0, f64::max),
-        mean: values.iter().sum::<f64>() / values.len() as f64,
+        sum: values.iter().sum(),
     }
 }
 

@@ -9,10 +9,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::agent::{Agent, command, connect, folder, output_of, request, run, socket_in};
+use common::agent::{
+    Agent, command, connect, folder, only_error, output_of, request, run, socket_in,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Far more than anything here needs, for machines that are busy with other things.
@@ -26,17 +28,6 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
         std::thread::sleep(Duration::from_millis(20));
     }
     start.elapsed()
-}
-
-/// Asserts exit code 1 and exactly one line that is an error, which is returned.
-fn only_error(output: &Output) -> String {
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{log}");
-    let mut errors = log.lines().filter(|line| line.starts_with("error: "));
-    let error = errors.next().unwrap_or_else(|| panic!("no error: {log}"));
-    assert_eq!(errors.next(), None, "{log}");
-    assert_eq!(log.lines().last(), Some(error), "{log}");
-    error.to_owned()
 }
 
 fn refused(root: &Path) -> String {

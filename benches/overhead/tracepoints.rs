@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The usual way, `peer.bpf.c`: compiled here, so that the agent's build does not carry it.
+//! The programs of `peer.bpf.c`: compiled here, so that the agent's build does not carry them.
 
 use std::fs;
 use std::path::Path;
@@ -12,20 +12,47 @@ use crate::variant::Observer;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/overhead/peer.bpf.c");
 
+/// Those of its programs whose name begins like this.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Programs {
+    /// The usual way to see requests.
+    Peer,
+    /// Nothing at all, at the tracepoints of `sock`: what any program there costs on this machine.
+    Empty,
+}
+
+impl Programs {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Peer => "peer_",
+            Self::Empty => "empty_",
+        }
+    }
+}
+
 pub struct Tracepoints {
     links: Vec<Link>,
     object: Object,
+    programs: Programs,
 }
 
 impl Tracepoints {
-    pub fn load() -> Result<Self> {
+    pub fn load(programs: Programs) -> Result<Self> {
         let folder = tempfile::tempdir().context("no temporary folder")?;
         let object = folder.path().join("peer.bpf.o");
         compile(folder.path(), &object)?;
-        let object = ObjectBuilder::default().open_file(&object)?.load();
+        let mut object = ObjectBuilder::default().open_file(&object)?;
+        for mut program in object.progs_mut() {
+            let wanted = program
+                .name()
+                .to_string_lossy()
+                .starts_with(programs.prefix());
+            program.set_autoload(wanted);
+        }
         Ok(Self {
             links: Vec::new(),
-            object: object.context("cannot load peer.bpf.c")?,
+            object: object.load().context("cannot load peer.bpf.c")?,
+            programs,
         })
     }
 }
@@ -53,7 +80,7 @@ fn compile(folder: &Path, object: &Path) -> Result<()> {
 
 impl Observer for Tracepoints {
     fn attach(&mut self) -> Result<()> {
-        for program in self.object.progs_mut() {
+        for program in self.object.progs_mut().filter(|it| it.autoload()) {
             let link = program.attach();
             self.links
                 .push(link.with_context(|| format!("cannot attach {}", program.name().display()))?);
@@ -67,6 +94,9 @@ impl Observer for Tracepoints {
     }
 
     fn requests(&self, pid: u32) -> Result<Option<u64>> {
+        if self.programs == Programs::Empty {
+            return Ok(None);
+        }
         let map = self.object.maps().find(|map| map.name() == "requests");
         let value = map
             .context("peer.bpf.c has no map of requests")?

@@ -10,12 +10,14 @@ use scope_http_statistics::backend::Backend;
 use scope_http_statistics::bpf::{Bpf, Options};
 
 use crate::bpftrace::Bpftrace;
-use crate::tracepoints::Tracepoints;
+use crate::tracepoints::{Programs, Tracepoints};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Variant {
     /// Nothing is attached
     None,
+    /// Programs that do nothing, where those of `sock` are
+    Empty,
     /// The agent, backend `sock`
     Sock,
     /// The agent, backend `syscall`
@@ -30,6 +32,7 @@ impl Variant {
     pub fn label(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::Empty => "empty",
             Self::Sock => "sock",
             Self::Syscall => "syscall",
             Self::Bpftrace => "bpftrace",
@@ -44,10 +47,11 @@ impl Variant {
     ) -> Result<Box<dyn Observer + 'o>> {
         Ok(match self {
             Self::None => Box::new(Nobody),
+            Self::Empty => Box::new(Tracepoints::load(Programs::Empty)?),
             Self::Sock => Box::new(load_agent(storage, Backend::Sock)?),
             Self::Syscall => Box::new(load_agent(storage, Backend::Syscall)?),
             Self::Bpftrace => Box::new(Bpftrace::default()),
-            Self::Tracepoints => Box::new(Tracepoints::load()?),
+            Self::Tracepoints => Box::new(Tracepoints::load(Programs::Peer)?),
         })
     }
 }

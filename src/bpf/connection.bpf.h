@@ -9,11 +9,17 @@
 #ifndef CONNECTION_BPF_H
 #define CONNECTION_BPF_H
 
+struct http_connection {
+	struct http1_connection http1;
+	__u32 copied_seq; /* of TCP, after the last receive that was seen; not used by `syscall` */
+	__u32 pad;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct http1_connection);
+	__type(value, struct http_connection);
 } http_scratch SEC(".maps");
 
 struct http_spill_key {
@@ -84,10 +90,11 @@ static long http_walk_requests(__u32 i, struct http_walk *walk)
 }
 
 /* A final response has begun. */
-static __always_inline void http_answered(enum http1_answer answer, const struct http1_exchange *exchange)
+static __always_inline void http_answered(struct task_struct *task, enum http1_answer answer,
+					  const struct http1_exchange *exchange)
 {
 	if (answer == HTTP1_FINAL)
-		http_count_exchange(exchange);
+		http_count_exchange(task, exchange);
 	else if (answer == HTTP1_UNMATCHED)
 		http_miss(unmatched, 1);
 }
@@ -103,7 +110,7 @@ static long http_walk_responses(__u32 i, struct http_walk *walk)
 		return 1;
 	switch (http1_advance(&conn->response, cur, transfer->window)) {
 	case HTTP1_STATUS_LINE:
-		http_answered(http1_response(conn, &exchange), &exchange);
+		http_answered(bpf_get_current_task_btf(), http1_response(conn, &exchange), &exchange);
 		return 0;
 	case HTTP1_WINDOW_END:
 		if (http_fill(transfer) > 0)
@@ -151,7 +158,8 @@ __noinline int http_find_response_head(void)
 }
 
 /* The requests of a transfer, counted. */
-static __always_inline void http_receive(struct http1_connection *conn, struct http_transfer *transfer)
+static __always_inline void http_receive(struct task_struct *task, struct http1_connection *conn,
+					 struct http_transfer *transfer)
 {
 	struct http_walk walk = { .conn = conn, .transfer = transfer };
 	struct http1_cursor *cur = &transfer->cursor;
@@ -170,11 +178,25 @@ static __always_inline void http_receive(struct http1_connection *conn, struct h
 		bpf_loop(HTTP_STEPS, http_walk_requests, &walk, 0);
 	}
 	if (transfer->requests)
-		http_count_requests(transfer->requests);
+		http_count_requests(task, transfer->requests);
+}
+
+/* Bytes were received that could not be seen: within a body that changes nothing. */
+static __always_inline void http_receive_hidden(struct http1_connection *conn, __u64 length)
+{
+	struct http1_cursor cur = { .length = length };
+
+	if (conn->request.state == HTTP1_BODY || conn->request.state == HTTP1_CHUNK)
+		http1_skip(&conn->request, &cur);
+	if (cur.at < cur.length && conn->request.state != HTTP1_OPAQUE) {
+		if (http1_lose(&conn->request) == HTTP1_LOSS)
+			http_miss(requests_lost, 1);
+	}
 }
 
 /* The responses of a transfer, counted. */
-static __always_inline void http_send(struct http1_connection *conn, struct http_transfer *transfer)
+static __always_inline void http_send(struct task_struct *task, struct http1_connection *conn,
+				      struct http_transfer *transfer)
 {
 	struct http_walk walk = { .conn = conn, .transfer = transfer };
 	struct http1_cursor *cur = &transfer->cursor;
@@ -184,7 +206,8 @@ static __always_inline void http_send(struct http1_connection *conn, struct http
 	if (http1_expects_head(&conn->response)) {
 		cur->now = bpf_ktime_get_ns();
 		if (http_fill(transfer) > 0 && !http_find_response_head())
-			http_answered(http1_take_response(conn, cur, &transfer->head, &exchange), &exchange);
+			http_answered(task, http1_take_response(conn, cur, &transfer->head, &exchange),
+				      &exchange);
 	}
 	if (http_walks_on(&conn->response, cur)) {
 		if (!cur->now)
@@ -193,37 +216,44 @@ static __always_inline void http_send(struct http1_connection *conn, struct http
 	}
 }
 
-/* Whether a request, or what may stand before one, begins with these bytes. */
+/* Whether a request, or what may stand before one, begins with the first bytes in the window. */
 static __always_inline bool http_may_be_request(struct http_transfer *transfer)
 {
+	__u64 word, filled;
 	__u32 i;
-	__u8 c;
 
 	/* The first buffer may be empty, and an iovec has to be read before its bytes are. */
 	for (i = 0; i < 4 && !transfer->cursor.filled; i++)
 		if (http_fill(transfer) < 0)
 			return false;
-	c = transfer->window[0];
-	return http1_is_token(c) || c == '\r' || c == '\n';
+	filled = transfer->cursor.filled;
+	word = http1_word(transfer->window);
+	if ((word & 0xff) == '\r' || (word & 0xff) == '\n')
+		return true;
+	for (i = 0; i < 8 && i < filled; i++, word >>= 8)
+		if (!http1_is_token(word))
+			return i && (word & 0xff) == ' ';
+	return i > 0;
 }
 
 /*
  * The first receive of a stream, as far as is known: parsed into a scratch connection, which is worth
  * keeping if it ends within or after a request.
  */
-static __always_inline struct http1_connection *http_first_receive(struct http_transfer *transfer)
+static __always_inline struct http_connection *http_first_receive(struct task_struct *task,
+								  struct http_transfer *transfer)
 {
-	struct http1_connection *conn;
+	struct http_connection *conn;
 	__u32 key = 0;
 
-	if (!http_may_be_request(transfer) || bpf_get_current_pid_tgid() >> 32 == agent_pid)
+	if (!http_may_be_request(transfer) || task->tgid == agent_pid)
 		return NULL;
 	conn = bpf_map_lookup_elem(&http_scratch, &key);
 	if (!conn)
 		return NULL;
-	http1_init(conn, bpf_ktime_get_ns());
-	http_receive(conn, transfer);
-	return conn->request.state == HTTP1_LOST ? NULL : conn;
+	http1_init(&conn->http1, bpf_ktime_get_ns());
+	http_receive(task, &conn->http1, transfer);
+	return conn->http1.request.state == HTTP1_LOST && !transfer->requests ? NULL : conn;
 }
 
 #endif /* CONNECTION_BPF_H */

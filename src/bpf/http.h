@@ -8,15 +8,26 @@
 
 #define HTTP_COMM_LEN 16
 
+enum {
+	HTTP_BOUNDS = 19, /* upper bounds of duration buckets */
+	HTTP_SHARDS = 4,  /* groups of CPUs that count apart; a power of two */
+};
+
 /* A process for its whole life: a reused pid has another start time, and so is another key. */
 struct http_process_key {
 	__u64 start_time; /* start_boottime of the thread group's leader, ns */
 	__u64 pid;	  /* thread group id in the initial pid namespace */
 };
 
+/* What a group of CPUs has counted; user space adds the groups up. Each has cache lines of its own. */
+struct http_requests {
+	__u64 count; /* received, answered or not */
+	__u64 pad[7];
+};
+
 struct http_process {
-	__u64 requests; /* received, answered or not */
-	__u32 exited;	/* its last thread is gone: harvest once more, then delete */
+	struct http_requests requests[HTTP_SHARDS];
+	__u32 exited; /* its last thread is gone: harvest once more, then delete */
 	char comm[HTTP_COMM_LEN];
 	__u32 pad;
 };
@@ -30,13 +41,14 @@ struct http_series_key {
 	__u16 minor; /* of HTTP/1.x */
 };
 
-enum {
-	HTTP_BOUNDS = 19, /* upper bounds of duration buckets */
+struct http_durations {
+	__u64 sum; /* ns */
+	__u64 buckets[HTTP_BOUNDS + 1];
+	__u64 pad[3];
 };
 
 struct http_series {
-	__u64 duration; /* sum, ns */
-	__u64 buckets[HTTP_BOUNDS + 1];
+	struct http_durations durations[HTTP_SHARDS];
 };
 
 /* What was not seen or not counted, by reason. */

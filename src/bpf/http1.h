@@ -16,7 +16,7 @@
 #define HTTP1_INLINE inline __attribute__((always_inline))
 
 #define HTTP1_WINDOW 1024 /* bytes of a transfer that are at hand at a time; a power of two */
-#define HTTP1_RUNS 8	  /* runs of outstanding requests held in the connection; a power of two */
+#define HTTP1_RUNS 4	  /* runs of outstanding requests held in the connection; a power of two */
 
 /* Where a direction of a connection is. Zeroed memory is a stream that was joined in the middle. */
 enum http1_state {

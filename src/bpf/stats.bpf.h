@@ -47,6 +47,11 @@ static __always_inline struct http_missed *http_missed_here(void)
  * user space before the programs are loaded. */
 const volatile __u64 http_bounds_ns[HTTP_BOUNDS];
 
+static __always_inline __u32 http_shard(void)
+{
+	return bpf_get_smp_processor_id() & (HTTP_SHARDS - 1);
+}
+
 static __always_inline __u32 http_bucket(__u64 ns)
 {
 	__u32 i;
@@ -57,58 +62,55 @@ static __always_inline __u32 http_bucket(__u64 ns)
 	return i;
 }
 
-static __always_inline __u64 http_start_time(void)
-{
-	return bpf_get_current_task_btf()->group_leader->start_boottime;
-}
-
-/* The current process; NULL if it is new and there is no room. */
-static __always_inline struct http_process *http_current_process(void)
+/* The process of a task; NULL if it is new and there is no room. */
+static __always_inline struct http_process *http_process_of(struct task_struct *task)
 {
 	struct http_process_key key = {
-		.start_time = http_start_time(),
-		.pid = bpf_get_current_pid_tgid() >> 32,
+		.start_time = task->group_leader->start_boottime,
+		.pid = task->tgid,
 	};
 	struct http_process *process = bpf_map_lookup_elem(&http_processes, &key);
 
 	if (!process) {
-		struct http_process fresh = {};
+		static const struct http_process fresh;
 
-		bpf_probe_read_kernel(fresh.comm, sizeof(fresh.comm),
-				      bpf_get_current_task_btf()->group_leader->comm);
 		bpf_map_update_elem(&http_processes, &key, &fresh, BPF_NOEXIST);
 		process = bpf_map_lookup_elem(&http_processes, &key);
+		if (process)
+			bpf_probe_read_kernel(process->comm, sizeof(process->comm), task->group_leader->comm);
 	}
 	return process;
 }
 
-static __always_inline void http_count_requests(__u64 n)
+static __always_inline void http_count_requests(struct task_struct *task, __u64 n)
 {
-	struct http_process *process = http_current_process();
+	struct http_process *process = http_process_of(task);
 
 	if (process)
-		__sync_fetch_and_add(&process->requests, n);
+		__sync_fetch_and_add(&process->requests[http_shard()].count, n);
 	else
 		http_miss(processes_full, n);
 }
 
-static __always_inline void http_count_exchange(const struct http1_exchange *exchange)
+static __always_inline void http_count_exchange(struct task_struct *task,
+						const struct http1_exchange *exchange)
 {
 	struct http_series_key key = {
-		.start_time = http_start_time(),
+		.start_time = task->group_leader->start_boottime,
 		.method = exchange->method,
-		.pid = bpf_get_current_pid_tgid() >> 32,
+		.pid = task->tgid,
 		.status = exchange->status,
 		.minor = exchange->minor,
 	};
 	struct http_series *series = bpf_map_lookup_elem(&http_series, &key);
+	struct http_durations *durations;
 	__u32 bucket;
 
 	if (!series) {
 		static const struct http_series fresh;
 
 		/* User space finds the series of a process by the process, and deletes them with it. */
-		if (http_current_process())
+		if (http_process_of(task))
 			bpf_map_update_elem(&http_series, &key, &fresh, BPF_NOEXIST);
 		series = bpf_map_lookup_elem(&http_series, &key);
 		if (!series) {
@@ -116,10 +118,11 @@ static __always_inline void http_count_exchange(const struct http1_exchange *exc
 			return;
 		}
 	}
+	durations = &series->durations[http_shard()];
 	bucket = http_bucket(exchange->duration);
 	if (bucket <= HTTP_BOUNDS)
-		__sync_fetch_and_add(&series->buckets[bucket], 1);
-	__sync_fetch_and_add(&series->duration, exchange->duration);
+		__sync_fetch_and_add(&durations->buckets[bucket], 1);
+	__sync_fetch_and_add(&durations->sum, exchange->duration);
 }
 
 /* The last thread of a process is gone: user space deletes its entries after one more harvest. */

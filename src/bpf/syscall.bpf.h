@@ -55,9 +55,9 @@ enum {
 	HTTP_TS_COMPAT = 0x2,
 };
 
-static __always_inline struct pt_regs *http_registers(void)
+static __always_inline struct pt_regs *http_registers(struct task_struct *task)
 {
-	return (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	return (struct pt_regs *)bpf_task_pt_regs(task);
 }
 
 static __always_inline __u64 http_syscall_of(const struct pt_regs *regs)
@@ -70,10 +70,8 @@ static __always_inline __u64 http_syscall_of(const struct pt_regs *regs)
 }
 
 /* The current task's registers tell nothing about a transfer: counts why. */
-static __always_inline void http_miss_syscall(__u64 syscall)
+static __always_inline void http_miss_syscall(struct task_struct *task, __u64 syscall)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-
 	if (task->flags & HTTP_PF_IO_WORKER || syscall == HTTP_NR_io_uring_enter)
 		http_miss(io_uring, 1);
 	else if (task->flags & HTTP_PF_KTHREAD)

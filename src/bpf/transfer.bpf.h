@@ -86,7 +86,10 @@ static __always_inline int http_fill(struct http_transfer *transfer)
 		transfer->start += size;
 		transfer->address = (__u64)next.iov_base;
 		transfer->size = next.iov_len;
-		return 1;
+		offset -= size;
+		size = next.iov_len;
+		if (offset >= size)
+			return 1;
 	}
 	n = size - offset;
 	if (n > cur->length - cur->at)
@@ -98,8 +101,10 @@ static __always_inline int http_fill(struct http_transfer *transfer)
 	barrier_var(n);
 	if (n > HTTP1_WINDOW)
 		return -1;
-	if (bpf_probe_read_user(transfer->window, n, (void *)(transfer->address + offset)))
+	if (bpf_probe_read_user(transfer->window, n, (void *)(transfer->address + offset))) {
+		cur->filled = 0;
 		return -1;
+	}
 	*(__u64 *)(transfer->window + n) = HTTP1_EACH('\n');
 	return 1;
 }

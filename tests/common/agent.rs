@@ -170,6 +170,17 @@ pub fn folder() -> TempDir {
         .unwrap()
 }
 
+/// Asserts exit code 1 and exactly one line that is an error, which is returned.
+pub fn only_error(output: &Output) -> String {
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    let mut errors = log.lines().filter(|line| line.starts_with("error: "));
+    let error = errors.next().unwrap_or_else(|| panic!("no error: {log}"));
+    assert_eq!(errors.next(), None, "{log}");
+    assert_eq!(log.lines().last(), Some(error), "{log}");
+    error.to_owned()
+}
+
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,

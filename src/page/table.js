@@ -113,6 +113,10 @@ class Row {
     graph.append(this.sparkline.element);
     const status = cell("td", "wide status");
     status.append(this.bar);
+    // Laid out as a grid, which some take for no table any more.
+    this.element.role = "row";
+    name.role = "rowheader";
+    for (const it of [this.container, this.rate, graph, this.errors, this.p50, this.p99, status]) it.role = "cell";
     this.element.append(name, this.container, this.rate, graph, this.errors, this.p50, this.p99, status);
     this.element.addEventListener("click", open);
   }
@@ -134,17 +138,19 @@ class Row {
   }
 
   showBar(answers) {
-    const text = Object.entries(answers).map(([status, count]) => `${status}: ${count}`).join(", ");
+    const entries = Object.entries(answers);
+    const all = entries.reduce((sum, [, count]) => sum + count, 0);
+    const text = entries.map(([status, count]) => `${status}: ${count}`).join(", ");
     if (text === this.shownAnswers) return;
     this.shownAnswers = text;
     this.bar.title = text;
     this.bar.setAttribute("aria-label", text || "no answers in the last minute");
     this.bar.replaceChildren(
-      ...Object.entries(answers).map(([status, count]) => {
+      ...entries.map(([status, count]) => {
         const part = document.createElement("i");
         part.className = `s${status[0]}`;
         part.style.flexGrow = count;
-        part.textContent = status;
+        part.textContent = count > all * 0.15 ? status : "";
         return part;
       }),
     );

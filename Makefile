@@ -51,6 +51,7 @@ format: ## bring all code into the form that lint asks for
 bench: ## measure what the agent costs; ARGS="--quick" for a first impression
 	@scripts/install-dependencies.sh build bench
 	$(CARGO_AS_ROOT) bench --locked --bench overhead -- $(ARGS)
+	cargo bench --locked --bench scrape
 
 verifier: ## write what the verifier makes of each BPF program to docs/verifier.txt
 	@scripts/install-dependencies.sh build

@@ -221,7 +221,7 @@ impl<'obj> Bpf<'obj> {
     fn costs(&self) -> Result<Vec<(String, Cost)>> {
         let programs = self.skeleton.object().progs();
         programs
-            .filter(|program| program.autoload())
+            .filter(libbpf_rs::ProgramImpl::autoload)
             .map(|program| {
                 let name = program.name().to_string_lossy().into_owned();
                 Ok((name, costs::of(program.as_fd())?))

@@ -167,11 +167,12 @@ impl Second {
         let mut durations = Histogram::default();
         for (key, total) in &process.series {
             let already = before.and_then(|it| it.series.get(key));
-            let new = match already {
-                Some(already) if already == total => continue,
-                Some(already) => total.checked_sub(already).unwrap_or(*total),
-                None => *total,
-            };
+            let new = already
+                .and_then(|already| total.checked_sub(already))
+                .unwrap_or(*total);
+            if new.count() == 0 {
+                continue;
+            }
             *answers.entry(key.status).or_default() += new.count();
             durations += &new;
         }
@@ -218,4 +219,148 @@ fn series(process: &ProcessSnapshot) -> Vec<Series> {
         })
     });
     series.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use crate::snapshot::{KernelState, Sample, SeriesKey};
+
+    use super::*;
+
+    /// A process that has answered so often with 200 and with 500, each in less than 100 µs.
+    fn process(pid: u32, good: u64, bad: u64, rate: f64) -> ProcessSnapshot {
+        let series = [(200, good), (500, bad)]
+            .into_iter()
+            .map(|(status, count)| {
+                let key = SeriesKey {
+                    method: "GET",
+                    status,
+                    version: "1.1",
+                };
+                let mut histogram = Histogram {
+                    sum_ns: count * 50_000,
+                    ..Histogram::default()
+                };
+                histogram.buckets[0] = count;
+                (key, histogram)
+            });
+        let sample = Sample {
+            date: UNIX_EPOCH,
+            value: rate,
+        };
+        ProcessSnapshot {
+            id: ProcessId { pid, start_time: 1 },
+            name: "server".into(),
+            container: None,
+            exited: false,
+            requests_total: good + bad,
+            series: series.collect(),
+            requests_per_second: VecDeque::from([sample]),
+            requests_per_second_peak: rate,
+            responses_per_second: BTreeMap::new(),
+            duration_p50_ms: None,
+            duration_p99_ms: None,
+        }
+    }
+
+    struct Clock {
+        history: History,
+        date: SystemTime,
+    }
+
+    fn snapshot(date: SystemTime, processes: Vec<ProcessSnapshot>) -> Arc<Snapshot> {
+        Arc::new(Snapshot {
+            date,
+            processes,
+            missed: vec![("io_uring", 7)],
+            kernel: KernelState {
+                backend: "sock",
+                ..KernelState::default()
+            },
+        })
+    }
+
+    fn clock() -> Clock {
+        let date = UNIX_EPOCH + Duration::from_secs(1000);
+        Clock {
+            history: History::new("host".to_owned(), snapshot(date, Vec::new())),
+            date,
+        }
+    }
+
+    impl Clock {
+        fn tick(&mut self, processes: Vec<ProcessSnapshot>) {
+            self.date += Duration::from_secs(1);
+            self.history.push(snapshot(self.date, processes));
+        }
+    }
+
+    #[test]
+    fn a_first_view_has_every_second_and_the_next_only_the_last() {
+        let mut clock = clock();
+        clock.tick(vec![process(7, 3, 0, 3.0)]);
+        clock.tick(vec![process(7, 3, 0, 0.0)]);
+        clock.tick(vec![process(7, 5, 2, 4.0)]);
+
+        let whole = clock.history.view(true);
+        let it = &whole.processes[0];
+        assert!(whole.whole);
+        assert_eq!((it.requests, it.requests_per_second), (7, 4.0));
+        let points: Vec<_> = it
+            .points
+            .iter()
+            .map(|it| (it.requests, it.answers))
+            .collect();
+        let idle = (0.0, [0.0; 5]);
+        let first = (3.0, [0.0, 3.0, 0.0, 0.0, 0.0]);
+        let last = (4.0, [0.0, 2.0, 0.0, 0.0, 2.0]);
+        assert_eq!(points, [first, idle, last]);
+        assert_eq!(it.answers, BTreeMap::from([(200, 5), (500, 2)]));
+        assert_eq!(it.errors(), Some(2.0 / 7.0));
+        assert_eq!(it.series.as_ref().unwrap()[0].mean_ms, 0.05);
+        assert_eq!((whole.missed["io_uring"], &*whole.backend), (7, "sock"));
+
+        let news = clock.history.view(false);
+        assert_eq!(news.processes[0].points.len(), 1);
+        assert!(news.processes[0].series.is_some());
+        clock.tick(vec![process(7, 5, 2, 0.0)]);
+        assert!(clock.history.view(false).processes[0].series.is_none());
+    }
+
+    #[test]
+    fn what_was_a_minute_ago_is_forgotten() {
+        let mut clock = clock();
+        clock.tick(vec![process(7, 11, 0, 11.0)]);
+        for _ in 1..REMEMBERED {
+            clock.tick(vec![process(7, 13, 0, 0.0)]);
+        }
+        let it = &clock.history.view(true).processes[0];
+        assert_eq!(it.points.len(), REMEMBERED);
+        assert_eq!(it.answers, BTreeMap::from([(200, 13)]));
+        clock.tick(vec![process(7, 13, 0, 0.0)]);
+        let it = &clock.history.view(true).processes[0];
+        assert_eq!(it.points.len(), REMEMBERED);
+        assert_eq!(it.answers, BTreeMap::from([(200, 2)]));
+        clock.tick(vec![process(7, 13, 0, 0.0)]);
+        let it = &clock.history.view(true).processes[0];
+        assert_eq!((it.answers.len(), it.p99_ms, it.errors()), (0, None, None));
+        assert_eq!(it.requests, 13);
+    }
+
+    #[test]
+    fn a_process_that_has_gone_is_gone_and_the_idle_give_way_to_the_busy() {
+        let mut clock = clock();
+        clock.tick(vec![process(7, 1, 0, 1.0)]);
+        clock.tick(Vec::new());
+        assert_eq!(clock.history.view(true).processes.len(), 0);
+
+        let crowd = SHOWN as u32 + 3;
+        let busy = |pid| process(pid, 1, 0, f64::from(pid));
+        clock.tick((1..=crowd).map(busy).collect());
+        let view = clock.history.view(true);
+        assert_eq!((view.processes.len(), view.hidden), (SHOWN, 3));
+        assert!(view.processes.iter().all(|it| it.pid > 3));
+    }
 }

@@ -40,10 +40,10 @@ export class Sparkline {
   }
 }
 
-// The least of 1, 2, 5, 10, 20, … that is no less than `value`.
+// A round number that is no less than `value`.
 function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((limit) => limit >= value * 0.999);
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((limit) => limit >= value * 0.999);
 }
 
 // A graph with axes: bands that lie on one another, or lines.

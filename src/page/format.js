@@ -18,6 +18,7 @@ export function rate(value) {
 
 export function duration(ms) {
   if (ms === null || ms === undefined) return NOTHING;
+  if (ms === 0) return "0";
   if (ms < 0.9995) return `${Math.round(ms * 1000)} µs`;
   if (ms < 9.995) return `${ms.toFixed(2)} ms`;
   if (ms < 99.95) return `${ms.toFixed(1)} ms`;
@@ -29,5 +30,5 @@ export function share(value) {
   if (value === null) return NOTHING;
   if (value === 0) return "0 %";
   const percent = value * 100;
-  return percent < 0.1 ? "< 0.1 %" : `${percent.toFixed(percent < 10 ? 1 : 0)} %`;
+  return percent < 0.1 ? "<0.1 %" : `${percent.toFixed(percent < 10 ? 1 : 0)} %`;
 }

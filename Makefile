@@ -8,7 +8,7 @@ CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E
 C_SOURCES := $(filter-out %/vmlinux.h,$(wildcard src/bpf/*.[ch] fuzz/src/*.c benches/*/*.c))
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
 
-.PHONY: run build static test fuzz lint format bench verifier clean help
+.PHONY: run build static test fuzz lint format accuracy bench verifier clean help
 
 run: build ## build the agent and run it (the default); ARGS="-v" hands it flags
 	@$(CARGO_AS_ROOT) run --quiet --release --locked -- $(ARGS)
@@ -27,6 +27,11 @@ test: ## install the servers that the tests talk to and run every test, as root
 	@test -e /sys/kernel/tracing/events || $(SUDO) mount -t tracefs tracefs /sys/kernel/tracing
 	$(CARGO_AS_ROOT) test --locked
 	cargo test --locked --release --manifest-path fuzz/Cargo.toml
+
+accuracy: ## compare real servers with their own logs, and write what was seen to docs/accuracy.md
+	@scripts/install-dependencies.sh build test
+	@test -e /sys/kernel/tracing/events || $(SUDO) mount -t tracefs tracefs /sys/kernel/tracing
+	ACCURACY_TABLE=$(CURDIR)/docs/accuracy.md $(CARGO_AS_ROOT) test --locked --test accuracy -- every_count
 
 fuzz: ## random conversations through the framing until Ctrl-C; ARGS="--seconds 600" for a time
 	@scripts/install-dependencies.sh build
@@ -51,6 +56,7 @@ format: ## bring all code into the form that lint asks for
 bench: ## measure what the agent costs; ARGS="--quick" for a first impression
 	@scripts/install-dependencies.sh build bench
 	$(CARGO_AS_ROOT) bench --locked --bench overhead -- $(ARGS)
+	$(CARGO_AS_ROOT) bench --locked --bench memory
 	cargo bench --locked --bench scrape
 
 verifier: ## write what the verifier makes of each BPF program to docs/verifier.txt

@@ -11,6 +11,7 @@ build="cargo:cargo-web clang gcc /usr/include/stdio.h:libc6-dev make pkg-config
 	autoreconf:autoconf aclocal:automake autopoint flex bison gawk
 	/etc/ssl/certs/ca-certificates.crt:ca-certificates"
 test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nodejs /usr/bin/python3:python3
+	/usr/lib/python3/dist-packages/uvicorn:python3-uvicorn
 	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
 bench="nginx wrk bpftrace"

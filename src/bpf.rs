@@ -108,6 +108,10 @@ impl<'obj> Bpf<'obj> {
         maps.http_inodes
             .set_autocreate(backend == Backend::Syscall)?;
         maps.http_inodes.set_max_entries(options.max_connections)?;
+        maps.http_stranger_inodes
+            .set_autocreate(backend == Backend::Syscall)?;
+        maps.http_stranger_inodes
+            .set_max_entries(options.max_connections)?;
         maps.http_processes.set_max_entries(options.max_processes)?;
         maps.http_series
             .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;

@@ -15,6 +15,10 @@ which is there as soon as requests are counted, and which Weave Scope's probe fi
     cd /var/run/scope/plugins/http-statistics
     curl --unix-socket http-statistics.sock http://plugin/report
 
+The page:
+  http://127.0.0.1:9476/ shows every process and its last minute, http://127.0.0.1:9476/metrics is for Prometheus. \
+--listen moves them or turns them off.
+
 Needs:
   Linux with BTF (/sys/kernel/btf/vmlinux).
   Root, or the capabilities CAP_BPF and CAP_PERFMON to count, CAP_DAC_READ_SEARCH for the syscall backend, \

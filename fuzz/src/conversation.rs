@@ -32,7 +32,9 @@ const METHODS: [&str; 20] = [
     "!#$%&'*+-.^_`|~09azAZ",
 ];
 
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 12] = [
+    "/\u{20ac}/\u{ff}",
+    "?",
     "/",
     "/index.html",
     "/a/b?c=d&e=%20",
@@ -87,7 +89,11 @@ pub fn any_request(rng: &mut Rng, manner: Manner, method: &str) -> Message {
     } else {
         ("HTTP/1.1", &[])
     };
-    let start = format!("{method} {} {version}", target(rng));
+    let target = match manner {
+        Manner::Neat => choose(rng, &["/", "/a/b?c=d&e=%20"]).to_owned(),
+        _ => target(rng),
+    };
+    let start = format!("{method} {target} {version}");
     request(rng, manner, &start, extra, body)
 }
 

@@ -15,31 +15,38 @@ struct Habit {
     /// One transfer of plain data in this many goes unseen; 0: none.
     unseen: u8,
     manner: Manner,
+    /// Each message is transferred by itself.
+    apart: bool,
 }
 
 impl Habit {
     fn random(rng: &mut Rng, manner: Manner, stream: &Stream) -> Self {
         let sizes = [1, 3, 16, 100, 1500, 16_384, usize::MAX, usize::MAX];
-        let smallest = if stream.bytes.len() > 4000 { 3 } else { 0 };
+        let mut smallest = if stream.bytes.len() > 4000 { 3 } else { 0 };
+        let apart = manner != Manner::Wild || rng.u8(..4) > 0;
+        if apart && rng.u8(..8) > 0 {
+            smallest = sizes.len() - 1;
+        }
         Self {
             largest: choose(rng, &sizes[smallest..]),
             unseen: choose(rng, &[0, 0, 1, 4]),
             manner,
+            apart,
         }
     }
 
     fn transfer(&self, rng: &mut Rng, stream: &Stream, at: usize, limit: usize) -> (usize, bool) {
-        let most = match self.manner {
-            Manner::Wild => limit - at,
-            // Each message is transferred by itself.
-            Manner::Tame => limit.min(stream.next_line(at + 1).start) - at,
+        let most = if self.apart {
+            limit.min(stream.next_line(at + 1).start) - at
+        } else {
+            limit - at
         };
         let mut length = match self.largest {
             usize::MAX => most,
             largest => rng.usize(1..=largest).min(most),
         };
         let line = stream.next_line(at);
-        if self.manner == Manner::Tame && line.start == at {
+        if self.manner != Manner::Wild && line.start == at {
             length = length.max(line.len());
         }
         let data = stream.data.partition_point(|data| data.end <= at);

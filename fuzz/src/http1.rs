@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The kernel's framing, compiled for the host (`shim.c`), behind a safe interface.
 
+use std::ffi::c_int;
 use std::ptr;
 
 use crate::account::{Account, Method, Request, Response};
 use crate::transfer::{Conversation, Direction};
 
 #[repr(C)]
-struct ShimConn {
+struct Shim {
     _opaque: [u8; 0],
 }
 
@@ -40,19 +41,26 @@ const RESPONSE: u8 = 1;
 const UNMATCHED_RESPONSE: u8 = 2;
 
 unsafe extern "C" {
-    fn shim_new() -> *mut ShimConn;
-    fn shim_free(conn: *mut ShimConn);
-    fn shim_receive(conn: *mut ShimConn, data: *const u8, len: usize);
-    fn shim_send(conn: *mut ShimConn, data: *const u8, len: usize);
-    fn shim_events(conn: *mut ShimConn, out: *mut *const ShimEvent) -> usize;
+    fn shim_new(fast: c_int, scatter: c_int) -> *mut Shim;
+    fn shim_free(shim: *mut Shim);
+    fn shim_receive(shim: *mut Shim, data: *const u8, len: usize);
+    fn shim_send(shim: *mut Shim, data: *const u8, len: usize);
+    fn shim_events(shim: *const Shim, out: *mut *const ShimEvent) -> usize;
+    fn shim_taken(shim: *const Shim) -> usize;
+    fn shim_lost(shim: *const Shim) -> usize;
 }
 
-struct Connection(*mut ShimConn);
+struct Connection(*mut Shim);
 
 impl Connection {
-    fn new() -> Self {
+    fn new(way: Way) -> Self {
         // SAFETY: no preconditions; the shim aborts when it is out of memory.
-        Self(unsafe { shim_new() })
+        Self(unsafe {
+            shim_new(
+                (way != Way::Thorough).into(),
+                (way != Way::OneBuffer).into(),
+            )
+        })
     }
 
     /// One syscall's bytes; `None` where only the length is known.
@@ -67,10 +75,10 @@ impl Connection {
         }
     }
 
-    fn events(&mut self) -> &[ShimEvent] {
+    fn events(&self) -> &[ShimEvent] {
         let mut events = ptr::null();
         // SAFETY: the shim owns the array it points to, and leaves it alone until the next transfer,
-        // which needs the exclusive borrow that the returned slice holds.
+        // which needs the exclusive borrow that the returned slice forbids.
         unsafe {
             match shim_events(self.0, &raw mut events) {
                 0 => &[],
@@ -87,9 +95,31 @@ impl Drop for Connection {
     }
 }
 
-/// What the framing counts in a conversation.
-pub fn count(conversation: &Conversation) -> Account {
-    let mut connection = Connection::new();
+/// How the framing reads heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// At once where it can, as in the kernel.
+    Fast,
+    /// By the state machine alone.
+    Thorough,
+    /// Fast, and the bytes of each transfer lie in one buffer.
+    OneBuffer,
+}
+
+/// Those that count the same on every stream that is seen from its first byte.
+pub const WAYS: [Way; 2] = [Way::Fast, Way::Thorough];
+
+pub struct Followed {
+    pub account: Account,
+    /// Heads that were taken at once.
+    pub taken: usize,
+    /// How often the framing was lost of bytes that could be read.
+    pub lost: usize,
+}
+
+/// What the framing makes of a conversation.
+pub fn follow(conversation: &Conversation, way: Way) -> Followed {
+    let mut connection = Connection::new(way);
     for transfer in &conversation.transfers {
         let bytes = conversation.bytes(transfer);
         connection.transfer(
@@ -111,5 +141,16 @@ pub fn count(conversation: &Conversation) -> Account {
             kind => panic!("shim.c: event of kind {kind}"),
         }
     }
-    account
+    // SAFETY: the shim lives as long as the connection.
+    let (taken, lost) = unsafe { (shim_taken(connection.0), shim_lost(connection.0)) };
+    Followed {
+        account,
+        taken,
+        lost,
+    }
+}
+
+/// What the framing counts in a conversation, in the kernel's way.
+pub fn count(conversation: &Conversation) -> Account {
+    follow(conversation, Way::Fast).account
 }

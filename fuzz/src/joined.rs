@@ -20,33 +20,34 @@ struct Exchange {
     request: Request,
     line: Range<usize>,
     status: u16,
-    /// Where the final response starts in the sent stream.
-    answer: usize,
 }
 
 fn exchanges(rng: &mut Rng) -> (Conversation, Vec<Exchange>) {
     let mut script = Script::default();
+    let (manner, methods) = choose(
+        rng,
+        &[
+            (Manner::Tame, &["GET", "HEAD", "POST", "PUT", "PROPFIND"]),
+            (Manner::Neat, &["GET", "HEAD", "POST", "PUT", "DELETE"]),
+        ],
+    );
     let mut exchanges = Vec::new();
     for _ in 0..rng.u8(1..6) {
-        let method = choose(
-            rng,
-            &[
-                "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PROPFIND",
-            ],
-        );
+        let method = choose(rng, methods);
         script.client_waits();
         let start = script.receive.bytes.len();
-        let asking = any_request(rng, Manner::Tame, method);
+        let asking = any_request(rng, manner, method);
         script.receive.push(&asking);
         if rng.u8(..4) == 0 {
             script.server_waits(start + asking.head);
-            let interim = interim_response(rng, Manner::Tame);
+            let interim = interim_response(rng, manner);
             script.send.push(&interim);
         }
         script.server_waits(script.receive.bytes.len());
-        let answering = final_response(rng, Manner::Tame, method);
+        let answering = final_response(rng, manner, method);
         let line = start + asking.line.start..start + asking.line.end;
-        let old = asking.bytes[asking.line].trim_ascii_end().ends_with(b"1.0");
+        let first_line = asking.bytes.split(|byte| *byte == b'\n').next();
+        let old = first_line.is_some_and(|line| line.trim_ascii_end().ends_with(b"1.0"));
         exchanges.push(Exchange {
             request: Request {
                 method: Method::from_token(method),
@@ -54,11 +55,10 @@ fn exchanges(rng: &mut Rng) -> (Conversation, Vec<Exchange>) {
             },
             line,
             status: status(&answering.bytes),
-            answer: script.send.bytes.len(),
         });
         script.send.push(&answering);
     }
-    (cut(script, Manner::Tame, rng), exchanges)
+    (cut(script, manner, rng), exchanges)
 }
 
 /// The three digits after `HTTP/1.x `.
@@ -73,25 +73,20 @@ pub fn joined(seed: u64) -> (Conversation, Account) {
     let rng = &mut Rng::with_seed(seed);
     let (whole, exchanges) = exchanges(rng);
     let missed = rng.usize(..=whole.transfers.len());
-    let (mut received, mut sent) = (0, 0);
-    for transfer in &whole.transfers[..missed] {
-        match transfer.direction {
-            Direction::Receive => received = transfer.range.end,
-            Direction::Send => sent = transfer.range.end,
-        }
-    }
+    let received = whole.transfers[..missed]
+        .iter()
+        .rfind(|transfer| transfer.direction == Direction::Receive)
+        .map_or(0, |transfer| transfer.range.end);
     let mut account = Account::default();
     for exchange in exchanges {
         if exchange.line.start >= received {
             account.count(&exchange);
-        } else if exchange.answer >= sent {
-            account.unmatched.push(exchange.status);
         }
     }
     (whole.without_first(missed), account)
 }
 
-/// The bytes of one receive cannot be read.
+/// The bytes of one receive cannot be read. Where it is the first, nothing is known of the connection yet.
 pub fn blinded(seed: u64) -> (Conversation, Account) {
     let rng = &mut Rng::with_seed(seed);
     let (mut whole, exchanges) = exchanges(rng);
@@ -100,15 +95,15 @@ pub fn blinded(seed: u64) -> (Conversation, Account) {
         .iter_mut()
         .filter(|t| t.direction == Direction::Receive);
     let mut receives: Vec<_> = receives.collect();
-    let blind = rng.usize(..receives.len());
-    receives[blind].readable = false;
-    let blind = receives[blind].range.clone();
+    let chosen = rng.usize(..receives.len());
+    receives[chosen].readable = false;
+    let blind = receives[chosen].range.clone();
     let mut account = Account::default();
     for exchange in exchanges {
-        if blind.contains(&exchange.line.start) {
-            account.unmatched.push(exchange.status);
-        } else {
+        if !blind.contains(&exchange.line.start) {
             account.count(&exchange);
+        } else if blind.start > 0 {
+            account.unmatched.push(exchange.status);
         }
     }
     (whole, account)

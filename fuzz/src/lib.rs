@@ -8,6 +8,7 @@ pub mod account;
 pub mod conversation;
 pub mod corpus;
 pub mod cut;
+pub mod head;
 pub mod http1;
 pub mod joined;
 pub mod message;

@@ -12,6 +12,8 @@ pub enum Manner {
     Wild,
     /// Nothing that could be taken for a message where none starts: for streams joined in the middle.
     Tame,
+    /// Short heads as nearly all programs write them, and bodies that could be the beginning of a method.
+    Neat,
 }
 
 pub enum Body {
@@ -27,13 +29,23 @@ pub enum Body {
 /// A message and the places in it that matter for cutting.
 pub struct Message {
     pub bytes: Vec<u8>,
+    /// What is transferred in one piece where streams are joined in the middle: the start line, of a neat
+    /// message the whole head.
     pub line: Range<usize>,
     pub head: usize,
     /// Body bytes without structure, which a program may move without ever mapping them.
     pub data: Vec<Range<usize>>,
 }
 
-const LOOKALIKES: [&str; 12] = [
+const LOOKALIKES: [&str; 20] = [
+    "Content-Lengths: 6",
+    "Content-Length\u{e9}: 6",
+    "Content_Length: 8",
+    "Content-Type: 1",
+    "Contentlength: 2",
+    "Transfer-Encodings: chunked",
+    "Transfer-Encodin: chunked",
+    "Transfer_Encoding: chunked",
     "X-Content-Length: 10",
     "Content-Length-X: 7",
     "Content-Lengthy: 3",
@@ -72,7 +84,8 @@ const TRAPS: [&str; 8] = [
 ];
 
 pub fn request(rng: &mut Rng, manner: Manner, start: &str, extra: &[&str], body: Body) -> Message {
-    let empty_lines = if manner == Manner::Wild && rng.u8(..8) == 0 {
+    let neat = is_neat(rng, manner);
+    let empty_lines = if manner == Manner::Wild && !neat && rng.u8(..4) == 0 {
         rng.usize(1..4)
     } else {
         0
@@ -81,16 +94,23 @@ pub fn request(rng: &mut Rng, manner: Manner, start: &str, extra: &[&str], body:
     for _ in 0..empty_lines {
         bytes.extend_from_slice(if rng.u8(..4) == 0 { b"\n" } else { b"\r\n" });
     }
-    message(rng, manner, bytes, start, extra, body)
+    message(rng, manner, neat, bytes, start, extra, body)
 }
 
 pub fn response(rng: &mut Rng, manner: Manner, start: &str, extra: &[&str], body: Body) -> Message {
-    message(rng, manner, Vec::new(), start, extra, body)
+    let neat = is_neat(rng, manner);
+    message(rng, manner, neat, Vec::new(), start, extra, body)
+}
+
+/// Whether a head looks like that of nearly all programs: one blank after the colon, CR LF, and no more.
+fn is_neat(rng: &mut Rng, manner: Manner) -> bool {
+    manner == Manner::Neat || rng.u8(..4) > 0
 }
 
 fn message(
     rng: &mut Rng,
     manner: Manner,
+    neat: bool,
     mut bytes: Vec<u8>,
     start: &str,
     extra: &[&str],
@@ -100,12 +120,19 @@ fn message(
         .iter()
         .map(|field| field.as_bytes().to_vec())
         .collect();
-    fields.extend(framing(rng, &body));
+    fields.extend(framing(rng, neat, &body));
     for _ in 0..rng.u8(..4) {
         fields.push(idle_field(rng, manner));
     }
+    if manner == Manner::Wild && rng.u8(..32) == 0 {
+        fields.extend(filler(rng, start, &fields));
+    }
     rng.shuffle(&mut fields);
-    let line_endings = if rng.u8(..8) == 0 { rng.u8(1..=2) } else { 0 };
+    let line_endings = if !neat && rng.bool() {
+        rng.u8(1..=2)
+    } else {
+        0
+    };
     let end_line = |rng: &mut Rng, bytes: &mut Vec<u8>| {
         let bare = line_endings == 1 || line_endings == 2 && rng.bool();
         bytes.extend_from_slice(if bare { b"\n" } else { b"\r\n" });
@@ -119,6 +146,11 @@ fn message(
         end_line(rng, &mut bytes);
     }
     end_line(rng, &mut bytes);
+    let line = if manner == Manner::Neat {
+        0..bytes.len()
+    } else {
+        line
+    };
     let mut message = Message {
         head: bytes.len(),
         bytes,
@@ -196,15 +228,16 @@ impl Message {
 }
 
 /// The headers that say how long the body is.
-fn framing(rng: &mut Rng, body: &Body) -> Vec<Vec<u8>> {
+fn framing(rng: &mut Rng, neat: bool, body: &Body) -> Vec<Vec<u8>> {
     let length = |rng: &mut Rng, length: usize| {
-        let zeros = if rng.u8(..16) == 0 {
+        let zeros = if !neat && rng.u8(..4) == 0 {
             rng.usize(1..5)
         } else {
             0
         };
         field(
             rng,
+            neat,
             "Content-Length",
             &format!("{}{length}", "0".repeat(zeros)),
         )
@@ -212,15 +245,16 @@ fn framing(rng: &mut Rng, body: &Body) -> Vec<Vec<u8>> {
     match body {
         Body::Absent => Vec::new(),
         Body::Length(content) => {
-            let copies = if rng.u8(..16) == 0 { 2 } else { 1 };
+            let copies = if !neat && rng.u8(..4) == 0 { 2 } else { 1 };
             vec![length(rng, content.len()); copies]
         }
         Body::Chunked(_) => {
-            let mut fields = match rng.u8(..16) {
-                0 => vec![field(rng, "Transfer-Encoding", "gzip, chunked")],
-                1 => vec![field(rng, "Transfer-Encoding", "Chunked")],
-                _ => vec![field(rng, "Transfer-Encoding", "chunked")],
+            let coding = match rng.u8(..8) {
+                0 if !neat => "gzip, chunked",
+                1 if !neat => "Chunked",
+                _ => "chunked",
             };
+            let mut fields = vec![field(rng, neat, "Transfer-Encoding", coding)];
             if rng.u8(..16) == 0 {
                 // Transfer-Encoding wins.
                 let lie = rng.usize(..1000);
@@ -229,14 +263,15 @@ fn framing(rng: &mut Rng, body: &Body) -> Vec<Vec<u8>> {
             fields
         }
         Body::UntilClose(_) => match rng.u8(..4) {
-            0 => vec![field(rng, "Transfer-Encoding", "gzip")],
+            0 => vec![field(rng, neat, "Transfer-Encoding", "gzip")],
             _ => Vec::new(),
         },
         Body::OnlyPromised => match rng.u8(..3) {
             0 => Vec::new(),
-            1 => vec![field(rng, "Transfer-Encoding", "chunked")],
+            1 => vec![field(rng, neat, "Transfer-Encoding", "chunked")],
             _ => {
-                let promise = rng.usize(..100_000);
+                let digits = rng.u32(1..10);
+                let promise = rng.usize(..10_usize.pow(digits));
                 vec![length(rng, promise)]
             }
         },
@@ -246,17 +281,25 @@ fn framing(rng: &mut Rng, body: &Body) -> Vec<Vec<u8>> {
 /// A field that says nothing about the framing.
 fn idle_field(rng: &mut Rng, manner: Manner) -> Vec<u8> {
     match rng.u16(..1000) {
-        0 => long_field(rng, 1000..64_000),
-        1..50 => long_field(rng, 100..600),
-        50..200 if manner == Manner::Wild => choose(rng, &LOOKALIKES).as_bytes().to_vec(),
-        200..250 if manner == Manner::Wild => field(rng, "X-Note", "GET / HTTP/1.1"),
+        0 if manner != Manner::Neat => long_field(rng, 1000..64_000),
+        1..50 if manner != Manner::Neat => long_field(rng, 100..600),
+        50..200 if manner == Manner::Wild => latin1(choose(rng, &LOOKALIKES)),
+        200..250 if manner == Manner::Wild => b"X-Note: GET / HTTP/1.1".to_vec(),
         _ => latin1(choose(rng, &EVERYDAY)),
     }
 }
 
 fn long_field(rng: &mut Rng, length: Range<usize>) -> Vec<u8> {
     let value = "x".repeat(rng.usize(length));
-    field(rng, "X-Long", &value)
+    format!("X-Long: {value}").into_bytes()
+}
+
+/// A field with which the head ends near the end of the kernel's window.
+fn filler(rng: &mut Rng, start: &str, fields: &[Vec<u8>]) -> Option<Vec<u8>> {
+    let lines: usize = fields.iter().map(|field| field.len() + 2).sum();
+    let others = start.len() + lines + "\r\nX-Long: \r\n\r\n".len();
+    let room = rng.usize(1000..1050).checked_sub(others)?;
+    Some(long_field(rng, room..room + 1))
 }
 
 /// Header values are bytes, and those over 0x7f no UTF-8.
@@ -266,7 +309,7 @@ fn latin1(text: &str) -> Vec<u8> {
         .collect()
 }
 
-fn field(rng: &mut Rng, name: &str, value: &str) -> Vec<u8> {
+fn field(rng: &mut Rng, neat: bool, name: &str, value: &str) -> Vec<u8> {
     let name = match rng.u8(..8) {
         0 => name.to_ascii_lowercase(),
         1 => name.to_ascii_uppercase(),
@@ -282,8 +325,12 @@ fn field(rng: &mut Rng, name: &str, value: &str) -> Vec<u8> {
             .collect(),
         _ => name.to_owned(),
     };
-    let before = choose(rng, &[" ", " ", " ", "", "  ", "\t", " \t "]);
-    let after = choose(rng, &["", "", "", "", " ", "\t", "  \t"]);
+    let (before, after) = if neat {
+        (" ", "")
+    } else {
+        let before = choose(rng, &[" ", "", "  ", "\t", " \t "]);
+        (before, choose(rng, &["", "", " ", "\t", "  \t"]))
+    };
     format!("{name}:{before}{value}{after}").into_bytes()
 }
 
@@ -310,9 +357,9 @@ pub fn content(rng: &mut Rng, manner: Manner) -> Vec<u8> {
             rng.fill(&mut content);
             content
         }
-        _ if manner == Manner::Wild => vec![rng.alphabetic() as u8; length],
         // Nothing that could begin a method.
-        _ => vec![b'('; length],
+        _ if manner == Manner::Tame => vec![b'('; length],
+        _ => vec![rng.alphabetic() as u8; length],
     }
 }
 

@@ -47,6 +47,8 @@ pub fn read(conversation: &Conversation) -> Account {
         if !interim {
             match asked {
                 Some(request) => account.responses.push(Response { request, status }),
+                // Before its first receive, nothing is known of a connection.
+                None if received == 0 => {}
                 None => account.unmatched.push(status),
             }
         }

@@ -1,16 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's framing as a library for the host: what the BPF programs do around http1.h, with memory
- * instead of maps.
+ * What the BPF programs make of a connection, as a library for the host: the very sources, from the user
+ * buffers on. Requests and responses are noted one by one where the framing takes them, and what the
+ * kernel's counters were told must add up to the same.
  */
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <linux/types.h>
-
+#include "host.h"
+#include "http.h"
 #include "http1.h"
+
+static void shim_request(const struct http1_connection *http1);
+static enum http1_answer shim_response(enum http1_answer answer, const struct http1_connection *http1,
+				       const struct http1_exchange *exchange);
+static int shim_head(int missing);
+static struct http_missed *shim_missed(void);
+static void http_count_requests(struct task_struct *task, __u64 n);
+static void http_count_exchange(struct task_struct *task, const struct http1_exchange *exchange);
+
+/* A macro does not expand itself: from here on the framing is called as it is, and watched. */
+#define http1_request(http1, now) (http1_request(http1, now), shim_request(http1))
+#define http1_response(http1, exchange) shim_response(http1_response(http1, exchange), http1, exchange)
+#include "http1_fast.h"
+#define http1_fast_request(...) shim_head(http1_fast_request(__VA_ARGS__))
+#define http1_fast_response(...) shim_head(http1_fast_response(__VA_ARGS__))
+#define http_miss(reason, n) (shim_missed()->reason += (n))
+#include "transfer.bpf.h"
+#include "connection.bpf.h"
+
+#define SHIM_IOVECS 16
 
 enum shim_kind {
 	SHIM_REQUEST,
@@ -25,176 +41,262 @@ struct shim_event {
 	uint8_t minor; /* of HTTP/1.x */
 };
 
-struct shim_conn {
-	struct http1_connection http1;
-	struct http1_cursor cursor;
-	uint8_t window[HTTP1_WINDOW + 8];
+struct shim {
+	struct http_connection *known; /* what the map of connections has of it */
+	struct http_connection scratch;
+	struct http_transfer transfers[HTTP_DIRECTIONS];
+	struct http_missed missed;
+	struct iovec iovecs[SHIM_IOVECS];
 	uint64_t clock;
-	uint32_t windows;
-	struct shim_event *events;
-	size_t count;
+	uint64_t reads;
 	struct http1_run *spilled;
 	uint32_t spilled_end;
+	struct shim_event *events;
+	size_t count;
+	size_t counted; /* by what stands for the kernel's counters */
+	size_t taken;	/* heads, at once */
+	int fast;
+	int scatter;
+	bool absent; /* the memory of this transfer */
 };
 
-static void *grown(void *old, size_t size)
-{
-	void *memory = realloc(old, size);
+static _Thread_local struct shim *shim;
 
-	if (!memory)
-		abort();
-	return memory;
+/* ---- what host.h promises ---- */
+
+static void *bpf_map_lookup_elem(const void *map, const void *key)
+{
+	if (map == &http_transfers)
+		return &shim->transfers[*(const uint32_t *)key];
+	if (map == &http_scratch)
+		return &shim->scratch;
+	if (map == &http_spilled && ((const struct http_spill_key *)key)->n < shim->spilled_end)
+		return &shim->spilled[((const struct http_spill_key *)key)->n];
+	return NULL;
 }
 
-static struct shim_conn *shim_of(const struct http1_connection *http1)
+/* Runs are all that is ever put into a map. */
+static long bpf_map_update_elem(const void *map, const void *key, const void *value, uint64_t flags)
 {
-	return (struct shim_conn *)((uintptr_t)http1 - offsetof(struct shim_conn, http1));
-}
+	uint64_t n = ((const struct http_spill_key *)key)->n;
 
-static int http1_spill(const struct http1_connection *http1, __u32 n, const struct http1_run *run)
-{
-	struct shim_conn *conn = shim_of(http1);
-
-	if (n >= conn->spilled_end) {
-		conn->spilled_end = n + 1;
-		conn->spilled = grown(conn->spilled, conn->spilled_end * sizeof(*run));
+	if (n >= shim->spilled_end) {
+		shim->spilled_end = n + 1;
+		shim->spilled = grown(shim->spilled, shim->spilled_end * sizeof(*shim->spilled));
 	}
-	conn->spilled[n] = *run;
+	shim->spilled[n] = *(const struct http1_run *)value;
 	return 0;
 }
 
-static int http1_unspill(const struct http1_connection *http1, __u32 n, struct http1_run *run)
+static long bpf_map_delete_elem(const void *map, const void *key)
 {
-	struct shim_conn *conn = shim_of(http1);
+	return 0;
+}
 
-	if (n >= conn->spilled_end)
+/* One time for all that happens in a transfer. */
+static uint64_t bpf_ktime_get_ns(void)
+{
+	return shim->clock;
+}
+
+/*
+ * A window also holds what earlier transfers, of whatever process, have left in it. Here that is, every
+ * other time, what would do most harm if it were taken for a part of this one.
+ */
+static void shim_soil(uint8_t *window, size_t from)
+{
+	static const uint8_t stale[] = "\nContent-Length: 7\r\n\r\nGET /stale HTTP/1.1\r\n"
+				       "Transfer-Encoding: chunked\r\n\r\nHTTP/1.1 500 \r\n0123456789";
+	size_t phase = shim->reads / 2 % sizeof(stale);
+	size_t length = sizeof(stale) - phase;
+
+	if (length > HTTP1_WINDOW + HTTP1_PAD - from)
+		length = HTTP1_WINDOW + HTTP1_PAD - from;
+	memcpy(window + from, stale + phase, length);
+}
+
+/* Fails as in the kernel with a page that is absent. */
+static long bpf_probe_read_user(void *to, uint32_t size, const void *from)
+{
+	uint32_t i;
+
+	if (shim->absent) {
+		memset(to, 0, size);
 		return -1;
-	*run = conn->spilled[n];
-	return 0;
-}
-
-struct shim_conn *shim_new(void)
-{
-	struct shim_conn *conn = grown(NULL, sizeof(*conn));
-
-	memset(conn, 0, sizeof(*conn));
-	http1_init(&conn->http1, 0);
-	return conn;
-}
-
-void shim_free(struct shim_conn *conn)
-{
-	free(conn->spilled);
-	free(conn->events);
-	free(conn);
-}
-
-size_t shim_events(struct shim_conn *conn, const struct shim_event **out)
-{
-	*out = conn->events;
-	return conn->count;
-}
-
-static void shim_push(struct shim_conn *conn, struct shim_event event)
-{
-	conn->events = grown(conn->events, (conn->count + 1) * sizeof(event));
-	conn->events[conn->count++] = event;
-}
-
-/* Brings bytes into the window, of various numbers, as if they lay in iovecs of such lengths. */
-static int shim_fill(struct shim_conn *conn, const uint8_t *data)
-{
-	static const size_t sizes[] = { HTTP1_WINDOW, HTTP1_WINDOW, 1, 8, 9, 100 };
-	size_t size = sizes[conn->windows++ % (sizeof(sizes) / sizeof(*sizes))];
-	struct http1_cursor *cursor = &conn->cursor;
-
-	if (!data)
-		return -1;
-	cursor->base = cursor->at;
-	cursor->filled = cursor->length - cursor->at;
-	if (cursor->filled > size)
-		cursor->filled = size;
-	memcpy(conn->window, data + cursor->at, cursor->filled);
-	return 0;
-}
-
-static void shim_begin(struct shim_conn *conn, struct http1_stream *stream, size_t len)
-{
-	conn->cursor = (struct http1_cursor){ .length = len, .now = ++conn->clock };
-	http1_begin(stream);
-}
-
-void shim_receive(struct shim_conn *conn, const uint8_t *data, size_t len)
-{
-	struct http1_stream *stream = &conn->http1.request;
-
-	shim_begin(conn, stream, len);
-	while (conn->cursor.at < conn->cursor.length) {
-		switch (http1_advance(stream, &conn->cursor, conn->window)) {
-		case HTTP1_REQUEST_LINE:
-			http1_request(&conn->http1, conn->cursor.now);
-			shim_push(conn, (struct shim_event){
-						.kind = SHIM_REQUEST,
-						.method = http1_standard_method(stream->token),
-						.minor = stream->minor,
-					});
-			break;
-		case HTTP1_WINDOW_END:
-			if (shim_fill(conn, data)) {
-				http1_lose(stream);
-				return;
-			}
-			break;
-		case HTTP1_LOSS:
-			return;
-		default:
-			break;
-		}
 	}
+	memcpy(to, from, size);
+	for (i = 0; i < HTTP_DIRECTIONS; i++)
+		if (to == shim->transfers[i].window && ++shim->reads % 2)
+			shim_soil(to, size);
+	return 0;
 }
 
-static void shim_answer(struct shim_conn *conn)
-{
-	struct shim_event event = { .status = conn->http1.response.status };
-	struct http1_exchange exchange;
+/* ---- what is counted ---- */
 
-	switch (http1_response(&conn->http1, &exchange)) {
-	case HTTP1_INTERIM:
-		return;
-	case HTTP1_FINAL:
+static void shim_push(struct shim_event event)
+{
+	shim->events = grown(shim->events, (shim->count + 1) * sizeof(event));
+	shim->events[shim->count++] = event;
+}
+
+static void shim_request(const struct http1_connection *http1)
+{
+	shim_push((struct shim_event){
+		.kind = SHIM_REQUEST,
+		.method = http1_standard_method(http1->request.token),
+		.minor = http1->request.minor,
+	});
+}
+
+static enum http1_answer shim_response(enum http1_answer answer, const struct http1_connection *http1,
+				       const struct http1_exchange *exchange)
+{
+	struct shim_event event = { .status = http1->response.status };
+
+	if (answer == HTTP1_FINAL) {
 		event.kind = SHIM_RESPONSE;
-		event.method = exchange.method;
-		event.minor = exchange.minor;
-		break;
-	case HTTP1_UNMATCHED:
+		event.method = exchange->method;
+		event.minor = exchange->minor;
+		shim_push(event);
+	} else if (answer == HTTP1_UNMATCHED) {
 		event.kind = SHIM_UNMATCHED_RESPONSE;
-		break;
+		shim_push(event);
 	}
-	shim_push(conn, event);
+	return answer;
 }
 
-void shim_send(struct shim_conn *conn, const uint8_t *data, size_t len)
+static int shim_head(int missing)
 {
-	struct http1_stream *stream = &conn->http1.response;
+	if (missing || !shim->fast)
+		return -1;
+	shim->taken++;
+	return 0;
+}
 
-	shim_begin(conn, stream, len);
-	while (conn->cursor.at < conn->cursor.length) {
-		switch (http1_advance(stream, &conn->cursor, conn->window)) {
-		case HTTP1_STATUS_LINE:
-			shim_answer(conn);
-			break;
-		case HTTP1_WINDOW_END:
-			if (shim_fill(conn, data)) {
-				http1_lose(stream);
-				http1_forget(&conn->http1);
-				return;
-			}
-			break;
-		case HTTP1_LOSS:
-			http1_forget(&conn->http1);
-			return;
-		default:
-			break;
+static struct http_missed *shim_missed(void)
+{
+	return &shim->missed;
+}
+
+static void http_count_requests(struct task_struct *task, __u64 n)
+{
+	shim->counted += n;
+}
+
+static void http_count_exchange(struct task_struct *task, const struct http1_exchange *exchange)
+{
+	shim->counted++;
+}
+
+/* ---- the library ---- */
+
+/*
+ * With `fast`, heads are taken at once where they can be, as in the kernel; or else never. With `scatter`,
+ * some transfers go over several buffers.
+ */
+struct shim *shim_new(int fast, int scatter)
+{
+	struct shim *new = grown(NULL, sizeof(*new));
+
+	memset(new, 0, sizeof(*new));
+	new->fast = fast;
+	new->scatter = scatter;
+	return new;
+}
+
+void shim_free(struct shim *old)
+{
+	free(old->known);
+	free(old->spilled);
+	free(old->events);
+	free(old);
+}
+
+size_t shim_events(const struct shim *of, const struct shim_event **out)
+{
+	*out = of->events;
+	return of->count;
+}
+
+size_t shim_taken(const struct shim *of)
+{
+	return of->taken;
+}
+
+/* How often bytes that could be read could not be followed. */
+size_t shim_lost(const struct shim *of)
+{
+	return of->missed.requests_lost + of->missed.responses_lost;
+}
+
+/* The bytes lie in one buffer, or are scattered over several, some of which are empty. */
+static void shim_scatter(struct http_transfer *transfer, const uint8_t *data, size_t length)
+{
+	static const size_t sizes[] = { 1, 8, 9, 100, HTTP1_WINDOW, HTTP1_WINDOW + 1, 3000 };
+	uint64_t random = (shim->clock ^ length << 8) * 0x9e3779b97f4a7c15ULL >> 20;
+	size_t i, size;
+
+	if (!shim->scatter || random % 4) {
+		http_set_buffer(transfer, (uintptr_t)data, length);
+		return;
+	}
+	for (i = 0; i < SHIM_IOVECS; i++) {
+		random /= 5;
+		size = i % 4 == 1 ? 0 : sizes[random % (sizeof(sizes) / sizeof(*sizes))];
+		if (size > length || i == SHIM_IOVECS - 1)
+			size = length;
+		shim->iovecs[i] = (struct iovec){ (void *)data, size };
+		data += size;
+		length -= size;
+	}
+	http_set_vector(transfer, (uintptr_t)shim->iovecs, SHIM_IOVECS);
+}
+
+/* Without data, a receive is into memory that cannot be read, and a send is from none at all. */
+static struct http_transfer *shim_begin(struct shim *with, enum http_direction direction, const uint8_t *data,
+					size_t length)
+{
+	struct http_transfer *transfer;
+
+	shim = with;
+	shim->clock++;
+	shim->absent = !data;
+	transfer = http_transfer_of(direction, length);
+	if (data)
+		shim_scatter(transfer, data, length);
+	else if (direction == HTTP_RECEIVE)
+		http_set_buffer(transfer, 0, length);
+	return transfer;
+}
+
+static void shim_end(void)
+{
+	if (shim->counted + shim->missed.unmatched != shim->count)
+		abort();
+}
+
+void shim_receive(struct shim *with, const uint8_t *data, size_t length)
+{
+	struct http_transfer *transfer = shim_begin(with, HTTP_RECEIVE, data, length);
+	struct http_connection *first;
+
+	if (shim->known) {
+		http_receive(&some_process, &shim->known->http1, transfer);
+	} else {
+		first = http_first_receive(&some_process, transfer);
+		if (first) {
+			shim->known = grown(NULL, sizeof(*first));
+			*shim->known = *first;
 		}
 	}
+	shim_end();
+}
+
+void shim_send(struct shim *with, const uint8_t *data, size_t length)
+{
+	struct http_transfer *transfer = shim_begin(with, HTTP_SEND, data, length);
+
+	if (shim->known)
+		http_send(&some_process, &shim->known->http1, transfer);
+	shim_end();
 }

@@ -3,7 +3,7 @@
 
 use http1_fuzz::account::{Account, Method};
 use http1_fuzz::corpus;
-use http1_fuzz::http1;
+use http1_fuzz::http1::{self, Way};
 use http1_fuzz::transfer::{Conversation, Direction, Transfer};
 use http1_fuzz::trial::Kind;
 
@@ -190,4 +190,16 @@ fn a_printed_conversation_can_be_replayed() {
             "seed {seed}"
         );
     }
+}
+
+#[test]
+fn most_heads_are_taken_at_once() {
+    let (mut taken, mut heads) = (0, 0);
+    for seed in SEEDS {
+        let (whole, account) = Kind::Whole.conversation(seed);
+        taken += http1::follow(&whole, Way::Fast).taken;
+        heads += account.requests.len() + account.responses.len();
+    }
+    assert!(taken * 2 > heads, "{taken} of {heads}");
+    assert!(taken * 10 < heads * 9, "{taken} of {heads}");
 }

@@ -23,3 +23,8 @@ fn an_unreadable_receive_costs_only_the_request_it_hid() -> Result<()> {
 fn other_protocols_count_nothing() -> Result<()> {
     trial::run(Kind::Stranger, trial::seeds(0..20_000)?)
 }
+
+#[test]
+fn a_fast_look_at_a_head_sees_what_a_thorough_one_sees() -> Result<()> {
+    trial::run(Kind::Heads, trial::seeds(0..200_000)?)
+}

@@ -15,9 +15,9 @@ struct {
 } http_connections SEC(".maps");
 
 /*
- * TCP sockets that are known not to be an HTTP/1 server's end, from their first byte on: one look at
- * this instead of one at the bytes of each receive. Only what was seen from its beginning is marked, so
- * that a stream joined in the middle of a body can still be found out.
+ * TCP sockets that are known not to be an HTTP/1 server's end: those that spoke first, and those whose
+ * first bytes were no request. One look at this instead of one at the bytes of each receive. Only what was
+ * seen from its beginning is marked, so that a stream joined in the middle of a body is still found out.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -25,13 +25,6 @@ struct {
 	__type(key, int);
 	__type(value, __u8);
 } http_strangers SEC(".maps");
-
-static __always_inline struct tcp_sock *http_tcp(struct sock *sk)
-{
-	if (sk->sk_protocol != HTTP_IPPROTO_TCP)
-		return NULL;
-	return bpf_core_cast(sk, struct tcp_sock);
-}
 
 static __always_inline bool http_is_stranger(struct sock *sk)
 {
@@ -41,14 +34,6 @@ static __always_inline bool http_is_stranger(struct sock *sk)
 static __always_inline void http_mark_stranger(struct sock *sk)
 {
 	bpf_sk_storage_get(&http_strangers, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-}
-
-/* Whether a receive of `length` bytes, which is over, was the first of the stream. */
-static __always_inline bool http_was_first(const struct tcp_sock *tcp, __u32 length)
-{
-	__u32 unread = tcp->rcv_nxt - tcp->copied_seq;
-
-	return tcp->bytes_received == length + unread;
 }
 
 /* Threads within a recvmmsg or sendmmsg: how many of its messages were seen. */
@@ -124,15 +109,18 @@ static __always_inline void http_locate(struct task_struct *task, struct http_tr
 }
 
 /*
- * Bytes that left the receive queue by a way that passes no hook (splice, zero-copy) show in the
+ * Bytes that left the receive queue by a way that passes no hook (splice, zero-copy) show in TCP's
  * sequence number: within a body they are skipped like any others.
  */
-static __always_inline void http_skip_hidden(struct http_connection *conn, const struct tcp_sock *tcp,
-					     __u32 length)
+static __always_inline void http_skip_hidden(struct http_connection *conn, struct sock *sk, __u32 length)
 {
-	__u32 hidden = tcp->copied_seq - conn->copied_seq - length;
+	__u32 copied_seq, hidden;
 
-	conn->copied_seq = tcp->copied_seq;
+	if (sk->sk_protocol != HTTP_IPPROTO_TCP)
+		return;
+	copied_seq = http_read(sk, struct tcp_sock, copied_seq);
+	hidden = copied_seq - conn->copied_seq - length;
+	conn->copied_seq = copied_seq;
 	if (hidden)
 		http_receive_hidden(&conn->http1, hidden);
 }
@@ -143,7 +131,6 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 	struct http_connection *conn;
 	struct http_transfer *transfer;
 	struct task_struct *task;
-	struct tcp_sock *tcp;
 
 	if (ret <= 0) {
 		http_no_message();
@@ -152,7 +139,7 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 	if (flags & HTTP_MSG_NO_DATA || !http_is_stream(sk->sk_type, sk->__sk_common.skc_family))
 		return 0;
 	conn = bpf_sk_storage_get(&http_connections, sk, NULL, 0);
-	if (!conn && http_is_stranger(sk))
+	if (!conn && (http_is_stranger(sk) || http_is_unix_client(sk)))
 		return 0;
 	transfer = http_transfer_of(HTTP_RECEIVE, ret);
 	if (!transfer)
@@ -160,19 +147,18 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 	task = bpf_get_current_task_btf();
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
 		http_locate(task, transfer);
-	tcp = http_tcp(sk);
 	if (conn) {
-		if (tcp)
-			http_skip_hidden(conn, tcp, ret);
+		http_skip_hidden(conn, sk, ret);
 		http_receive(task, &conn->http1, transfer);
 		return 0;
 	}
 	conn = http_first_receive(task, transfer);
 	if (conn) {
-		conn->copied_seq = tcp ? tcp->copied_seq : 0;
+		if (sk->sk_protocol == HTTP_IPPROTO_TCP)
+			conn->copied_seq = http_read(sk, struct tcp_sock, copied_seq);
 		if (!bpf_sk_storage_get(&http_connections, sk, conn, BPF_SK_STORAGE_GET_F_CREATE))
 			http_miss(connections_full, 1);
-	} else if (tcp && transfer->cursor.filled && http_was_first(tcp, ret)) { /* and its bytes were seen */
+	} else if (transfer->cursor.filled && http_was_first(sk, ret)) { /* and its bytes were seen */
 		http_mark_stranger(sk);
 	}
 	return 0;
@@ -184,7 +170,6 @@ int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 	struct http_connection *conn;
 	struct http_transfer *transfer;
 	struct task_struct *task;
-	struct tcp_sock *tcp;
 
 	if (ret <= 0) {
 		http_no_message();
@@ -192,9 +177,7 @@ int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 	}
 	conn = bpf_sk_storage_get(&http_connections, sk, NULL, 0);
 	if (!conn) {
-		/* Who speaks before having received anything is no HTTP/1 server. */
-		tcp = http_tcp(sk);
-		if (tcp && tcp->bytes_received == 0 && !http_is_stranger(sk))
+		if (http_speaks_first(sk) && !http_is_stranger(sk))
 			http_mark_stranger(sk);
 		return 0;
 	}

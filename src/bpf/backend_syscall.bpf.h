@@ -13,53 +13,64 @@ struct {
 	__type(value, struct http1_connection);
 } http_inodes SEC(".maps");
 
-/* The inode number of a stream socket's file, 0 of any other. Read by copies: for kernels before 6.2. */
-static __always_inline __u64 http_copied_inode(struct file **slot)
-{
-	struct inode *inode;
-	struct socket *socket;
-	struct file *file;
+/* What `http_strangers` is to the other backend. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536); /* --max-connections */
+	__type(key, __u64);
+	__type(value, __u8);
+} http_stranger_inodes SEC(".maps");
 
-	if (bpf_probe_read_kernel(&file, sizeof(file), slot))
-		return 0;
-	inode = BPF_CORE_READ(file, f_inode);
-	if ((BPF_CORE_READ(inode, i_mode) & HTTP_S_IFMT) != HTTP_S_IFSOCK)
-		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	if (!http_is_stream(BPF_CORE_READ(socket, type), BPF_CORE_READ(socket, sk, __sk_common.skc_family)))
-		return 0;
-	return BPF_CORE_READ(inode, i_ino);
-}
+enum {
+	HTTP_S_IFMT = 0170000,
+	HTTP_S_IFSOCK = 0140000,
+};
 
-/* The same without a call for each pointer. */
-static __always_inline __u64 http_inode(struct file **slot)
-{
-	/* Any kernel structure that begins with a pointer reads a pointer. */
-	struct file *file = bpf_core_cast(bpf_core_cast(slot, struct llist_head)->first, struct file);
-	struct socket *socket;
+/* The socket behind a descriptor. */
+struct http_endpoint {
+	__u64 inode; /* 0 if it is no stream socket */
+	struct sock *sk;
+};
 
-	if ((file->f_inode->i_mode & HTTP_S_IFMT) != HTTP_S_IFSOCK)
-		return 0;
-	socket = bpf_core_cast(file->private_data, struct socket);
-	if (!http_is_stream(socket->type, socket->sk->__sk_common.skc_family))
-		return 0;
-	return file->f_inode->i_ino;
-}
-
-/* The inode number of a stream socket's descriptor, 0 of any other. */
-static __always_inline __u64 http_stream_inode(struct task_struct *task, int fd)
+static __always_inline struct http_endpoint http_endpoint_of(struct task_struct *task, int fd)
 {
 	struct fdtable *table = task->files->fdt;
+	struct http_endpoint endpoint = {};
+	struct socket *socket;
+	struct inode *inode;
+	void *file;
 
 	if ((__u32)fd >= table->max_fds)
-		return 0;
-	return bpf_ksym_exists(bpf_rdonly_cast) ? http_inode(table->fd + fd) :
-						  http_copied_inode(table->fd + fd);
+		return endpoint;
+	/* Any kernel structure that begins with a pointer reads a pointer. */
+	file = http_read(table->fd + fd, struct llist_head, first);
+	inode = http_read(file, struct file, f_inode);
+	if ((http_read(inode, struct inode, i_mode) & HTTP_S_IFMT) != HTTP_S_IFSOCK)
+		return endpoint;
+	socket = http_read(file, struct file, private_data);
+	endpoint.sk = http_read(socket, struct socket, sk);
+	if (http_is_stream(http_read(socket, struct socket, type),
+			   http_read(endpoint.sk, struct sock, __sk_common.skc_family)))
+		endpoint.inode = http_read(inode, struct inode, i_ino);
+	return endpoint;
 }
 
-static __always_inline void http_inode_receive(struct task_struct *task, __u64 inode,
+static __always_inline bool http_is_stranger_inode(__u64 inode)
+{
+	return bpf_map_lookup_elem(&http_stranger_inodes, &inode) != NULL;
+}
+
+static __always_inline void http_mark_stranger_inode(__u64 inode)
+{
+	__u8 mark = 1;
+
+	bpf_map_update_elem(&http_stranger_inodes, &inode, &mark, BPF_ANY);
+}
+
+static __always_inline void http_inode_receive(struct task_struct *task, const struct http_endpoint *endpoint,
 					       struct http_transfer *transfer)
 {
+	__u64 inode = endpoint->inode;
 	struct http1_connection *conn = bpf_map_lookup_elem(&http_inodes, &inode);
 	struct http_connection *fresh;
 
@@ -67,27 +78,37 @@ static __always_inline void http_inode_receive(struct task_struct *task, __u64 i
 		http_receive(task, conn, transfer);
 		return;
 	}
+	if (http_is_stranger_inode(inode) || http_is_unix_client(endpoint->sk))
+		return;
 	fresh = http_first_receive(task, transfer);
-	if (fresh && bpf_map_update_elem(&http_inodes, &inode, &fresh->http1, BPF_ANY))
-		http_miss(connections_full, 1);
+	if (fresh) {
+		if (bpf_map_update_elem(&http_inodes, &inode, &fresh->http1, BPF_ANY))
+			http_miss(connections_full, 1);
+	} else if (transfer->cursor.filled && http_was_first(endpoint->sk, transfer->cursor.length)) {
+		http_mark_stranger_inode(inode);
+	}
 }
 
-static __always_inline void http_inode_send(struct task_struct *task, __u64 inode,
+static __always_inline void http_inode_send(struct task_struct *task, const struct http_endpoint *endpoint,
 					    struct http_transfer *transfer)
 {
+	__u64 inode = endpoint->inode;
 	struct http1_connection *conn = bpf_map_lookup_elem(&http_inodes, &inode);
 
 	if (conn)
 		http_send(task, conn, transfer);
+	else if (http_speaks_first(endpoint->sk) && !http_is_stranger_inode(inode))
+		http_mark_stranger_inode(inode);
 }
 
 static __always_inline void http_inode_transfer(struct task_struct *task, enum http_direction direction,
-						__u64 inode, struct http_transfer *transfer)
+						const struct http_endpoint *endpoint,
+						struct http_transfer *transfer)
 {
 	if (direction == HTTP_RECEIVE)
-		http_inode_receive(task, inode, transfer);
+		http_inode_receive(task, endpoint, transfer);
 	else
-		http_inode_send(task, inode, transfer);
+		http_inode_send(task, endpoint, transfer);
 }
 
 enum http_shape {
@@ -110,7 +131,7 @@ static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum 
 	struct task_struct *task;
 	struct http_transfer *transfer;
 	struct pt_regs *regs;
-	__u64 inode;
+	struct http_endpoint endpoint;
 	int flags = 0;
 
 	if (ctx->ret <= 0)
@@ -123,8 +144,8 @@ static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum 
 		flags = PT_REGS_PARM4_SYSCALL(regs);
 	if (flags & HTTP_MSG_NO_DATA)
 		return 0;
-	inode = http_stream_inode(task, PT_REGS_PARM1_SYSCALL(regs));
-	if (!inode)
+	endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs));
+	if (!endpoint.inode)
 		return 0;
 	transfer = http_transfer_of(direction, ctx->ret);
 	if (!transfer)
@@ -137,7 +158,7 @@ static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum 
 		http_set_vector(transfer, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs));
 	else
 		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs));
-	http_inode_transfer(task, direction, inode, transfer);
+	http_inode_transfer(task, direction, &endpoint, transfer);
 	return 0;
 }
 
@@ -195,7 +216,7 @@ static __always_inline void http_exit_hidden(struct task_struct *task, enum http
 {
 	struct http1_connection *conn;
 	struct http_transfer *transfer;
-	__u64 inode = http_stream_inode(task, fd);
+	__u64 inode = http_endpoint_of(task, fd).inode;
 
 	conn = inode ? bpf_map_lookup_elem(&http_inodes, &inode) : NULL;
 	if (!conn)
@@ -238,7 +259,7 @@ int http_exit_splice(struct trace_event_raw_sys_exit *ctx)
 
 /* A recvmmsg or sendmmsg has returned: its messages are transfers one after another. */
 struct http_many {
-	__u64 inode;
+	struct http_endpoint endpoint;
 	__u64 messages; /* the array in user memory */
 	__u64 count;
 };
@@ -264,7 +285,7 @@ static long http_receive_message(__u32 i, struct http_many *many)
 
 	if (!transfer)
 		return 1;
-	http_inode_receive(bpf_get_current_task_btf(), many->inode, transfer);
+	http_inode_receive(bpf_get_current_task_btf(), &many->endpoint, transfer);
 	return 0;
 }
 
@@ -274,7 +295,7 @@ static long http_send_message(__u32 i, struct http_many *many)
 
 	if (!transfer)
 		return 1;
-	http_inode_send(bpf_get_current_task_btf(), many->inode, transfer);
+	http_inode_send(bpf_get_current_task_btf(), &many->endpoint, transfer);
 	return 0;
 }
 
@@ -290,7 +311,7 @@ static __always_inline struct http_many http_messages_of(struct trace_event_raw_
 	};
 
 	if (ctx->ret > 0)
-		many.inode = http_stream_inode(task, PT_REGS_PARM1_SYSCALL(regs));
+		many.endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs));
 	return many;
 }
 
@@ -300,7 +321,7 @@ int http_exit_recvmmsg(struct trace_event_raw_sys_exit *ctx)
 	int flags = PT_REGS_PARM4_SYSCALL(http_registers(bpf_get_current_task_btf()));
 	struct http_many many = http_messages_of(ctx);
 
-	if (many.inode && !(flags & HTTP_MSG_NO_DATA))
+	if (many.endpoint.inode && !(flags & HTTP_MSG_NO_DATA))
 		bpf_loop(HTTP_MESSAGES, http_receive_message, &many, 0);
 	return 0;
 }
@@ -310,7 +331,7 @@ int http_exit_sendmmsg(struct trace_event_raw_sys_exit *ctx)
 {
 	struct http_many many = http_messages_of(ctx);
 
-	if (many.inode)
+	if (many.endpoint.inode)
 		bpf_loop(HTTP_MESSAGES, http_send_message, &many, 0);
 	return 0;
 }

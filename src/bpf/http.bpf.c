@@ -34,26 +34,11 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* The agent as the kernel numbers it: not what a pid namespace shows it. It does not count itself. */
 int agent_pid;
 
+#include "socket.bpf.h"
 #include "stats.bpf.h"
 #include "transfer.bpf.h"
 #include "connection.bpf.h"
 #include "syscall.bpf.h"
-
-enum {
-	HTTP_AF_UNIX = 1,
-	HTTP_AF_INET = 2,
-	HTTP_AF_INET6 = 10,
-	HTTP_SOCK_STREAM = 1,
-	HTTP_IPPROTO_TCP = 6,
-	HTTP_S_IFMT = 0170000,
-	HTTP_S_IFSOCK = 0140000,
-};
-
-static __always_inline bool http_is_stream(__u16 type, __u16 family)
-{
-	return type == HTTP_SOCK_STREAM &&
-	       (family == HTTP_AF_INET || family == HTTP_AF_INET6 || family == HTTP_AF_UNIX);
-}
 
 /* Run once by user space, on its own behalf. */
 SEC("raw_tp")

@@ -146,6 +146,13 @@ struct tcp_sock {
 	u64 bytes_received;
 };
 
+struct unix_address;
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct sock *peer;
+};
+
 struct socket {
 	short type;
 	struct sock *sk;

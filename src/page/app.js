@@ -66,7 +66,7 @@ function show(view) {
   part("overview").hidden = processes.size === 0;
   part("hidden").hidden = view.hidden === 0;
   write(part("hidden"), `${count(view.hidden)} more processes, less busy than these, are not shown.`);
-  showFigures();
+  showFigures(view.hidden);
   showMatches(table.show(processes));
   detail.update(processes);
 }
@@ -105,10 +105,10 @@ function errors(all) {
   return answers ? failed / answers : null;
 }
 
-function showFigures() {
+function showFigures(hidden) {
   const all = [...processes.values()];
   write(part("total-rate"), rate(all.reduce((sum, it) => sum + it.requests_per_second, 0)));
-  write(part("total-processes"), count(all.filter((it) => !it.exited).length));
+  write(part("total-processes"), count(all.filter((it) => !it.exited).length + hidden));
   write(part("total-errors"), share(errors(all)));
 }
 

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The real agent, and what can be learnt of it from outside.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use scope_http_statistics::backend::Backend;
+use tempfile::TempDir;
+
+/// The verifier walks every program.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A running agent with a plugins root of its own. It is ended when dropped.
+pub struct Agent {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Agent {
+    pub fn start(backend: Backend, max_processes: u32, max_connections: u32) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("http-stat-").tempdir()?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scope-http-statistics"));
+        command
+            .arg("--plugins-root")
+            .arg(folder.path())
+            .args(["--backend", &backend.to_string()])
+            .args(["--max-processes", &max_processes.to_string()])
+            .args(["--max-connections", &max_connections.to_string()])
+            .stdin(Stdio::null())
+            .stderr(File::create(folder.path().join("log"))?);
+        // SAFETY: between fork and exec, prctl is a plain system call that touches no memory.
+        unsafe {
+            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        }
+        let child = command.spawn().context("cannot start the agent")?;
+        let mut agent = Self { child, folder };
+        let start = Instant::now();
+        while agent.connect().is_err() {
+            if agent.child.try_wait()?.is_some() || start.elapsed() > START_LIMIT {
+                let log = fs::read_to_string(agent.folder.path().join("log"))?;
+                bail!("the agent does not start: {}", log.trim_end());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(agent)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn connect(&self) -> Result<UnixStream> {
+        let socket = "http-statistics/http-statistics.sock";
+        Ok(UnixStream::connect(self.folder.path().join(socket))?)
+    }
+
+    /// The report's body.
+    pub fn report(&self, encoding: &str) -> Result<Vec<u8>> {
+        let mut stream = self.connect()?;
+        write!(
+            stream,
+            "GET /report HTTP/1.1\r\nHost: plugin\r\nConnection: close\r\nAccept-Encoding: {encoding}\r\n\r\n"
+        )?;
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response)?;
+        ensure!(response.starts_with(b"HTTP/1.1 200 "), "no report");
+        let head = response.windows(4).position(|four| four == b"\r\n\r\n");
+        Ok(response.split_off(head.context("half a report")? + 4))
+    }
+
+    /// A size in `/proc/<pid>/status`, in KiB.
+    pub fn status(&self, field: &str) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+            .and_then(|value| value.trim().strip_suffix(" kB")?.parse().ok())
+            .with_context(|| format!("the kernel does not tell {field}"))
+    }
+
+    /// How long its threads have run.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let mut total = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.pid()))? {
+            let times = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let running = times.split(' ').next().context("no times")?;
+            total += running.parse::<u64>()?;
+        }
+        Ok(Duration::from_nanos(total))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // Both fail only where the agent has already ended.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * As much of BPF as the connection's source needs, on the host: maps are fields of the connection that
+ * is being followed, and reading user memory is copying.
+ */
+#ifndef HOST_H
+#define HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+#define SEC(name)
+#define __uint(name, value) int(*name)[value]
+#define __type(name, value) __typeof__(value) *name
+#define __noinline static __attribute__((noinline))
+#define barrier_var(variable) __asm__ volatile("" : "+r"(variable))
+
+#define user_msghdr msghdr
+
+static void *bpf_map_lookup_elem(const void *map, const void *key);
+static long bpf_map_update_elem(const void *map, const void *key, const void *value, uint64_t flags);
+static long bpf_map_delete_elem(const void *map, const void *key);
+static uint64_t bpf_ktime_get_ns(void);
+static long bpf_probe_read_user(void *to, uint32_t size, const void *from);
+
+#define bpf_loop(steps, step, context, flags)                               \
+	do {                                                                \
+		for (uint32_t i = 0; i < (steps) && !step(i, context); i++) \
+			;                                                   \
+	} while (0)
+
+struct task_struct {
+	uint32_t tgid;
+};
+
+static const uint32_t agent_pid = 1;
+static struct task_struct some_process = { 2 };
+
+static struct task_struct *bpf_get_current_task_btf(void)
+{
+	return &some_process;
+}
+
+static void *grown(void *old, size_t size)
+{
+	void *memory = realloc(old, size);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
+#endif /* HOST_H */

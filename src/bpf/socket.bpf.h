@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the kernel knows of a socket: whether it carries a stream, and whether it can be the server's end
+ * of an HTTP/1 connection at all. A client's end must be told apart, not only for its cost: what it
+ * downloads may look like requests.
+ */
+#ifndef SOCKET_BPF_H
+#define SOCKET_BPF_H
+
+enum {
+	HTTP_AF_UNIX = 1,
+	HTTP_AF_INET = 2,
+	HTTP_AF_INET6 = 10,
+	HTTP_SOCK_STREAM = 1,
+	HTTP_IPPROTO_TCP = 6,
+};
+
+/* A field of a kernel structure at any address: directly where the kernel can (6.2), else by a copy. */
+#define http_read(pointer, type, field)                                       \
+	({                                                                    \
+		typeof(((type *)0)->field) value;                             \
+		if (bpf_ksym_exists(bpf_rdonly_cast))                         \
+			value = bpf_core_cast(pointer, type)->field;          \
+		else                                                          \
+			BPF_CORE_READ_INTO(&value, (type *)(pointer), field); \
+		value;                                                        \
+	})
+
+static __always_inline bool http_is_stream(__u16 type, __u16 family)
+{
+	return type == HTTP_SOCK_STREAM &&
+	       (family == HTTP_AF_INET || family == HTTP_AF_INET6 || family == HTTP_AF_UNIX);
+}
+
+/* A unix socket that has no name and is connected to one that has: the other end was accepted. */
+static __always_inline bool http_is_unix_client(struct sock *sk)
+{
+	struct sock *peer;
+
+	if (http_read(sk, struct sock, __sk_common.skc_family) != HTTP_AF_UNIX ||
+	    http_read(sk, struct unix_sock, addr))
+		return false;
+	peer = http_read(sk, struct unix_sock, peer);
+	return peer && http_read(peer, struct unix_sock, addr);
+}
+
+/* A TCP socket that has received nothing so far: who speaks then is no HTTP/1 server. */
+static __always_inline bool http_speaks_first(struct sock *sk)
+{
+	return http_read(sk, struct sock, sk_protocol) == HTTP_IPPROTO_TCP &&
+	       http_read(sk, struct tcp_sock, bytes_received) == 0;
+}
+
+/* Whether a receive of `length` bytes, which is over, was the first of a TCP stream. */
+static __always_inline bool http_was_first(struct sock *sk, __u32 length)
+{
+	__u32 unread;
+
+	if (http_read(sk, struct sock, sk_protocol) != HTTP_IPPROTO_TCP)
+		return false;
+	unread = http_read(sk, struct tcp_sock, rcv_nxt) - http_read(sk, struct tcp_sock, copied_seq);
+	return http_read(sk, struct tcp_sock, bytes_received) == length + unread;
+}
+
+#endif /* SOCKET_BPF_H */

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The application of `apps/README.md` on the HTTP servers of Node, Go, Java and Python.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::common::servers::Server;
+
+fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/accuracy/apps")
+        .join(name)
+}
+
+fn start(package: &str, files: &Path, command: impl FnOnce() -> Command) -> Server {
+    Server::start(package, |address: SocketAddr, _| {
+        let mut command = command();
+        command
+            .arg(address.ip().to_string())
+            .arg(address.port().to_string())
+            .arg(files);
+        command
+    })
+}
+
+fn interpreted(package: &str, program: &str, options: &[&str], app: &str, files: &Path) -> Server {
+    start(package, files, || {
+        let mut command = Command::new(program);
+        command.args(options).arg(source(app));
+        command
+    })
+}
+
+pub fn node(files: &Path) -> Server {
+    interpreted("nodejs", "/usr/bin/node", &[], "app.js", files)
+}
+
+pub fn python(files: &Path) -> Server {
+    interpreted("python3", "/usr/bin/python3", &[], "app.py", files)
+}
+
+pub fn uvicorn(files: &Path) -> Server {
+    interpreted("python3-uvicorn", "/usr/bin/python3", &[], "asgi.py", files)
+}
+
+pub fn java(files: &Path) -> Server {
+    // By default it closes idle connections above 200, and holds small segments back.
+    let options = [
+        "-Dsun.net.httpserver.maxIdleConnections=2000",
+        "-Dsun.net.httpserver.nodelay=true",
+    ];
+    interpreted(
+        "default-jdk-headless",
+        "/usr/bin/java",
+        &options,
+        "App.java",
+        files,
+    )
+}
+
+pub fn go(files: &Path) -> Server {
+    let program = files.join("go-app");
+    let status = Command::new("/usr/bin/go")
+        .args(["build", "-o"])
+        .arg(&program)
+        .arg(source("app.go"))
+        .env("GO111MODULE", "off")
+        .env("GOCACHE", files.join("go-cache"))
+        .status()
+        .unwrap_or_else(|error| panic!("go: {error} (is the package golang-go installed?)"));
+    assert!(status.success(), "app.go does not compile");
+    start("golang-go", files, || Command::new(program))
+}

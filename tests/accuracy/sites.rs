@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is asked: a server, or a proxy with a server behind it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::answers::Answers;
+use crate::common::load::Address;
+use crate::common::servers::Server;
+use crate::{apps, servers};
+
+pub struct Site {
+    /// The first is the one that clients talk to.
+    pub servers: Vec<(&'static str, Server)>,
+    /// Behaviours that it does not have.
+    lacks: &'static [&'static str],
+}
+
+/// What starts each site, with the folder of files to serve.
+pub const ALL: [fn(&Path) -> Site; 11] = [
+    |files| Site::new("nginx", servers::nginx(files, ""), &[WEBSOCKET, CONNECT]),
+    |files| Site::new("Apache", servers::apache(files), &[WEBSOCKET]),
+    |files| Site::new("Node", apps::node(files), &[]),
+    |files| Site::new("Go", apps::go(files), &[]),
+    |files| Site::new("Python", apps::python(files), &[]),
+    |files| Site::new("uvicorn", apps::uvicorn(files), &[WEBSOCKET, CONNECT]),
+    |files| Site::new("Java", apps::java(files), &[WEBSOCKET, CONNECT]),
+    |files| {
+        let go = apps::go(files);
+        Site::new("nginx →", servers::nginx_before(&go), &[CONNECT]).before("→ Go", go)
+    },
+    |files| {
+        let node = apps::node(files);
+        let haproxy = servers::haproxy_before(&node, "");
+        Site::new("haproxy →", haproxy, &[]).before("→ Node", node)
+    },
+    |files| {
+        let nginx = servers::nginx(files, "proxy_protocol");
+        let haproxy = servers::haproxy_before(&nginx, "send-proxy");
+        Site::new("haproxy →¹", haproxy, &[WEBSOCKET, CONNECT]).before("→¹ nginx", nginx)
+    },
+    |files| {
+        let nginx = servers::nginx(files, "proxy_protocol");
+        let haproxy = servers::haproxy_before(&nginx, "send-proxy-v2");
+        Site::new("haproxy →²", haproxy, &[WEBSOCKET, CONNECT]).before("→² nginx", nginx)
+    },
+];
+
+pub const WEBSOCKET: &str = "WebSocket upgrade";
+pub const CONNECT: &str = "CONNECT";
+
+impl Site {
+    fn new(name: &'static str, server: Server, lacks: &'static [&'static str]) -> Self {
+        let servers = vec![(name, server)];
+        Self { servers, lacks }
+    }
+
+    fn before(mut self, name: &'static str, server: Server) -> Self {
+        self.servers.push((name, server));
+        self
+    }
+
+    pub fn has(&self, behaviour: &str) -> bool {
+        !self.lacks.contains(&behaviour)
+    }
+
+    pub fn front(&self) -> &Server {
+        &self.servers[0].1
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.front().address
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        self.address().url() + path
+    }
+}
+
+/// What the server itself says it has answered so far.
+pub fn log(server: &Server) -> Answers {
+    let own = server.file("access.log");
+    let log = if own.exists() {
+        own
+    } else {
+        server.file("stderr")
+    };
+    Answers::in_log(&String::from_utf8_lossy(&fs::read(log).unwrap()))
+}

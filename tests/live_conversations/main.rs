@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The random conversations that the framing is fuzzed with, live: whatever a server process says and
+//! hears, by whatever system calls, cut at whatever bytes, counts in the kernel what the oracle reads.
+
+mod calls;
+mod client;
+#[path = "../common/mod.rs"]
+mod common;
+mod server;
+
+use std::collections::BTreeMap;
+use std::mem::MaybeUninit;
+
+use http1_fuzz::account::Account;
+use http1_fuzz::corpus::transcript;
+use http1_fuzz::trial;
+use scope_http_statistics::backend::Backend;
+use scope_http_statistics::bpf::{Bpf, Options};
+use scope_http_statistics::snapshot::Harvest;
+
+use server::{Family, Server, kind};
+
+/// For each backend and family.
+const CONVERSATIONS: u64 = 300;
+
+/// Requests, and answers by method, version and status.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Counts {
+    requests: u64,
+    answers: BTreeMap<(String, String, u16), u64>,
+}
+
+impl Counts {
+    fn of_account(account: &Account) -> Self {
+        let mut counts = Self {
+            requests: account.requests.len() as u64,
+            ..Self::default()
+        };
+        for response in &account.responses {
+            let version = format!("1.{}", response.request.version % 10);
+            let series = (
+                response.request.method.to_string(),
+                version,
+                response.status,
+            );
+            *counts.answers.entry(series).or_default() += 1;
+        }
+        counts
+    }
+
+    fn of_process(harvest: &Harvest, pid: u32) -> Self {
+        let mut counts = Self::default();
+        for process in harvest.processes.iter().filter(|p| p.id.pid == pid) {
+            counts.requests += process.requests;
+            for (key, histogram) in &process.series {
+                let series = (key.method.to_owned(), key.version.to_owned(), key.status);
+                *counts.answers.entry(series).or_default() += histogram.count();
+            }
+        }
+        counts
+    }
+
+    /// What has been added since.
+    fn since(&self, before: &Self) -> Self {
+        let answers = self.answers.iter().filter_map(|(series, count)| {
+            let before = before.answers.get(series).unwrap_or(&0);
+            (count > before).then(|| (series.clone(), count - before))
+        });
+        Self {
+            requests: self.requests - before.requests,
+            answers: answers.collect(),
+        }
+    }
+}
+
+fn missed(harvest: &Harvest, reason: &str) -> u64 {
+    let of_reason = harvest.missed.iter().find(|(name, _)| *name == reason);
+    of_reason.unwrap().1
+}
+
+/// Plays all conversations, and compares after each.
+fn count(bpf: &Bpf<'_>, family: Family) {
+    let seeds = trial::seeds(0..CONVERSATIONS).unwrap();
+    let mut server = Server::start(family, &seeds);
+    let before = bpf.harvest().unwrap();
+    let mut total = Counts::default();
+    let mut unmatched = 0;
+    for seed in seeds {
+        let (conversation, account) = kind(seed).conversation(seed);
+        client::play(server.connect(), &conversation);
+        server.wait_for(seed);
+        let harvest = bpf.harvest().unwrap();
+        let now = Counts::of_process(&harvest, server.pid());
+        let counted = now.since(&total);
+        let expected = Counts::of_account(&account);
+        assert!(
+            counted == expected,
+            "{:?} conversation over {family:?}, again with SEED={seed}\n\n{}expected\n{expected:#?}\n\
+             counted\n{counted:#?}",
+            kind(seed),
+            transcript(&conversation)
+        );
+        total = now;
+        unmatched += account.unmatched.len() as u64;
+    }
+    // Other processes of the host may add to it, but not take away.
+    let after = bpf.harvest().unwrap();
+    assert!(missed(&after, "unmatched") - missed(&before, "unmatched") >= unmatched);
+}
+
+fn all_families(backend: Backend) {
+    let mut object = MaybeUninit::uninit();
+    let options = Options {
+        backend: Some(backend),
+        max_processes: 4096,
+        max_connections: 65536,
+    };
+    let bpf = Bpf::load(&mut object, &options).unwrap();
+    for family in [Family::Inet, Family::Inet6, Family::Unix] {
+        count(&bpf, family);
+    }
+}
+
+#[test]
+fn by_sock() {
+    all_families(Backend::Sock);
+}
+
+#[test]
+fn by_syscall() {
+    all_families(Backend::Syscall);
+}

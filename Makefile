@@ -57,6 +57,7 @@ bench: ## measure what the agent costs; ARGS="--quick" for a first impression
 	@scripts/install-dependencies.sh build bench
 	$(CARGO_AS_ROOT) bench --locked --bench overhead -- $(ARGS)
 	$(CARGO_AS_ROOT) bench --locked --bench memory
+	cargo bench --locked --bench scrape
 
 verifier: ## write what the verifier makes of each BPF program to docs/verifier.txt
 	@scripts/install-dependencies.sh build

@@ -12,7 +12,7 @@ build="cargo:cargo-web clang gcc /usr/include/stdio.h:libc6-dev make pkg-config
 	/etc/ssl/certs/ca-certificates.crt:ca-certificates"
 test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nodejs /usr/bin/python3:python3
 	/usr/lib/python3/dist-packages/uvicorn:python3-uvicorn
-	go:golang-go javac:default-jdk-headless curl wrk"
+	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
 bench="nginx wrk bpftrace"
 
@@ -61,7 +61,7 @@ fi
 $sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-remove --no-install-recommends \
 	-o DPkg::Lock::Timeout=300 $missing
 
-for service in nginx haproxy redis-server; do
+for service in nginx haproxy redis-server prometheus; do
 	case " $missing " in
 	*" $service "*) ! command -v systemctl >/dev/null || $sudo systemctl --quiet disable "$service" ;;
 	esac

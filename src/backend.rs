@@ -20,14 +20,18 @@ pub enum Backend {
 impl Backend {
     /// In order of preference: what costs the host less comes first.
     pub const ALL: [Self; 2] = [Self::Sock, Self::Syscall];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sock => "sock",
+            Self::Syscall => "syscall",
+        }
+    }
 }
 
 impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sock => "sock",
-            Self::Syscall => "syscall",
-        })
+        f.write_str(self.name())
     }
 }
 

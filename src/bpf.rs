@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
+use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
@@ -11,7 +13,10 @@ use plain::Plain;
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::backend::{Backend, Facts};
-use crate::snapshot::{BOUNDS_US, Harvest, Histogram, ProcessCounters, ProcessId, SeriesKey};
+use crate::costs::{self, Cost};
+use crate::snapshot::{
+    BOUNDS_US, Harvest, Histogram, KernelState, MapFill, ProcessCounters, ProcessId, SeriesKey,
+};
 
 use self::skeleton::types;
 
@@ -158,8 +163,10 @@ impl<'obj> Bpf<'obj> {
 
     /// Reads all counters.
     pub fn harvest(&self) -> Result<Harvest> {
+        let start = Instant::now();
         let maps = &self.skeleton.maps;
         let mut processes = BTreeMap::new();
+        let mut series = 0;
         // Processes come first: the series of one that is found to have exited are complete.
         for (key, value) in entries(&maps.http_processes)? {
             let process: types::http_process = read(&value)?;
@@ -174,6 +181,7 @@ impl<'obj> Bpf<'obj> {
             processes.insert(id, counters);
         }
         for (key, value) in entries(&maps.http_series)? {
+            series += 1;
             let key: types::http_series_key = read(&key)?;
             let value: types::http_series = read(&value)?;
             // One whose process has come into being meanwhile has to wait for the next harvest.
@@ -197,10 +205,32 @@ impl<'obj> Bpf<'obj> {
             .iter()
             .map(|cpu| read(cpu))
             .collect::<Result<Vec<_>>>()?;
+        let kernel = KernelState {
+            backend: self.backend.name(),
+            maps: vec![
+                fill("http_processes", &maps.http_processes, processes.len()),
+                fill("http_series", &maps.http_series, series),
+            ],
+            costs: self.costs()?,
+            harvest: start.elapsed(),
+        };
         Ok(Harvest {
             processes: processes.into_values().collect(),
             missed: missed(&per_cpu),
+            kernel,
         })
+    }
+
+    /// What each attached program has cost so far.
+    fn costs(&self) -> Result<Vec<(String, Cost)>> {
+        let programs = self.skeleton.object().progs();
+        programs
+            .filter(libbpf_rs::ProgramImpl::autoload)
+            .map(|program| {
+                let name = program.name().to_string_lossy().into_owned();
+                Ok((name, costs::of(program.as_fd())?))
+            })
+            .collect()
     }
 
     /// Deletes the entries of processes that are gone.
@@ -231,6 +261,14 @@ impl<'obj> Bpf<'obj> {
 fn entries(map: &impl MapCore) -> Result<impl Iterator<Item = (Vec<u8>, Vec<u8>)>> {
     map.lookup_batch(map.max_entries(), MapFlags::ANY, MapFlags::ANY)
         .with_context(|| format!("{} cannot be read", map.name().to_string_lossy()))
+}
+
+fn fill(name: &'static str, map: &impl MapCore, entries: usize) -> MapFill {
+    MapFill {
+        name,
+        entries,
+        capacity: map.max_entries(),
+    }
 }
 
 fn delete(map: &impl MapCore, key: &[u8]) -> Result<()> {

@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::backend::Backend;
+use crate::web::Listen;
 
 const AFTER_HELP: &str = "\
 The socket:
@@ -13,6 +14,10 @@ The socket:
 which is there as soon as requests are counted, and which Weave Scope's probe finds by itself. To look at it:
     cd /var/run/scope/plugins/http-statistics
     curl --unix-socket http-statistics.sock http://plugin/report
+
+The page:
+  http://127.0.0.1:9476/ shows every process and its last minute, http://127.0.0.1:9476/metrics is for Prometheus. \
+--listen moves them or turns them off.
 
 Needs:
   Linux with BTF (/sys/kernel/btf/vmlinux).
@@ -26,17 +31,35 @@ Exit codes:
   1  error at run time
   2  wrong command line";
 
-/// Counts HTTP requests per process in the kernel and serves them to Weave Scope.
+/// Counts HTTP requests per process in the kernel, for Weave Scope, Prometheus and the eye.
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP)]
 pub struct Cli {
+    /// What to do, if not to run the agent
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Directory in which Weave Scope's probe looks for plugins
-    #[arg(long, value_name = "PATH", default_value = "/var/run/scope/plugins")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        global = true,
+        default_value = "/var/run/scope/plugins"
+    )]
     pub plugins_root: PathBuf,
 
     /// Host id that the probe uses, if it is not the kernel's host name
     #[arg(long, value_name = "NAME", env = "SCOPE_HOSTNAME")]
     hostname: Option<String>,
+
+    /// Address and port of the metrics and the page, or "none"
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        env = "SCOPE_HTTP_LISTEN",
+        default_value = "127.0.0.1:9476"
+    )]
+    pub listen: Listen,
 
     /// How to see the bytes of sockets
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
@@ -53,6 +76,19 @@ pub struct Cli {
     /// Log more; twice for everything
     #[arg(short, long, action = ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// What asks a running agent.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the processes of the running agent, live
+    Top,
+    /// Print one report of the running agent as JSON, as Weave Scope gets it
+    Report {
+        /// As a table to read instead
+        #[arg(long)]
+        table: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

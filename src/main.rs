@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `scope-http-statistics`: wires the parts together.
 
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -8,10 +10,14 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use log::LevelFilter;
 use scope_http_statistics::bpf::Options;
-use scope_http_statistics::cli::Cli;
+use scope_http_statistics::cli::{Cli, Command};
+use scope_http_statistics::exposition;
+use scope_http_statistics::live::Live;
+use scope_http_statistics::plugin::{self, Plugin, Reports};
 use scope_http_statistics::sampler::Sampler;
-use scope_http_statistics::server::{self, Reports};
 use scope_http_statistics::socket::Endpoint;
+use scope_http_statistics::{client, table, top, web};
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 fn main() -> ExitCode {
@@ -40,25 +46,43 @@ fn start_logging(verbose: u8) {
 }
 
 fn run(cli: &Cli) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    if let Some(command) = &cli.command {
+        let endpoint = Endpoint::below(&cli.plugins_root)?;
+        return ask(&runtime, command, endpoint.path());
+    }
     let stop = Arc::new(Notify::new());
     let signalled = Arc::clone(&stop);
     ctrlc::set_handler(move || signalled.notify_one()).context("cannot handle signals")?;
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?
-        .block_on(async {
-            tokio::select! {
-                outcome = work(cli) => outcome,
-                () = stop.notified() => Ok(()),
-            }
-        })
+    runtime.block_on(async {
+        tokio::select! {
+            outcome = work(cli) => outcome,
+            () = stop.notified() => Ok(()),
+        }
+    })
+}
+
+/// What the subcommands do with a running agent.
+fn ask(runtime: &Runtime, command: &Command, socket: &Path) -> Result<()> {
+    let text = match command {
+        Command::Top => return top::run(runtime, socket),
+        Command::Report { table: true } => {
+            table::text(runtime.block_on(client::view(socket))?).into()
+        }
+        Command::Report { table: false } => runtime.block_on(client::report(socket))?,
+    };
+    let mut out = std::io::stdout().lock();
+    out.write_all(&text).context("cannot print the report")
 }
 
 /// Serves until it is dropped: the socket goes first, then sampling ends.
 async fn work(cli: &Cli) -> Result<()> {
     let endpoint = Endpoint::below(&cli.plugins_root)?;
     endpoint.clear().await?;
+    let listener = web::bind(cli.listen).await?;
     let host = cli.host();
     log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
     let sampler = Sampler::start(Options {
@@ -69,7 +93,25 @@ async fn work(cli: &Cli) -> Result<()> {
     .await?;
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
-    let reports = Arc::new(Reports::new(host, sampler.snapshots.clone()));
-    server::serve(socket, &endpoint, reports).await;
-    Ok(())
+    let live = Live::follow(host.clone(), sampler.snapshots.clone());
+    let plugin = Plugin {
+        reports: Reports::new(host, sampler.snapshots.clone()),
+        live: Arc::clone(&live),
+    };
+    let plugin = plugin::serve(socket, &endpoint, plugin);
+    match listener {
+        Some(listener) => {
+            let address = listener.local_addr()?;
+            log::info!("page: http://{address}/, metrics: http://{address}/metrics");
+            let expositions = exposition::follow(sampler.snapshots.clone(), cli.max_processes);
+            tokio::select! {
+                () = plugin => Ok(()),
+                outcome = web::serve(&listener, live, expositions) => outcome,
+            }
+        }
+        None => {
+            plugin.await;
+            Ok(())
+        }
+    }
 }

@@ -1,13 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a process is called.
+//! What a process is called, and where it runs.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
+
+use crate::cgroup::container_id;
+
+/// What is known of a process besides its counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub name: Arc<str>,
+    /// The id of its container, if it runs in one.
+    pub container: Option<Arc<str>>,
+}
+
+/// Asks `/proc`; `comm` is the kernel's name of the process.
+pub fn identify(pid: u32, comm: &str) -> Identity {
+    let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    Identity {
+        name: name(pid, comm).into(),
+        container: container_id(&cgroups).map(Arc::from),
+    }
+}
 
 /// The name of the executable of `pid`, or `comm`, the kernel's name of it, where `/proc` does not say (any more).
-pub fn name(pid: u32, comm: &str) -> String {
+fn name(pid: u32, comm: &str) -> String {
     fs::read_link(format!("/proc/{pid}/exe"))
         .ok()
         .and_then(|target| base_name(&target))

@@ -88,6 +88,7 @@ fn first_snapshot(bpf: &Bpf, start: &Moment) -> Result<Snapshot> {
         date: start.date,
         processes: Vec::new(),
         missed: harvest.missed,
+        kernel: harvest.kernel,
     })
 }
 
@@ -97,7 +98,7 @@ fn sample(
     publisher: &watch::Sender<Arc<Snapshot>>,
     stopped: &mpsc::Receiver<()>,
 ) {
-    let mut tracker = Tracker::new(start.date, process::name);
+    let mut tracker = Tracker::new(start.date, process::identify);
     let mut previous = start.instant;
     let mut deadline = start.instant + INTERVAL;
     let mut failing = false;

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::AddAssign;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use crate::costs::Cost;
 
 /// A process for its whole life: a reused pid has another start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,6 +87,25 @@ pub struct Harvest {
     pub processes: Vec<ProcessCounters>,
     /// What was not seen, by reason.
     pub missed: Vec<(&'static str, u64)>,
+    pub kernel: KernelState,
+}
+
+/// How the programs and maps in the kernel are doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KernelState {
+    pub backend: &'static str,
+    pub maps: Vec<MapFill>,
+    /// By program.
+    pub costs: Vec<(String, Cost)>,
+    /// The time that reading it all took.
+    pub harvest: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapFill {
+    pub name: &'static str,
+    pub entries: usize,
+    pub capacity: u32,
 }
 
 /// A rate at the end of the interval it was measured over.
@@ -110,6 +131,8 @@ pub struct Trend {
 pub struct ProcessSnapshot {
     pub id: ProcessId,
     pub name: Arc<str>,
+    /// The id of the container that it runs in, if any.
+    pub container: Option<Arc<str>>,
     /// It has no more to come, and stays listed until its last rates have been seen.
     pub exited: bool,
     /// Requests received since the process was first seen.
@@ -133,4 +156,5 @@ pub struct Snapshot {
     pub date: SystemTime,
     pub processes: Vec<ProcessSnapshot>,
     pub missed: Vec<(&'static str, u64)>,
+    pub kernel: KernelState,
 }

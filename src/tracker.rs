@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::answers::Answers;
 use crate::curve::{Curve, LISTED};
+use crate::process::Identity;
 use crate::snapshot::{
     Harvest, Histogram, ProcessCounters, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
 };
@@ -31,18 +32,18 @@ impl Tick {
     }
 }
 
-/// What is known between two ticks. `names` is asked once for each process, with its pid and the kernel's name of it.
+/// What is known between two ticks. `identify` is asked once for each process, with its pid and the kernel's name of it.
 pub struct Tracker<N> {
-    names: N,
+    identify: N,
     previous: SystemTime,
     processes: BTreeMap<ProcessId, Tracked>,
 }
 
-impl<N: FnMut(u32, &str) -> String> Tracker<N> {
+impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
     /// `start` is when the kernel began to count.
-    pub fn new(start: SystemTime, names: N) -> Self {
+    pub fn new(start: SystemTime, identify: N) -> Self {
         Self {
-            names,
+            identify,
             previous: start,
             processes: BTreeMap::new(),
         }
@@ -68,8 +69,8 @@ impl<N: FnMut(u32, &str) -> String> Tracker<N> {
             .collect();
         for (id, counters) in harvested.iter().filter(|(_, it)| it.requests > 0) {
             self.processes.entry(*id).or_insert_with(|| {
-                let name = (self.names)(id.pid, &counters.comm);
-                Tracked::new(name.into(), self.previous)
+                let identity = (self.identify)(id.pid, &counters.comm);
+                Tracked::new(identity, self.previous)
             });
         }
         self.processes.retain(|id, process| {
@@ -88,6 +89,7 @@ impl<N: FnMut(u32, &str) -> String> Tracker<N> {
                 .map(|(id, process)| process.snapshot(*id))
                 .collect(),
             missed: harvest.missed,
+            kernel: harvest.kernel,
         };
         let exited = harvested.into_values().filter(|counters| counters.exited);
         (snapshot, exited.map(|counters| counters.id).collect())
@@ -96,7 +98,7 @@ impl<N: FnMut(u32, &str) -> String> Tracker<N> {
 
 /// One process that has served a request.
 struct Tracked {
-    name: Arc<str>,
+    identity: Identity,
     /// The kernel's counter at the last tick.
     counter: u64,
     total: u64,
@@ -109,9 +111,9 @@ struct Tracked {
 
 impl Tracked {
     /// `previous` is the tick before the process was first seen.
-    fn new(name: Arc<str>, previous: SystemTime) -> Self {
+    fn new(identity: Identity, previous: SystemTime) -> Self {
         Self {
-            name,
+            identity,
             counter: 0,
             total: 0,
             requests_per_second: Curve::from_zero(previous),
@@ -154,7 +156,8 @@ impl Tracked {
     fn snapshot(&self, id: ProcessId) -> ProcessSnapshot {
         ProcessSnapshot {
             id,
-            name: Arc::clone(&self.name),
+            name: Arc::clone(&self.identity.name),
+            container: self.identity.container.clone(),
             exited: self.gone > 0,
             requests_total: self.total,
             series: self
@@ -210,21 +213,24 @@ mod tests {
         forget: Vec<ProcessId>,
     }
 
-    fn clock() -> Clock<impl FnMut(u32, &str) -> String> {
+    fn clock() -> Clock<impl FnMut(u32, &str) -> Identity> {
         let date = UNIX_EPOCH + 1000 * SECOND;
         Clock {
-            tracker: Tracker::new(date, |pid, comm| format!("{comm}-{pid}")),
+            tracker: Tracker::new(date, |pid, comm| Identity {
+                name: format!("{comm}-{pid}").into(),
+                container: None,
+            }),
             date,
             forget: Vec::new(),
         }
     }
 
-    impl<N: FnMut(u32, &str) -> String> Clock<N> {
+    impl<N: FnMut(u32, &str) -> Identity> Clock<N> {
         fn tick_after(&mut self, elapsed: Duration, processes: &[ProcessCounters]) -> Snapshot {
             self.date += elapsed;
             let harvest = Harvest {
                 processes: processes.to_vec(),
-                missed: Vec::new(),
+                ..Harvest::default()
             };
             let (snapshot, forget) = self.tracker.tick(harvest, self.date, elapsed);
             self.forget = forget;

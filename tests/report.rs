@@ -6,7 +6,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use scope_http_statistics::report::report;
-use scope_http_statistics::snapshot::{ProcessId, ProcessSnapshot, Sample, Snapshot, Trend};
+use scope_http_statistics::snapshot::{
+    KernelState, ProcessId, ProcessSnapshot, Sample, Snapshot, Trend,
+};
 use scope_http_statistics::socket::Endpoint;
 use serde_json::Value;
 
@@ -30,6 +32,7 @@ fn process(pid: u32, start_time: u64, rates: &[f64]) -> ProcessSnapshot {
     ProcessSnapshot {
         id: ProcessId { pid, start_time },
         name: "server".into(),
+        container: None,
         exited: false,
         requests_total: 1,
         series: BTreeMap::new(),
@@ -65,6 +68,7 @@ fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {
         date: date(),
         processes,
         missed: vec![("processes_full", 3)],
+        kernel: KernelState::default(),
     }
 }
 

@@ -158,6 +158,7 @@ fn an_unprivileged_user_is_told_the_capabilities() {
     unprivileged
         .arg("--plugins-root")
         .arg(folder.path().join("plugins"))
+        .args(["--listen", "none"])
         .current_dir("/")
         .uid(nobody)
         .gid(nobody);
@@ -178,7 +179,11 @@ fn usage() {
         "--hostname",
         "SCOPE_HOSTNAME",
         "--backend",
+        "--listen",
         "--max-processes",
+        "127.0.0.1:9476/metrics",
+        "top",
+        "report",
         "--verbose",
         "http-statistics.sock",
         "CAP_BPF",

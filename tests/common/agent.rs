@@ -124,10 +124,13 @@ impl Drop for Agent {
     }
 }
 
-/// The agent's program, free of what the tester's environment may say.
+/// The agent's program, free of what the tester's environment may say, and of a port that it would have to share with
+/// the agents of other tests.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scope-http-statistics"));
-    command.env_remove("SCOPE_HOSTNAME");
+    command
+        .env_remove("SCOPE_HOSTNAME")
+        .env("SCOPE_HTTP_LISTEN", "none");
     command
 }
 
@@ -218,7 +221,7 @@ pub fn connect(socket: &Path) -> UnixStream {
     stream
 }
 
-fn parse(bytes: &[u8]) -> Response {
+pub fn parse(bytes: &[u8]) -> Response {
     let end = bytes
         .windows(4)
         .position(|window| window == b"\r\n\r\n")

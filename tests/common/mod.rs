@@ -5,12 +5,14 @@
 #![allow(dead_code, unused_imports, unused_macros)]
 
 pub mod agent;
+pub mod answering;
 pub mod collector;
 pub mod ledger;
 pub mod load;
 pub mod process;
 pub mod reader;
 pub mod servers;
+pub mod web;
 
 /// Makes a test of each function for each backend, named after it.
 macro_rules! by_backend {

@@ -53,7 +53,7 @@ impl Server {
 }
 
 /// Free now; nothing on the loopback interface takes a port that it was not given.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap()
 }

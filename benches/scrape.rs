@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a scrape of a crowded host takes, and what it does to the reports that are asked for meanwhile.
+//!
+//! 10 000 processes with 5 kinds of answers each, served by the real server on loopback. It fails where the fastest
+//! scrape takes 300 ms or a report more than 200 ms longer than without scrapes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Result, ensure};
+use scope_http_statistics::live::Live;
+use scope_http_statistics::plugin::{self, Plugin, Reports};
+use scope_http_statistics::snapshot::{
+    Histogram, KernelState, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
+};
+use scope_http_statistics::socket::Endpoint;
+use scope_http_statistics::{exposition, web};
+use tokio::sync::watch;
+
+const PROCESSES: u32 = 10_000;
+const STATUS_CODES: [u16; 5] = [200, 204, 304, 404, 500];
+const SCRAPES: usize = 10;
+const SCRAPE_LIMIT: Duration = Duration::from_millis(300);
+const REPORT_LIMIT: Duration = Duration::from_millis(200);
+
+fn main() -> Result<()> {
+    let folder = tempfile::tempdir_in("/tmp")?;
+    let root = folder.path().to_owned();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let outcome = serve(&root, |address, socket| {
+            // Whoever listens ends last.
+            let _ = sender.send((address, socket));
+        });
+        panic!("the server has ended: {outcome:?}");
+    });
+    let (address, socket) = receiver.recv()?;
+
+    let quiet = reports_until(&socket, &AtomicBool::new(false), 40);
+    let done = AtomicBool::new(false);
+    let (scrapes, size, busy) = std::thread::scope(|scope| -> Result<_> {
+        let reports = scope.spawn(|| reports_until(&socket, &done, usize::MAX));
+        let mut scrapes = Vec::new();
+        let mut size = 0;
+        for _ in 0..SCRAPES {
+            let start = Instant::now();
+            size = scrape(address)?;
+            scrapes.push(start.elapsed());
+        }
+        done.store(true, Ordering::Relaxed);
+        let busy = reports
+            .join()
+            .map_err(|_| anyhow::anyhow!("a report failed"))?;
+        Ok((scrapes, size, busy))
+    })?;
+
+    let (quiet, busy) = (median(quiet), median(busy));
+    let fastest = scrapes.iter().min().copied().unwrap_or_default();
+    println!(
+        "{PROCESSES} processes with {} series each: {} MB",
+        STATUS_CODES.len(),
+        size >> 20
+    );
+    println!("scrape: floor {fastest:?}, median {:?}", median(scrapes));
+    println!("report: median {quiet:?} without scrapes, {busy:?} during scrapes");
+    ensure!(
+        fastest < SCRAPE_LIMIT,
+        "a scrape takes {fastest:?}, not {SCRAPE_LIMIT:?}"
+    );
+    ensure!(
+        busy < quiet + REPORT_LIMIT,
+        "a report waits for scrapes: {busy:?}"
+    );
+    Ok(())
+}
+
+fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let (_publisher, snapshots) = watch::channel(Arc::new(snapshot()));
+        let expositions = exposition::follow(snapshots.clone(), PROCESSES);
+        let listener = web::bind("127.0.0.1:0".parse().map_err(anyhow::Error::msg)?).await?;
+        let Some(listener) = listener else {
+            unreachable!("an address was given")
+        };
+        let endpoint = Endpoint::below(root)?;
+        let socket = endpoint.bind().await?;
+        ready(listener.local_addr()?, endpoint.path().to_owned());
+        let live = Live::follow("host".to_owned(), snapshots.clone());
+        let plugin = Plugin {
+            reports: Reports::new("host".to_owned(), snapshots),
+            live: Arc::clone(&live),
+        };
+        tokio::select! {
+            () = plugin::serve(socket, &endpoint, plugin) => Ok(()),
+            outcome = web::serve(&listener, live, expositions) => outcome,
+        }
+    })
+}
+
+fn snapshot() -> Snapshot {
+    let series = |pid: u32| {
+        STATUS_CODES.into_iter().map(move |status| {
+            let key = SeriesKey {
+                method: "GET",
+                status,
+                version: "1.1",
+            };
+            let mut histogram = Histogram {
+                sum_ns: u64::from(pid) * 1_000_003,
+                ..Histogram::default()
+            };
+            for (index, bucket) in histogram.buckets.iter_mut().enumerate() {
+                *bucket = u64::from(pid) * index as u64;
+            }
+            (key, histogram)
+        })
+    };
+    let process = |pid: u32| ProcessSnapshot {
+        id: ProcessId {
+            pid: 1_000_000 + pid,
+            start_time: u64::from(pid),
+        },
+        name: "server".into(),
+        container: Some(format!("{pid:064x}").into()),
+        exited: false,
+        requests_total: 1_000_000,
+        series: series(pid).collect(),
+        requests_per_second: VecDeque::new(),
+        requests_per_second_peak: 0.0,
+        responses_per_second: BTreeMap::new(),
+        duration_p50_ms: None,
+        duration_p99_ms: None,
+    };
+    Snapshot {
+        date: SystemTime::now(),
+        processes: (0..PROCESSES).map(process).collect(),
+        missed: Vec::new(),
+        kernel: KernelState::default(),
+    }
+}
+
+/// Returns the size of what came.
+fn scrape(address: SocketAddr) -> Result<usize> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(
+        stream,
+        "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut buffer = vec![0; 1 << 20];
+    let mut size = 0;
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => break,
+            length => size += length,
+        }
+    }
+    ensure!(size > 1 << 20, "only {size} bytes came");
+    Ok(size)
+}
+
+/// How long each of the reports took.
+fn reports_until(socket: &Path, done: &AtomicBool, count: usize) -> Vec<Duration> {
+    let mut times = Vec::new();
+    while times.is_empty() || (!done.load(Ordering::Relaxed) && times.len() < count) {
+        let start = Instant::now();
+        let mut stream = UnixStream::connect(socket).expect("the socket is there");
+        stream
+            .write_all(b"GET /report HTTP/1.1\r\nHost: plugin\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n")
+            .expect("a request is taken");
+        let mut report = Vec::new();
+        stream.read_to_end(&mut report).expect("a report comes");
+        assert!(report.starts_with(b"HTTP/1.1 200"));
+        times.push(start.elapsed());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    times
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a client says it takes: the list headers `Accept` and `Accept-Encoding`.
+
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, HeaderName};
+
+pub fn accepts_gzip(headers: &HeaderMap) -> bool {
+    best(headers, &ACCEPT_ENCODING, &["gzip"]) > 0.0
+}
+
+/// Whether `OpenMetrics` is liked better than the text format that came before it. Who does not say gets the latter.
+pub fn prefers_openmetrics(headers: &HeaderMap) -> bool {
+    best(headers, &ACCEPT, &["application/openmetrics-text"])
+        > best(headers, &ACCEPT, &["text/plain", "text/*", "*/*"])
+}
+
+/// The highest weight that the list gives to one of `names`; 0 where none is in it.
+fn best(headers: &HeaderMap, header: &HeaderName, names: &[&str]) -> f32 {
+    headers
+        .get_all(header)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            let name = parts.next()?;
+            let wanted = names.iter().any(|it| it.eq_ignore_ascii_case(name));
+            let weight = parts.find_map(|it| it.strip_prefix("q="));
+            wanted.then(|| weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)))
+        })
+        .fold(0.0, f32::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    fn headers(name: HeaderName, value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn gzip_only_where_asked() {
+        let cases = [
+            ("gzip", true),
+            ("deflate, GZIP;q=0.5", true),
+            ("gzip; q=1.0", true),
+            ("gzip;q=0", false),
+            ("gzip; q=0.000, deflate", false),
+            ("x-gzip2, identity", false),
+            ("", false),
+        ];
+        for (value, expected) in cases {
+            let headers = headers(ACCEPT_ENCODING, value);
+            assert_eq!(accepts_gzip(&headers), expected, "{value:?}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn openmetrics_only_where_it_is_liked_better() {
+        let cases = [
+            ("application/openmetrics-text", true),
+            ("application/openmetrics-text; version=1.0.0", true),
+            // What Prometheus 2 and 3 send.
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                true,
+            ),
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                true,
+            ),
+            (
+                "text/plain;version=0.0.4;q=1,application/openmetrics-text;q=0.5",
+                false,
+            ),
+            ("text/plain", false),
+            ("text/html,*/*;q=0.8", false),
+            ("application/openmetrics-text;q=nonsense", false),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(
+                prefers_openmetrics(&headers(ACCEPT, value)),
+                expected,
+                "{value:?}"
+            );
+        }
+        assert!(!prefers_openmetrics(&HeaderMap::new()));
+    }
+}

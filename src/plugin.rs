@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The plugin's socket: serves the report, and has the socket back in its place wherever it disappears.
+//!
+//! The probe gives all of its plugins together little time, so that a report is put into words once for all who ask.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use hyper::http::response::Builder;
+use hyper::{Request, Response, StatusCode};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::live::Live;
+use crate::negotiate::accepts_gzip;
+use crate::report::report;
+use crate::sampler::Snapshots;
+use crate::server::{Body, Clients, Routes, plain, whole};
+use crate::snapshot::Snapshot;
+use crate::socket::{BoundSocket, Endpoint};
+
+/// How often the socket is looked after: one that was wiped away is back within two seconds.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Serves on `socket`, and on a new one wherever it disappears, for as long as it is polled.
+pub async fn serve(mut socket: BoundSocket, endpoint: &Endpoint, plugin: Plugin) {
+    let clients = Clients::new(plugin);
+    let mut check = interval(CHECK_INTERVAL);
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            accepted = socket.listener.accept() => clients.take(accepted).await,
+            _ = check.tick() => {
+                if socket.is_in_place() {
+                    continue;
+                }
+                match endpoint.bind().await {
+                    Ok(bound) => {
+                        log::warn!("{} had disappeared and is back", endpoint.path().display());
+                        socket = bound;
+                        failing = false;
+                    }
+                    Err(error) if failing => log::debug!("still no socket: {error:#}"),
+                    Err(error) => {
+                        log::warn!("the socket has disappeared, trying again: {error:#}");
+                        failing = true;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is served on the socket.
+pub struct Plugin {
+    pub reports: Reports,
+    pub live: Arc<Live>,
+}
+
+impl Routes for Plugin {
+    fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+        let response = Response::builder().header(CONTENT_TYPE, "application/json");
+        match request.uri().path() {
+            "/report" => self.reports.answer(request, response),
+            // For the agent's own subcommands.
+            "/view" => response
+                .body(whole(self.live.json()?))
+                .context("cannot build a response"),
+            _ => plain(StatusCode::NOT_FOUND, "the report is at /report\n"),
+        }
+    }
+}
+
+impl Reports {
+    fn answer(&self, request: &Request<Incoming>, response: Builder) -> Result<Response<Body>> {
+        let text = self.latest()?;
+        let response = response.header(VARY, "Accept-Encoding");
+        let response = if accepts_gzip(request.headers()) {
+            response
+                .header(CONTENT_ENCODING, "gzip")
+                .body(whole(text.gzip))
+        } else {
+            response.body(whole(text.json))
+        };
+        response.context("cannot build a response")
+    }
+}
+
+/// The report of the latest snapshot as text, made when it is first asked for.
+pub struct Reports {
+    host: String,
+    snapshots: Snapshots,
+    latest: Mutex<Option<Text>>,
+}
+
+#[derive(Clone)]
+struct Text {
+    snapshot: Arc<Snapshot>,
+    json: Bytes,
+    gzip: Bytes,
+}
+
+impl Reports {
+    /// `host` is what the probe calls this host.
+    pub fn new(host: String, snapshots: Snapshots) -> Self {
+        Self {
+            host,
+            snapshots,
+            latest: Mutex::new(None),
+        }
+    }
+
+    fn latest(&self) -> Result<Text> {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(text) = &*latest
+            && Arc::ptr_eq(&text.snapshot, &snapshot)
+        {
+            return Ok(text.clone());
+        }
+        let text = Text::new(snapshot, &self.host)?;
+        *latest = Some(text.clone());
+        Ok(text)
+    }
+}
+
+impl Text {
+    fn new(snapshot: Arc<Snapshot>, host: &str) -> Result<Self> {
+        let json =
+            serde_json::to_vec(&report(&snapshot, host)).context("cannot write the report")?;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&json)?;
+        let gzip = encoder.finish()?;
+        Ok(Self {
+            snapshot,
+            json: json.into(),
+            gzip: gzip.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use tokio::sync::watch;
+
+    use crate::snapshot::KernelState;
+
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_put_into_words_once() {
+        let empty = || {
+            Arc::new(Snapshot {
+                date: SystemTime::now(),
+                processes: Vec::new(),
+                missed: Vec::new(),
+                kernel: KernelState::default(),
+            })
+        };
+        let (publisher, snapshots) = watch::channel(empty());
+        let reports = Reports::new("host".to_owned(), snapshots);
+        let first = reports.latest().unwrap();
+        let again = reports.latest().unwrap();
+        assert_eq!(first.json.as_ptr(), again.json.as_ptr());
+        publisher.send_replace(empty());
+        let next = reports.latest().unwrap();
+        assert!(!Arc::ptr_eq(&next.snapshot, &first.snapshot));
+    }
+}

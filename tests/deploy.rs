@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What `deploy/` has for Prometheus and Grafana, against promtool and the metrics of a real agent.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::agent::output_of;
+use common::web::{self, text};
+use serde_json::Value;
+
+fn deploy(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("deploy")
+        .join(name)
+}
+
+fn promtool(args: &[&str], file: &str) {
+    let mut command = Command::new("promtool");
+    command.args(args).arg(deploy(file));
+    let output = output_of(command);
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn rules_fire_when_they_should_and_only_then() {
+    promtool(&["check", "config"], "prometheus/prometheus.yml");
+    promtool(&["check", "rules"], "prometheus/rules.yml");
+    promtool(&["test", "rules"], "prometheus/rules_test.yml");
+}
+
+/// All texts under the key `expr` or `query`, at any depth.
+fn expressions(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                match value {
+                    Value::String(text) if key == "expr" || key == "query" => {
+                        found.push(text.clone());
+                    }
+                    _ => expressions(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| expressions(item, found)),
+        _ => {}
+    }
+}
+
+/// Words that look like names of this agent's metrics.
+fn metrics_in(expression: &str) -> impl Iterator<Item = &str> {
+    expression
+        .split(|it: char| !it.is_ascii_alphanumeric() && it != '_')
+        .filter(|word| word.starts_with("http_server_") || word.starts_with("scope_http_"))
+}
+
+#[test]
+fn dashboard_and_rules_ask_for_metrics_that_there_are() {
+    let (_agent, address) = web::start(&[]);
+    let metrics = text(address, "/metrics");
+    let known: BTreeSet<&str> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    let is_known = |name: &str| {
+        let parts = ["_bucket", "_count", "_sum"];
+        let family = parts.iter().find_map(|part| name.strip_suffix(part));
+        known.contains(name) || family.is_some_and(|family| known.contains(family))
+    };
+
+    let dashboard = fs::read_to_string(deploy("grafana/dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let mut asked = Vec::new();
+    expressions(&dashboard, &mut asked);
+    let mut count = 0;
+    for name in asked.iter().flat_map(|expression| metrics_in(expression)) {
+        assert!(is_known(name), "{name} is not in\n{known:?}");
+        count += 1;
+    }
+    assert!(count >= dashboard["panels"].as_array().unwrap().len());
+
+    let rules = fs::read_to_string(deploy("prometheus/rules.yml")).unwrap();
+    let raw = rules.split_whitespace().filter(|word| !word.contains(':'));
+    for name in raw.flat_map(metrics_in) {
+        assert!(is_known(name), "{name} is not in\n{known:?}");
+    }
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The metrics of the real agent, as promtool and a real Prometheus read them.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::agent::folder;
+use common::answering::{DELAY_MS, answering, ask};
+use common::process::{Process, eventually};
+use common::servers::{Server, free_address};
+use common::web::{self, sample, text};
+
+const REQUESTS: &str = "http_server_requests_total";
+const DURATION_COUNT: &str = "http_server_request_duration_seconds_count";
+
+fn pid(server: &Server) -> String {
+    format!("process_pid=\"{}\"", server.pid())
+}
+
+/// What promtool has to say about it, which is nothing where all is well.
+fn promtool_check(metrics: &str) -> String {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool runs (is the package prometheus installed?)");
+    let mut stdin = promtool.stdin.take().unwrap();
+    stdin.write_all(metrics.as_bytes()).unwrap();
+    drop(stdin);
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said).unwrap();
+    assert_eq!(output.status.success(), said.is_empty(), "{said}");
+    said
+}
+
+#[test]
+fn counts_what_was_asked_by_kind_of_answer_and_promtool_is_content() {
+    let (_agent, address) = web::start(&[]);
+    // A name that HTML, and one that the format would take for its own.
+    for name in ["<script>alert(1)<", "a\"b\\c\nd"] {
+        let server = answering(name);
+        let pid = pid(&server);
+        ask(&server, 200, 97);
+        ask(&server, 404, 13);
+        eventually(Some(110.0), || {
+            sample(&text(address, "/metrics"), REQUESTS, &[&pid])
+        });
+        let metrics = text(address, "/metrics");
+        let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
+        let label = format!(
+            "process_executable_name=\"{}\"",
+            escaped.replace('\n', "\\n")
+        );
+        assert_eq!(sample(&metrics, REQUESTS, &[&pid, &label]), Some(110.0));
+        for (status, expected) in [(200, 97.0), (404, 13.0)] {
+            let status = format!("http_response_status_code=\"{status}\"");
+            let labels = [
+                &*pid,
+                &*status,
+                &*label,
+                "http_request_method=\"GET\"",
+                "url_scheme=\"http\"",
+                "network_protocol_version=\"1.1\"",
+            ];
+            assert_eq!(sample(&metrics, DURATION_COUNT, &labels), Some(expected));
+            let bucket = "http_server_request_duration_seconds_bucket";
+            let of = |le: &str| sample(&metrics, bucket, &[&labels[..], &[le]].concat());
+            // None is faster than the delay, and the last bucket has them all.
+            assert_eq!(of("le=\"0.025\""), Some(0.0));
+            assert_eq!(of("le=\"+Inf\""), Some(expected));
+        }
+        assert_eq!(promtool_check(&metrics), "");
+    }
+}
+
+/// A control group of its own, as a container runtime makes one.
+struct ControlGroup(PathBuf);
+
+impl ControlGroup {
+    fn new(name: &str) -> Self {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        let root = mounts
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>())
+            // Version 2, or the hierarchy of version 1 that every host has.
+            .find(|mount| mount[2] == "cgroup2" || mount[1].ends_with("cgroup/pids"))
+            .map(|mount| PathBuf::from(mount[1]))
+            .expect("control groups are mounted");
+        let path = root.join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        // The kernel takes a moment to see that the last process has left.
+        for _ in 0..100 {
+            if fs::remove_dir(&self.0).is_ok() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+#[test]
+fn a_process_in_a_container_has_the_containers_id() {
+    let (_agent, address) = web::start(&[]);
+    let id: String = (0..64).map(|_| fastrand::digit(16)).collect();
+    let group = ControlGroup::new(&format!("docker-{id}.scope"));
+    let server = answering("contained");
+    fs::write(group.0.join("cgroup.procs"), server.pid().to_string()).unwrap();
+    ask(&server, 200, 3);
+    let labels = [&*pid(&server), &*format!("container_id=\"{id}\"")];
+    eventually(Some(3.0), || {
+        sample(&text(address, "/metrics"), REQUESTS, &labels)
+    });
+}
+
+#[test]
+fn tells_of_itself_and_has_every_reason_from_the_start() {
+    let (_agent, address) = web::start(&["--backend", "syscall", "--max-processes", "1009"]);
+    let metrics = text(address, "/metrics");
+    for reason in [
+        "processes_full",
+        "series_full",
+        "connections_full",
+        "unmatched",
+        "requests_lost",
+        "responses_lost",
+        "unreadable",
+        "io_uring",
+        "kernel_thread",
+        "compat",
+        "syscall",
+    ] {
+        let label = format!("reason=\"{reason}\"");
+        let missed = sample(&metrics, "scope_http_missed_total", &[&label]);
+        assert!(missed.is_some(), "{reason} is not in\n{metrics}");
+    }
+    let one = |name, labels: &[&str]| sample(&metrics, name, labels).unwrap_or(-1.0);
+    assert_eq!(
+        one("scope_http_backend_info", &["backend=\"syscall\""]),
+        1.0
+    );
+    let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");
+    assert_eq!(one("scope_http_build_info", &[version]), 1.0);
+    let processes = ["map=\"http_processes\""];
+    assert_eq!(one("scope_http_map_capacity", &processes), 1009.0);
+    assert!(one("scope_http_map_entries", &processes) >= 0.0);
+    assert!(one("scope_http_harvest_seconds", &[]) > 0.0);
+    assert!(one("scope_http_resident_memory_bytes", &[]) > 1e6);
+    assert_eq!(one("scope_http_other_processes", &[]), 0.0);
+    assert_eq!(promtool_check(&metrics), "");
+}
+
+#[test]
+fn speaks_openmetrics_where_it_is_asked_for() {
+    let (_agent, address) = web::start(&[]);
+    let accept = ["Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5"];
+    let open = web::ask(address, "GET", "/metrics", &accept);
+    let content_type = open.header("content-type").unwrap();
+    assert!(content_type.starts_with("application/openmetrics-text; version=1.0.0"));
+    let body = String::from_utf8(open.body).unwrap();
+    assert!(body.ends_with("\n# EOF\n"), "{body}");
+    assert!(body.contains("# TYPE scope_http_missed counter\n"));
+    assert!(body.contains("scope_http_missed_total{reason=\"io_uring\"} "));
+
+    let plain = web::ask(address, "GET", "/metrics", &[]);
+    let content_type = plain.header("content-type").unwrap();
+    assert!(content_type.starts_with("text/plain; version=0.0.4"));
+    let body = String::from_utf8(plain.body).unwrap();
+    assert!(!body.contains("# EOF"));
+    assert!(body.contains("# TYPE scope_http_missed_total counter\n"));
+}
+
+#[test]
+fn a_process_that_has_ended_keeps_its_last_counts() {
+    let (_agent, address) = web::start(&[]);
+    let server = answering("ending");
+    let pid = pid(&server);
+    ask(&server, 200, 23);
+    drop(server);
+    eventually(Some(23.0), || {
+        sample(&text(address, "/metrics"), REQUESTS, &[&pid])
+    });
+    // Longer than it is in the reports.
+    std::thread::sleep(Duration::from_secs(9));
+    let metrics = text(address, "/metrics");
+    assert_eq!(sample(&metrics, REQUESTS, &[&pid]), Some(23.0));
+    assert_eq!(sample(&metrics, DURATION_COUNT, &[&pid]), Some(23.0));
+}
+
+#[test]
+fn processes_over_the_limit_are_counted_together() {
+    let (_agent, address) = web::start(&["--max-processes", "1"]);
+    let servers = [answering("first"), answering("second")];
+    for server in &servers {
+        ask(server, 200, 31);
+    }
+    let other = "process_executable_name=\"_other\"";
+    // Other programs of this host may have come first: all that is asked is that nothing gets lost.
+    eventually(true, || {
+        let metrics = text(address, "/metrics");
+        let own: f64 = servers
+            .iter()
+            .filter_map(|server| sample(&metrics, REQUESTS, &[&pid(server)]))
+            .sum();
+        let labelled = metrics
+            .lines()
+            .filter(|line| line.starts_with(REQUESTS) && line.contains("process_pid="))
+            .count();
+        assert!(labelled <= 1, "{metrics}");
+        own + sample(&metrics, REQUESTS, &[other]).unwrap_or(0.0) >= 62.0
+    });
+    assert_eq!(promtool_check(&text(address, "/metrics")), "");
+}
+
+/// A Prometheus that scrapes the agent each second.
+struct Prometheus {
+    _process: Process,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Prometheus {
+    fn scraping(agent: SocketAddr) -> Self {
+        let folder = folder();
+        let config = folder.path().join("prometheus.yml");
+        let text = format!(
+            "global: {{scrape_interval: 1s}}\n\
+             scrape_configs: [{{job_name: agent, static_configs: [{{targets: ['{agent}']}}]}}]\n"
+        );
+        fs::write(&config, text).unwrap();
+        let address = free_address();
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                folder.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut process = Process::start(&mut command, "prometheus");
+        process.wait_until(|| {
+            std::net::TcpStream::connect(address).is_ok()
+                && web::ask(address, "GET", "/-/ready", &[]).status == 200
+        });
+        Self {
+            _process: process,
+            address,
+            _folder: folder,
+        }
+    }
+
+    /// The value of a query whose result is one sample, if there is any yet.
+    fn query(&self, query: &str) -> Option<f64> {
+        let path: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let text = text(self.address, &format!("/api/v1/query?query={path}"));
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["status"], "success", "{text}");
+        answer["data"]["result"][0]["value"][1]
+            .as_str()?
+            .parse()
+            .ok()
+    }
+}
+
+#[test]
+fn a_real_prometheus_scrapes_it_and_answers_quantiles() {
+    let (_agent, address) = web::start(&[]);
+    let prometheus = Prometheus::scraping(address);
+    let server = answering("scraped");
+    ask(&server, 200, 101);
+    ask(&server, 500, 7);
+    let of_server = format!("{{process_pid=\"{}\"}}", server.pid());
+    eventually(Some(108.0), || {
+        prometheus.query(&format!("{REQUESTS}{of_server}"))
+    });
+    let failed = format!(
+        "{DURATION_COUNT}{{process_pid=\"{}\",http_response_status_code=~\"5..\"}}",
+        server.pid()
+    );
+    eventually(Some(7.0), || prometheus.query(&failed));
+    let buckets = format!("sum by (le) (http_server_request_duration_seconds_bucket{of_server})");
+    let median = prometheus
+        .query(&format!("histogram_quantile(0.5, {buckets})"))
+        .unwrap();
+    // The bucket that the delay is in; a busy machine may need the next one.
+    let delay = DELAY_MS as f64 / 1000.0;
+    assert!(median > delay * 0.8 && median < 0.075, "{median}");
+    assert_eq!(prometheus.query("up"), Some(1.0));
+    assert!(prometheus.query("sum(scope_http_missed_total)").is_some());
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the TCP listener refuses, and that no client gets it out of step.
+
+mod common;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use common::agent::{Agent, run};
+use common::process::eventually;
+use common::web::{self, ask, connect, sample, text};
+
+/// Far more than an answer needs, for machines that are busy with other things.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// What thousands of bad clients may leave behind.
+const GROWTH_BYTES: f64 = 8e6;
+
+fn resident_bytes(agent: &Agent) -> f64 {
+    let statm = fs::read_to_string(format!("/proc/{}/statm", agent.pid())).unwrap();
+    let pages: f64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096.0
+}
+
+/// Both listeners answer at once.
+fn assert_in_time(agent: &Agent, address: SocketAddr) {
+    let start = Instant::now();
+    assert_eq!(agent.get("/report").status, 200);
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    let start = Instant::now();
+    assert_eq!(ask(address, "GET", "/metrics", &[]).status, 200);
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+}
+
+#[test]
+fn serves_to_those_who_mean_this_host_and_only_to_read() {
+    let (_agent, address) = web::start(&[]);
+    for path in ["/", "/app.js", "/style.css", "/icon.svg", "/metrics"] {
+        let whole = ask(address, "GET", path, &[]);
+        assert_eq!(whole.status, 200, "{path}");
+        assert!(!whole.body.is_empty());
+        let head = ask(address, "HEAD", path, &[]);
+        assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
+        let policy = whole.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
+        assert_eq!(whole.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(whole.header("access-control-allow-origin"), None);
+    }
+    for path in [
+        "/nothing",
+        "/../Cargo.toml",
+        "/page/app.js",
+        "//",
+        "/report",
+    ] {
+        assert_eq!(ask(address, "GET", path, &[]).status, 404, "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "ODD"] {
+        let response = ask(address, method, "/metrics", &[]);
+        assert_eq!(response.status, 405, "{method}");
+        assert_eq!(response.header("allow"), Some("GET, HEAD"));
+    }
+    let port = address.port();
+    for own in ["localhost", "127.0.0.1", "[::1]", "LocalHost"] {
+        let host = format!("Host: {own}:{port}");
+        assert_eq!(ask(address, "GET", "/", &[&host]).status, 200, "{own}");
+    }
+    for other in [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "",
+        "a b",
+        "localhost.evil.example",
+    ] {
+        let host = format!("Host: {other}");
+        for path in ["/", "/metrics", "/events"] {
+            assert_eq!(ask(address, "GET", path, &[&host]).status, 421, "{other}");
+        }
+    }
+    let twice = ["Host: localhost", "Host: evil.example"];
+    assert_eq!(ask(address, "GET", "/", &twice).status, 421);
+    assert_eq!(ask(address, "GET", "http://evil.example/", &[]).status, 421);
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let folder = common::agent::folder();
+    let root = folder.path().to_str().unwrap();
+    let output = run(&["--plugins-root", root, "--listen", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        error.contains(&format!("cannot listen on {address}")),
+        "{error}"
+    );
+    assert!(error.contains("--listen none"), "{error}");
+    for wrong in ["9476", "localhost:9476", "nowhere"] {
+        assert_eq!(run(&["--listen", wrong]).status.code(), Some(2), "{wrong}");
+    }
+}
+
+#[test]
+fn ten_thousand_bad_requests_change_nothing() {
+    let (agent, address) = web::start(&[]);
+    assert_in_time(&agent, address);
+    let before = resident_bytes(&agent);
+    let huge = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(1000));
+    let bad: [&[u8]; 8] = [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\0\0\0\0\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
+        huge.as_bytes(),
+        many.as_bytes(),
+    ];
+    for round in 0..10_000 {
+        let mut stream = connect(address);
+        // It may be closed before everything has been said.
+        if stream.write_all(bad[round % bad.len()]).is_ok() && round % 3 == 0 {
+            let _ = stream.read(&mut [0; 512]);
+        }
+        if round % 1000 == 0 {
+            assert_in_time(&agent, address);
+        }
+    }
+    assert_in_time(&agent, address);
+    let after = resident_bytes(&agent);
+    assert!(
+        after < before + GROWTH_BYTES,
+        "{before} bytes became {after}"
+    );
+    let metrics = text(address, "/metrics");
+    let own = sample(&metrics, "scope_http_resident_memory_bytes", &[]).unwrap();
+    assert!((own - after).abs() < GROWTH_BYTES, "{own} is not {after}");
+}
+
+#[test]
+fn slow_and_half_open_clients_hold_nobody_up_and_are_left() {
+    let (agent, address) = web::start(&[]);
+    let before = resident_bytes(&agent);
+    // Those who say nothing, who say half, and who ask and do not listen.
+    let mut crowd: Vec<TcpStream> = (0..48).map(|_| connect(address)).collect();
+    for (index, stream) in crowd.iter_mut().enumerate() {
+        match index % 3 {
+            0 => {}
+            1 => stream.write_all(b"GET / HTTP/1.1\r\nHo").unwrap(),
+            _ => {
+                let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\n\r\n");
+                stream.write_all(request.repeat(50).as_bytes()).unwrap();
+            }
+        }
+    }
+    for _ in 0..5 {
+        assert_in_time(&agent, address);
+    }
+    for stream in &mut crowd {
+        stream.set_read_timeout(Some(10 * PATIENCE)).unwrap();
+        // Whatever was still sent, then the end; never a connection that stays.
+        let mut rest = Vec::new();
+        if let Err(error) = stream.read_to_end(&mut rest) {
+            assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock);
+        }
+    }
+    assert_in_time(&agent, address);
+    let after = resident_bytes(&agent);
+    assert!(
+        after < before + GROWTH_BYTES,
+        "{before} bytes became {after}"
+    );
+}
+
+#[test]
+fn more_clients_and_pages_than_there_is_room_for_are_refused_until_some_leave() {
+    let (agent, address) = web::start(&[]);
+    let follow = || {
+        let mut stream = connect(address);
+        let request = format!("GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut start = [0; 12];
+        stream.read_exact(&mut start).unwrap();
+        (stream, String::from_utf8(start.to_vec()).unwrap())
+    };
+    let pages: Vec<_> = (0..16).map(|_| follow()).collect();
+    assert!(pages.iter().all(|(_, start)| start == "HTTP/1.1 200"));
+    assert_eq!(follow().1, "HTTP/1.1 503");
+    assert_in_time(&agent, address);
+    drop(pages);
+    eventually("HTTP/1.1 200".to_owned(), || follow().1);
+
+    let crowd: Vec<_> = (0..64).map(|_| connect(address)).collect();
+    let refused = connect(address).read(&mut [0]);
+    assert!(matches!(refused, Ok(0) | Err(_)), "{refused:?}");
+    // The probe's listener has its own clients.
+    assert_eq!(agent.get("/report").status, 200);
+    drop(crowd);
+    eventually(true, || {
+        let mut stream = connect(address);
+        let request = format!("HEAD / HTTP/1.1\r\nHost: {address}\r\n\r\n");
+        let asked = stream.write_all(request.as_bytes());
+        asked.is_ok() && stream.read(&mut [0]).is_ok_and(|length| length == 1)
+    });
+}
+
+#[test]
+fn events_come_each_second() {
+    let (_agent, address) = web::start(&[]);
+    let mut stream = connect(address);
+    let request = format!("GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let start = Instant::now();
+    let mut text = String::new();
+    let mut buffer = [0; 65536];
+    while text.matches("data: ").count() < 4 {
+        let length = stream.read(&mut buffer).unwrap();
+        text.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        assert!(start.elapsed() < 5 * PATIENCE, "{text}");
+    }
+    // The first one at once, and then three ticks.
+    assert!(start.elapsed() > Duration::from_millis(1500));
+    assert!(text.contains("content-type: text/event-stream"));
+    assert_eq!(text.matches("\"whole\":true").count(), 1);
+}

@@ -26,7 +26,8 @@ fn error_without(hidden: &[&str], backend: &str) -> String {
         ])
         .arg(env!("CARGO_BIN_EXE_scope-http-statistics"))
         .args(["--backend", backend, "--plugins-root"])
-        .arg(folder.path().join("plugins"));
+        .arg(folder.path().join("plugins"))
+        .args(["--listen", "none"]);
     only_error(&output_of(command))
 }
 

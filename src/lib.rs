@@ -10,6 +10,7 @@ pub mod client;
 pub mod costs;
 pub mod curve;
 pub mod exposition;
+pub mod harvest;
 pub mod history;
 pub mod labels;
 pub mod live;

@@ -160,6 +160,12 @@ impl Metrics {
         )?;
         gauge(
             encoder,
+            "scope_http_connections",
+            "Connections whose state is kept, as of some seconds ago at most",
+            [(NO_LABELS, snapshot.kernel.connections as f64)],
+        )?;
+        gauge(
+            encoder,
             "scope_http_other_processes",
             "Processes over --max-processes, which are shown together as _other",
             [(NO_LABELS, self.exposition.others() as f64)],

@@ -95,6 +95,8 @@ pub struct Harvest {
 pub struct KernelState {
     pub backend: &'static str,
     pub maps: Vec<MapFill>,
+    /// Connections that were followed, some seconds ago at most.
+    pub connections: u64,
     /// By program.
     pub costs: Vec<(String, Cost)>,
     /// The time that reading it all took.

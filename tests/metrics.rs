@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use common::agent::folder;
 use common::answering::{DELAY_MS, answering, ask};
+use common::load::Client;
 use common::process::{Process, eventually};
 use common::servers::{Server, free_address};
 use common::web::{self, sample, text};
@@ -79,6 +80,24 @@ fn counts_what_was_asked_by_kind_of_answer_and_promtool_is_content() {
             assert_eq!(of("le=\"+Inf\""), Some(expected));
         }
         assert_eq!(promtool_check(&metrics), "");
+    }
+}
+
+#[test]
+fn connections_that_are_followed_are_counted() {
+    for backend in ["sock", "syscall"] {
+        let (_agent, address) = web::start(&["--backend", backend]);
+        let server = answering("connections");
+        let mut open: Vec<Client> = (0..17).map(|_| Client::connect(&server.address)).collect();
+        for client in &mut open {
+            // A head that is still to come keeps the connection open.
+            client.send(b"GET /200 HTTP/1.1\r\n");
+        }
+        // Others on this host may be followed, too.
+        eventually(true, || {
+            sample(&text(address, "/metrics"), "scope_http_connections", &[])
+                .is_some_and(|connections| connections >= open.len() as f64)
+        });
     }
 }
 

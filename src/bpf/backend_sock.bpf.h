@@ -129,6 +129,15 @@ static __always_inline void http_skip_hidden(struct http_connection *conn, struc
 		http_receive_hidden(&conn->http1, hidden);
 }
 
+/* A byte for each connection that has state: user space counts them. */
+SEC("iter/bpf_sk_storage_map")
+int http_sock_tracked(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	if (ctx->value)
+		bpf_seq_write(ctx->meta->seq, "", 1);
+	return 0;
+}
+
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 {

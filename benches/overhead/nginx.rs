@@ -17,7 +17,12 @@ use tempfile::TempDir;
 use crate::cores::{Cores, pin};
 use crate::variant::Variant;
 
-const VARIANTS: [Variant; 3] = [Variant::None, Variant::Sock, Variant::Syscall];
+const VARIANTS: [Variant; 4] = [
+    Variant::None,
+    Variant::Empty,
+    Variant::Sock,
+    Variant::Syscall,
+];
 
 /// Requests per second of each turn.
 pub type Rates = BTreeMap<Variant, Vec<f64>>;

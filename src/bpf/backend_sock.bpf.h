@@ -65,10 +65,12 @@ static __always_inline __u32 http_next_message(__u32 messages)
 /* An error ends a recvmmsg or sendmmsg, and the messages of a stranger are of no interest. */
 static __always_inline void http_no_message(void)
 {
-	__u64 thread = bpf_get_current_pid_tgid();
+	__u64 thread;
 
-	if (http_messages_used)
-		bpf_map_delete_elem(&http_messages, &thread);
+	if (!http_messages_used)
+		return;
+	thread = bpf_get_current_pid_tgid();
+	bpf_map_delete_elem(&http_messages, &thread);
 }
 
 /* Finds the user buffers of the transfer that the current system call makes. */

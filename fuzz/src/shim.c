@@ -42,8 +42,8 @@ struct shim_event {
 };
 
 struct shim {
-	struct http_connection *known; /* what the map of connections has of it */
-	struct http_connection scratch;
+	struct http1_connection *known; /* what the map of connections has of it */
+	struct http1_connection scratch;
 	struct http_transfer transfers[HTTP_DIRECTIONS];
 	struct http_missed missed;
 	struct iovec iovecs[SHIM_IOVECS];
@@ -278,10 +278,10 @@ static void shim_end(void)
 void shim_receive(struct shim *with, const uint8_t *data, size_t length)
 {
 	struct http_transfer *transfer = shim_begin(with, HTTP_RECEIVE, data, length);
-	struct http_connection *first;
+	struct http1_connection *first;
 
 	if (shim->known) {
-		http_receive(&some_process, &shim->known->http1, transfer);
+		http_receive(&some_process, shim->known, transfer);
 	} else {
 		first = http_first_receive(&some_process, transfer);
 		if (first) {
@@ -297,6 +297,6 @@ void shim_send(struct shim *with, const uint8_t *data, size_t length)
 	struct http_transfer *transfer = shim_begin(with, HTTP_SEND, data, length);
 
 	if (shim->known)
-		http_send(&some_process, &shim->known->http1, transfer);
+		http_send(&some_process, shim->known, transfer);
 	shim_end();
 }

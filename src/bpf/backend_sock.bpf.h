@@ -11,7 +11,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, struct http_connection);
+	__type(value, struct http1_connection);
 } http_connections SEC(".maps");
 
 /*
@@ -118,7 +118,7 @@ static __always_inline void http_locate(struct task_struct *task, struct http_tr
  * Bytes that left the receive queue by a way that passes no hook (splice, zero-copy) show in TCP's
  * sequence number: within a body they are skipped like any others.
  */
-static __always_inline void http_skip_hidden(struct http_connection *conn, struct sock *sk, __u32 length)
+static __always_inline void http_skip_hidden(struct http1_connection *conn, struct sock *sk, __u32 length)
 {
 	__u32 copied_seq, hidden;
 
@@ -128,22 +128,24 @@ static __always_inline void http_skip_hidden(struct http_connection *conn, struc
 	hidden = copied_seq - conn->copied_seq - length;
 	conn->copied_seq = copied_seq;
 	if (hidden)
-		http_receive_hidden(&conn->http1, hidden);
+		http_receive_hidden(conn, hidden);
 }
 
 /* A byte for each connection that has state: user space counts them. */
 SEC("iter/bpf_sk_storage_map")
 int http_sock_tracked(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
+	char mark = 0;
+
 	if (ctx->value)
-		bpf_seq_write(ctx->meta->seq, "", 1);
+		bpf_seq_write(ctx->meta->seq, &mark, sizeof(mark));
 	return 0;
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 {
-	struct http_connection *conn;
+	struct http1_connection *conn;
 	struct http_transfer *transfer;
 	struct task_struct *task;
 
@@ -166,7 +168,7 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 		http_locate(task, transfer);
 	if (conn) {
 		http_skip_hidden(conn, sk, ret);
-		http_receive(task, &conn->http1, transfer);
+		http_receive(task, conn, transfer);
 		return 0;
 	}
 	conn = http_first_receive(task, transfer);
@@ -184,7 +186,7 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 {
-	struct http_connection *conn;
+	struct http1_connection *conn;
 	struct http_transfer *transfer;
 	struct task_struct *task;
 
@@ -203,7 +205,7 @@ int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 		return 0;
 	task = bpf_get_current_task_btf();
 	http_locate(task, transfer);
-	http_send(task, &conn->http1, transfer);
+	http_send(task, conn, transfer);
 	return 0;
 }
 

@@ -72,7 +72,7 @@ static __always_inline void http_inode_receive(struct task_struct *task, const s
 {
 	__u64 inode = endpoint->inode;
 	struct http1_connection *conn = bpf_map_lookup_elem(&http_inodes, &inode);
-	struct http_connection *fresh;
+	struct http1_connection *fresh;
 
 	if (conn) {
 		http_receive(task, conn, transfer);
@@ -82,7 +82,7 @@ static __always_inline void http_inode_receive(struct task_struct *task, const s
 		return;
 	fresh = http_first_receive(task, transfer);
 	if (fresh) {
-		if (bpf_map_update_elem(&http_inodes, &inode, &fresh->http1, BPF_ANY))
+		if (bpf_map_update_elem(&http_inodes, &inode, fresh, BPF_ANY))
 			http_miss(connections_full, 1);
 	} else if (transfer->cursor.filled && http_was_first(endpoint->sk, transfer->cursor.length)) {
 		http_mark_stranger_inode(inode);
@@ -105,8 +105,10 @@ static __always_inline void http_inode_send(struct task_struct *task, const stru
 SEC("iter/bpf_map_elem")
 int http_exit_tracked(struct bpf_iter__bpf_map_elem *ctx)
 {
+	char mark = 0;
+
 	if (ctx->value)
-		bpf_seq_write(ctx->meta->seq, "", 1);
+		bpf_seq_write(ctx->meta->seq, &mark, sizeof(mark));
 	return 0;
 }
 

@@ -9,17 +9,11 @@
 #ifndef CONNECTION_BPF_H
 #define CONNECTION_BPF_H
 
-struct http_connection {
-	struct http1_connection http1;
-	__u32 copied_seq; /* of TCP, after the last receive that was seen; not used by `syscall` */
-	__u32 pad;
-};
-
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct http_connection);
+	__type(value, struct http1_connection);
 } http_scratch SEC(".maps");
 
 struct http_spill_key {
@@ -240,10 +234,10 @@ static __always_inline bool http_may_be_request(struct http_transfer *transfer)
  * The first receive of a stream, as far as is known: parsed into a scratch connection, which is worth
  * keeping if it ends within or after a request.
  */
-static __always_inline struct http_connection *http_first_receive(struct task_struct *task,
-								  struct http_transfer *transfer)
+static __always_inline struct http1_connection *http_first_receive(struct task_struct *task,
+								   struct http_transfer *transfer)
 {
-	struct http_connection *conn;
+	struct http1_connection *conn;
 	__u32 key = 0;
 
 	if (!http_may_be_request(transfer) || task->tgid == agent_pid)
@@ -251,9 +245,9 @@ static __always_inline struct http_connection *http_first_receive(struct task_st
 	conn = bpf_map_lookup_elem(&http_scratch, &key);
 	if (!conn)
 		return NULL;
-	http1_init(&conn->http1, bpf_ktime_get_ns());
-	http_receive(task, &conn->http1, transfer);
-	return conn->http1.request.state == HTTP1_LOST && !transfer->requests ? NULL : conn;
+	http1_init(conn, bpf_ktime_get_ns());
+	http_receive(task, conn, transfer);
+	return conn->request.state == HTTP1_LOST && !transfer->requests ? NULL : conn;
 }
 
 #endif /* CONNECTION_BPF_H */

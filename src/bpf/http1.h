@@ -103,11 +103,11 @@ struct http1_run {
 struct http1_connection {
 	struct http1_stream request;
 	struct http1_stream response;
-	__u64 id;	/* names the connection where runs are spilled */
-	__u32 first;	/* oldest outstanding run */
-	__u32 end;	/* one past the youngest */
-	__u32 unqueued; /* outstanding requests after the youngest run that no longer had a place */
-	__u32 pad;
+	__u64 id;	  /* names the connection where runs are spilled */
+	__u32 first;	  /* oldest outstanding run */
+	__u32 end;	  /* one past the youngest */
+	__u32 unqueued;	  /* outstanding requests after the youngest run that no longer had a place */
+	__u32 copied_seq; /* the includer's: TCP's sequence number after the last receive that it saw */
 	struct http1_run runs[HTTP1_RUNS];
 };
 

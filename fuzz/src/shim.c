@@ -6,7 +6,7 @@
  */
 #include "host.h"
 #include "http.h"
-#include "http1.h"
+#include "http1_pairing.h"
 
 static void shim_request(const struct http1_connection *http1);
 static enum http1_answer shim_response(enum http1_answer answer, const struct http1_connection *http1,

@@ -22,7 +22,6 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "http.h"
-#include "http1.h"
 #include "http1_fast.h"
 
 #ifndef NULL

@@ -11,7 +11,7 @@
 #ifndef HTTP1_FAST_H
 #define HTTP1_FAST_H
 
-#include "http1.h"
+#include "http1_pairing.h"
 
 #define HTTP1_SENTINEL 8 /* line feeds behind the bytes in the window: any search ends there */
 #define HTTP1_PAD 48	 /* bytes behind the window that may be read, and mean nothing */

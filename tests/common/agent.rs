@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::process::tie_to_parent;
+use super::process::{spawn, tie_to_parent};
 
 /// Loading may take a while on a busy machine: the verifier walks every program.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -143,12 +143,11 @@ pub fn run(args: &[&str]) -> Output {
 
 /// Runs a program to its end, which has to come in time.
 pub fn output_of(mut command: Command) -> Output {
-    let child = command
+    command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .stderr(Stdio::piped());
+    let child = spawn(&mut command).unwrap();
     let pid = Pid::from_child(&child);
     let (ended, end) = mpsc::channel();
     std::thread::spawn(move || ended.send(child.wait_with_output().unwrap()));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A child process that never outlives the test that started it.
 
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -20,13 +21,29 @@ pub fn tie_to_parent(command: &mut Command, signal: Signal) -> &mut Command {
     command
 }
 
+/// Starts a program. One that was copied a moment ago may be busy: the child of another test holds the copy open for writing
+/// until it becomes a program of its own.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    let start = Instant::now();
+    loop {
+        match command.spawn() {
+            Err(error)
+                if error.kind() == io::ErrorKind::ExecutableFileBusy && start.elapsed() < LIMIT =>
+            {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// A running child. It is asked to end when dropped, so that it can end its own children.
 pub struct Process(Child);
 
 impl Process {
     /// `package` is the Debian package to name where the program is missing.
     pub fn start(command: &mut Command, package: &str) -> Self {
-        match tie_to_parent(command, Signal::TERM).spawn() {
+        match spawn(tie_to_parent(command, Signal::TERM)) {
             Ok(child) => Self(child),
             Err(error) => panic!("{command:?}: {error} (is the package {package} installed?)"),
         }

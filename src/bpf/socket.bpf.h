@@ -44,22 +44,41 @@ static __always_inline bool http_is_unix_client(struct sock *sk)
 	return peer && http_read(peer, struct unix_sock, addr);
 }
 
-/* A TCP socket that has received nothing so far: who speaks then is no HTTP/1 server. */
+#define HTTP_UNKNOWN 0xffffffff
+
+/*
+ * Bytes that the application has taken from a TCP stream; HTTP_UNKNOWN of another socket. What has come in
+ * but was not taken does not count: the peer may have answered before a send is even looked at.
+ */
+static __always_inline __u32 http_taken(struct sock *sk)
+{
+	__u32 received, next;
+	int i;
+
+	if (http_read(sk, struct sock, sk_protocol) != HTTP_IPPROTO_TCP)
+		return HTTP_UNKNOWN;
+	/* Another CPU may be receiving: the two belong together only if they stay. */
+	for (i = 0; i < 4; i++) {
+		received = http_read(sk, struct tcp_sock, bytes_received);
+		next = http_read(sk, struct tcp_sock, rcv_nxt);
+		barrier();
+		if (received == (__u32)http_read(sk, struct tcp_sock, bytes_received) &&
+		    next == http_read(sk, struct tcp_sock, rcv_nxt))
+			return received - (next - http_read(sk, struct tcp_sock, copied_seq));
+	}
+	return HTTP_UNKNOWN;
+}
+
+/* A TCP socket whose application sends before it has received: no HTTP/1 server does. */
 static __always_inline bool http_speaks_first(struct sock *sk)
 {
-	return http_read(sk, struct sock, sk_protocol) == HTTP_IPPROTO_TCP &&
-	       http_read(sk, struct tcp_sock, bytes_received) == 0;
+	return http_taken(sk) == 0;
 }
 
 /* Whether a receive of `length` bytes, which is over, was the first of a TCP stream. */
 static __always_inline bool http_was_first(struct sock *sk, __u32 length)
 {
-	__u32 unread;
-
-	if (http_read(sk, struct sock, sk_protocol) != HTTP_IPPROTO_TCP)
-		return false;
-	unread = http_read(sk, struct tcp_sock, rcv_nxt) - http_read(sk, struct tcp_sock, copied_seq);
-	return http_read(sk, struct tcp_sock, bytes_received) == length + unread;
+	return http_taken(sk) == length;
 }
 
 #endif /* SOCKET_BPF_H */

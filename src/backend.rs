@@ -5,8 +5,10 @@
 use std::fmt;
 use std::path::Path;
 
+use anyhow::{Context, Result};
 use clap::ValueEnum;
-use libbpf_rs::btf::{Btf, types::Typedef};
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{Func, Typedef};
 
 /// A way to see the bytes of every socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,17 +17,31 @@ pub enum Backend {
     Sock,
     /// `tracepoint/syscalls/sys_exit_read` and its sisters.
     Syscall,
+    /// `fexit/inet_recvmsg`, `fexit/inet_sendmsg` and those of the other families of sockets.
+    Fexit,
 }
 
 impl Backend {
     /// In order of preference: what costs the host less comes first.
-    pub const ALL: [Self; 2] = [Self::Sock, Self::Syscall];
+    pub const ALL: [Self; 3] = [Self::Fexit, Self::Sock, Self::Syscall];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Sock => "sock",
             Self::Syscall => "syscall",
+            Self::Fexit => "fexit",
         }
+    }
+
+    /// The backend to which a BPF program belongs, if not to all.
+    pub fn of_program(name: &str) -> Option<Self> {
+        let prefixes = [
+            ("http_sock_", Self::Sock),
+            ("http_exit_", Self::Syscall),
+            ("http_fexit_", Self::Fexit),
+        ];
+        let owner = prefixes.iter().find(|(prefix, _)| name.starts_with(prefix));
+        owner.map(|(_, backend)| *backend)
     }
 }
 
@@ -35,12 +51,37 @@ impl fmt::Display for Backend {
     }
 }
 
-/// What this kernel offers.
+/// The running kernel's types and functions, and what follows from them.
+pub struct Kernel {
+    btf: Btf<'static>,
+    pub facts: Facts,
+}
+
+impl Kernel {
+    pub fn running() -> Result<Self> {
+        let btf = Btf::from_vmlinux().context(
+            "the kernel has no BTF (/sys/kernel/btf/vmlinux): it has to be built with CONFIG_DEBUG_INFO_BTF=y",
+        )?;
+        let facts = Facts::of(&btf);
+        Ok(Self { btf, facts })
+    }
+
+    pub fn has_function(&self, name: &str) -> bool {
+        has_function(&self.btf, name)
+    }
+}
+
+fn has_function(btf: &Btf<'_>, name: &str) -> bool {
+    btf.type_by_name::<Func<'_>>(name).is_some()
+}
+
+/// What a kernel offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    pub btf: bool,
     /// The tracepoints `sock_recv_length` and `sock_send_length` exist.
     pub sock_tracepoints: bool,
+    /// Socket storage is open to tracing programs (Linux 5.11 and later).
+    pub socket_storage: bool,
     /// The system call tracepoints, as tracefs shows them.
     pub syscall_tracepoints: Tracefs,
 }
@@ -74,19 +115,25 @@ impl Tracefs {
 }
 
 impl Facts {
-    pub fn of_this_kernel() -> Self {
-        let btf = Btf::from_vmlinux().ok();
+    fn of(btf: &Btf<'_>) -> Self {
         let has_tracepoint = |name: &str| {
-            btf.as_ref().is_some_and(|btf| {
-                btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}"))
-                    .is_some()
-            })
+            btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}"))
+                .is_some()
         };
         Self {
             sock_tracepoints: has_tracepoint("sock_recv_length")
                 && has_tracepoint("sock_send_length"),
+            socket_storage: has_function(btf, "bpf_sk_storage_get_tracing"),
             syscall_tracepoints: Tracefs::of_this_kernel(),
-            btf: btf.is_some(),
+        }
+    }
+
+    /// Whether the state of a connection lies in its socket's storage, and not in a hash.
+    pub fn keeps_state_in_storage(&self, backend: Backend) -> bool {
+        match backend {
+            Backend::Sock => true,
+            Backend::Syscall => false,
+            Backend::Fexit => self.socket_storage,
         }
     }
 
@@ -105,7 +152,7 @@ impl Facts {
                     "no system call tracepoints in tracefs: mount -t tracefs tracefs /sys/kernel/tracing",
                 ),
             },
-            Backend::Sock => None,
+            Backend::Sock | Backend::Fexit => None,
         }
     }
 }
@@ -115,8 +162,8 @@ mod tests {
     use super::*;
 
     const ALL: Facts = Facts {
-        btf: true,
         sock_tracepoints: true,
+        socket_storage: true,
         syscall_tracepoints: Tracefs::Readable,
     };
 

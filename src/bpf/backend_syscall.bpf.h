@@ -6,32 +6,12 @@
 #ifndef BACKEND_SYSCALL_BPF_H
 #define BACKEND_SYSCALL_BPF_H
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536); /* --max-connections */
-	__type(key, __u64);	    /* the socket's inode number, which no living socket shares */
-	__type(value, struct http1_connection);
-} http_inodes SEC(".maps");
-
-/* What `http_strangers` is to the other backend. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 65536); /* --max-connections */
-	__type(key, __u64);
-	__type(value, __u8);
-} http_stranger_inodes SEC(".maps");
-
 enum {
 	HTTP_S_IFMT = 0170000,
 	HTTP_S_IFSOCK = 0140000,
 };
 
-/* The socket behind a descriptor. */
-struct http_endpoint {
-	__u64 inode; /* 0 if it is no stream socket */
-	struct sock *sk;
-};
-
+/* The socket behind a descriptor; without an inode if it is no stream socket. */
 static __always_inline struct http_endpoint http_endpoint_of(struct task_struct *task, int fd)
 {
 	struct fdtable *table = task->files->fdt;
@@ -55,64 +35,27 @@ static __always_inline struct http_endpoint http_endpoint_of(struct task_struct 
 	return endpoint;
 }
 
-static __always_inline bool http_is_stranger_inode(__u64 inode)
-{
-	return bpf_map_lookup_elem(&http_stranger_inodes, &inode) != NULL;
-}
-
-static __always_inline void http_mark_stranger_inode(__u64 inode)
-{
-	__u8 mark = 1;
-
-	bpf_map_update_elem(&http_stranger_inodes, &inode, &mark, BPF_ANY);
-}
-
 static __always_inline void http_inode_receive(struct task_struct *task, const struct http_endpoint *endpoint,
 					       struct http_transfer *transfer)
 {
-	__u64 inode = endpoint->inode;
-	struct http1_connection *conn = bpf_map_lookup_elem(&http_inodes, &inode);
-	struct http1_connection *fresh;
+	struct http1_connection *conn = http_connection_of(endpoint);
 
-	if (conn) {
-		http_receive(task, conn, transfer);
-		return;
-	}
-	if (http_is_stranger_inode(inode) || http_is_unix_client(endpoint->sk))
-		return;
-	fresh = http_first_receive(task, transfer);
-	if (fresh) {
-		if (bpf_map_update_elem(&http_inodes, &inode, fresh, BPF_ANY))
-			http_miss(connections_full, 1);
-	} else if (transfer->cursor.filled && http_was_first(endpoint->sk, transfer->cursor.length)) {
-		http_mark_stranger_inode(inode);
-	}
+	if (conn || !http_is_no_server(endpoint))
+		http_endpoint_receive(task, endpoint, conn, transfer);
 }
 
 static __always_inline void http_inode_send(struct task_struct *task, const struct http_endpoint *endpoint,
 					    struct http_transfer *transfer)
 {
-	__u64 inode = endpoint->inode;
-	struct http1_connection *conn = bpf_map_lookup_elem(&http_inodes, &inode);
+	struct http1_connection *conn = http_connection_of(endpoint);
 
 	if (conn)
 		http_send(task, conn, transfer);
-	else if (http_speaks_first(endpoint->sk) && !http_is_stranger_inode(inode))
-		http_mark_stranger_inode(inode);
+	else
+		http_stranger_send(endpoint);
 }
 
-/* A byte for each connection that has state: user space counts them. */
-SEC("iter/bpf_map_elem")
-int http_exit_tracked(struct bpf_iter__bpf_map_elem *ctx)
-{
-	char mark = 0;
-
-	if (ctx->value)
-		bpf_seq_write(ctx->meta->seq, &mark, sizeof(mark));
-	return 0;
-}
-
-static __always_inline void http_inode_transfer(struct task_struct *task, enum http_direction direction,
+static __always_inline void http_inode_transfer(struct task_struct *task, enum http_slot direction,
 						const struct http_endpoint *endpoint,
 						struct http_transfer *transfer)
 {
@@ -136,7 +79,7 @@ enum http_flags_at {
 };
 
 /* A system call of the given shape has returned. */
-static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum http_direction direction,
+static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum http_slot direction,
 				     enum http_shape shape, enum http_flags_at flags_at)
 {
 	struct task_struct *task;
@@ -222,14 +165,14 @@ int http_exit_sendmsg(struct trace_event_raw_sys_exit *ctx)
 }
 
 /* From a file or a pipe to a socket, or from a socket to a pipe: only the length is known. */
-static __always_inline void http_exit_hidden(struct task_struct *task, enum http_direction direction, int fd,
+static __always_inline void http_exit_hidden(struct task_struct *task, enum http_slot direction, int fd,
 					     __u64 length)
 {
 	struct http1_connection *conn;
 	struct http_transfer *transfer;
-	__u64 inode = http_endpoint_of(task, fd).inode;
+	struct http_endpoint endpoint = http_endpoint_of(task, fd);
 
-	conn = inode ? bpf_map_lookup_elem(&http_inodes, &inode) : NULL;
+	conn = endpoint.inode ? http_connection_of(&endpoint) : NULL;
 	if (!conn)
 		return;
 	if (direction == HTTP_RECEIVE) {
@@ -275,7 +218,7 @@ struct http_many {
 	__u64 count;
 };
 
-static __always_inline struct http_transfer *http_message_transfer(enum http_direction direction,
+static __always_inline struct http_transfer *http_message_transfer(enum http_slot direction,
 								   struct http_many *many, __u32 i)
 {
 	struct http_transfer *transfer;

@@ -32,6 +32,11 @@ static __always_inline bool http_is_stream(__u16 type, __u16 family)
 	       (family == HTTP_AF_INET || family == HTTP_AF_INET6 || family == HTTP_AF_UNIX);
 }
 
+static __always_inline bool http_is_tcp(struct sock *sk)
+{
+	return http_read(sk, struct sock, sk_protocol) == HTTP_IPPROTO_TCP;
+}
+
 /* A unix socket that has no name and is connected to one that has: the other end was accepted. */
 static __always_inline bool http_is_unix_client(struct sock *sk)
 {
@@ -55,7 +60,7 @@ static __always_inline __u32 http_taken(struct sock *sk)
 	__u32 received, next;
 	int i;
 
-	if (http_read(sk, struct sock, sk_protocol) != HTTP_IPPROTO_TCP)
+	if (!http_is_tcp(sk))
 		return HTTP_UNKNOWN;
 	/* Another CPU may be receiving: the two belong together only if they stay. */
 	for (i = 0; i < 4; i++) {

@@ -2,7 +2,7 @@
 /*
  * The bytes of one receive or send: where they lie in user memory, and the window of them that is at
  * hand. Per CPU rather than on the stack, which is too small, and because the verifier need not know
- * the numbers in it. Receives and sends have their own, so that one may interrupt the other.
+ * the numbers in it. Programs that may interrupt each other have their own.
  */
 #ifndef TRANSFER_BPF_H
 #define TRANSFER_BPF_H
@@ -13,36 +13,47 @@ struct http_transfer {
 	__u64 address;
 	__u64 start;
 	__u64 size;
-	/* The buffers after it: an array of iovecs in user memory. */
+	/* The buffers after it: an array of iovecs. */
 	__u64 vector;
 	__u64 vectors;
+	bool vector_in_kernel;
+	__u32 slot;
 	__u64 requests; /* found in this transfer */
 	struct http1_head head;
 	__u8 window[HTTP1_WINDOW + HTTP1_PAD];
 };
 
-enum http_direction {
+/* Who has a transfer of its own: what may interrupt another on the same CPU. */
+enum http_slot {
 	HTTP_RECEIVE,
 	HTTP_SEND,
-	HTTP_DIRECTIONS,
+	/* Only where programs may be preempted. */
+	HTTP_RECEIVE_INET6,
+	HTTP_SEND_INET6,
+	HTTP_RECEIVE_UNIX,
+	HTTP_SEND_UNIX,
+	HTTP_SEND_PAGE,
+	HTTP_SEND_PAGE_UNIX,
+	HTTP_SLOTS,
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, HTTP_DIRECTIONS);
+	__uint(max_entries, HTTP_SLOTS);
 	__type(key, __u32);
 	__type(value, struct http_transfer);
 } http_transfers SEC(".maps");
 
-static __always_inline struct http_transfer *http_transfer_of(enum http_direction direction, __u64 length)
+static __always_inline struct http_transfer *http_transfer_of(enum http_slot slot, __u64 length)
 {
-	__u32 key = direction;
+	__u32 key = slot;
 	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
 
 	if (!transfer)
 		return NULL;
 	__builtin_memset(transfer, 0, offsetof(struct http_transfer, head));
 	transfer->cursor.length = length;
+	transfer->slot = slot;
 	return transfer;
 }
 
@@ -68,6 +79,19 @@ static __always_inline int http_set_message(struct http_transfer *transfer, __u6
 	return 0;
 }
 
+/* The next of the buffers. */
+static __always_inline bool http_next_buffer(struct http_transfer *transfer, struct iovec *next)
+{
+	void *vector = (void *)transfer->vector;
+
+	if (!transfer->vectors)
+		return false;
+	transfer->vectors--;
+	transfer->vector += sizeof(*next);
+	return !(transfer->vector_in_kernel ? bpf_probe_read_kernel(next, sizeof(*next), vector) :
+					      bpf_probe_read_user(next, sizeof(*next), vector));
+}
+
 /* Brings the bytes at the cursor into the window: 1 when it is worth another try, -1 when it cannot be. */
 static __always_inline int http_fill(struct http_transfer *transfer)
 {
@@ -79,10 +103,8 @@ static __always_inline int http_fill(struct http_transfer *transfer)
 	if (offset >= size) {
 		struct iovec next;
 
-		if (!transfer->vectors || bpf_probe_read_user(&next, sizeof(next), (void *)transfer->vector))
+		if (!http_next_buffer(transfer, &next))
 			return -1;
-		transfer->vector += sizeof(next);
-		transfer->vectors--;
 		transfer->start += size;
 		transfer->address = (__u64)next.iov_base;
 		transfer->size = next.iov_len;

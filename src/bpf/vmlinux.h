@@ -23,6 +23,9 @@ typedef _Bool bool;
 typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
+typedef unsigned long size_t;
+typedef long ssize_t;
+typedef __s64 loff_t;
 
 enum {
 	false = 0,
@@ -153,11 +156,6 @@ struct unix_sock {
 	struct sock *peer;
 };
 
-struct socket {
-	short type;
-	struct sock *sk;
-};
-
 struct inode {
 	unsigned short i_mode;
 	unsigned long i_ino;
@@ -167,6 +165,40 @@ struct file {
 	struct inode *f_inode;
 	void *private_data;
 };
+
+struct socket {
+	short type;
+	struct file *file;
+	struct sock *sk;
+};
+
+enum iter_type {
+	ITER_IOVEC,
+	ITER_UBUF,
+};
+
+struct iov_iter {
+	u8 iter_type;
+	size_t iov_offset;
+	size_t count;
+	const struct iovec *__iov;
+	void *ubuf;
+};
+
+struct iov_iter___5_13 {
+	unsigned int type;
+};
+
+struct iov_iter___6_3 {
+	const struct iovec *iov;
+};
+
+struct msghdr {
+	struct iov_iter msg_iter;
+};
+
+struct page;
+struct pipe_inode_info;
 
 struct llist_node {
 	struct llist_node *next;

@@ -43,6 +43,7 @@ int agent_pid;
 #include "state.bpf.h"
 #include "syscall.bpf.h"
 #include "iterator.bpf.h"
+#include "notes.bpf.h"
 
 /* Run once by user space, on its own behalf. */
 SEC("raw_tp")

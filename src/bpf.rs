@@ -2,13 +2,15 @@
 //! The BPF object: chosen, loaded, attached. [`crate::harvest`] reads what it counts.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
+use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
+use libbpf_rs::{Link, OpenObject, PrintLevel, Program, ProgramInput};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::backend::{Backend, Kernel};
@@ -32,6 +34,15 @@ pub struct Options {
     pub backend: Option<Backend>,
     pub max_processes: u32,
     pub max_connections: u32,
+}
+
+/// A program as the verifier saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub name: String,
+    pub instructions: usize,
+    /// How many instructions it went through, on all ways.
+    pub processed: u32,
 }
 
 /// The programs in the kernel and their counters.
@@ -168,6 +179,25 @@ impl<'obj> Bpf<'obj> {
 
     pub fn backend(&self) -> Backend {
         self.backend
+    }
+
+    /// What the verifier made of each program.
+    pub fn verified(&self) -> Result<Vec<Verified>> {
+        let processed: HashMap<u32, u32> = ProgInfoIter::default()
+            .map(|info| (info.id, info.verified_insns))
+            .collect();
+        let programs = self.skeleton.object().progs();
+        programs
+            .filter(libbpf_rs::ProgramImpl::autoload)
+            .map(|program| {
+                let id = Program::id_from_fd(program.as_fd())?;
+                Ok(Verified {
+                    name: program.name().to_string_lossy().into_owned(),
+                    instructions: program.insn_cnt(),
+                    processed: *processed.get(&id).context("a program is not listed")?,
+                })
+            })
+            .collect()
     }
 }
 

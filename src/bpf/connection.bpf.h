@@ -98,7 +98,7 @@ static long http_walk_responses(__u32 i, struct http_walk *walk)
 	struct http1_connection *conn = walk->conn;
 	struct http_transfer *transfer = walk->transfer;
 	struct http1_cursor *cur = &transfer->cursor;
-	struct http1_exchange exchange;
+	struct http1_exchange exchange = {};
 
 	if (cur->at >= cur->length)
 		return 1;
@@ -194,7 +194,7 @@ static __always_inline void http_send(struct task_struct *task, struct http1_con
 {
 	struct http_walk walk = { .conn = conn, .transfer = transfer };
 	struct http1_cursor *cur = &transfer->cursor;
-	struct http1_exchange exchange;
+	struct http1_exchange exchange = {};
 
 	http1_begin(&conn->response);
 	if (http1_expects_head(&conn->response)) {

@@ -6,12 +6,12 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
-use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::backend::{Backend, Facts};
+use crate::privilege::{Privilege, Step};
 use crate::snapshot::BOUNDS_US;
 
 #[allow(
@@ -55,7 +55,6 @@ impl<'obj> Bpf<'obj> {
             };
             log::log!(target: "libbpf", level, "{}", text.trim_end());
         })));
-        check_privilege()?;
         let backend = choose(options)?;
         let mut bpf = Self::open(object, backend, options)?;
         bpf.attach()?;
@@ -161,28 +160,17 @@ impl Drop for Bpf<'_> {
     }
 }
 
-/// Says first what is wanting, instead of letting a system call fail with EPERM.
-fn check_privilege() -> Result<()> {
-    let effective = capabilities(None)
-        .context("the capabilities cannot be read")?
-        .effective;
-    if effective.contains(CapabilitySet::SYS_ADMIN)
-        || effective.contains(CapabilitySet::BPF | CapabilitySet::PERFMON)
-    {
-        return Ok(());
-    }
-    bail!("not enough privilege: run as root, or grant CAP_BPF and CAP_PERFMON")
-}
-
 /// The first backend that no fact rules out and that a trial load and attachment accept.
 fn choose(options: &Options) -> Result<Backend> {
+    let privilege = Privilege::of_this_process()?;
+    privilege.check()?;
     let facts = Facts::of_this_kernel();
     let wanted = options
         .backend
         .map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
     let mut reasons = Vec::new();
 
-    log::debug!("{facts:?}");
+    log::debug!("{facts:?}, {privilege:?}");
     if !facts.btf {
         bail!(
             "the kernel has no BTF (/sys/kernel/btf/vmlinux): it has to be built with CONFIG_DEBUG_INFO_BTF=y"
@@ -191,24 +179,49 @@ fn choose(options: &Options) -> Result<Backend> {
     for backend in wanted {
         let trial = match facts.obstacle(backend) {
             Some(obstacle) => Err(anyhow!(obstacle)),
-            None => Bpf::open(&mut MaybeUninit::uninit(), backend, options)
-                .and_then(|mut bpf| bpf.attach()),
+            None => try_out(backend, options, &privilege),
         };
         match trial {
             Ok(()) => {
                 let why = match (options.backend, reasons.is_empty()) {
                     (Some(_), _) => "as asked".to_owned(),
                     (None, true) => "the cheapest, and this kernel accepts it".to_owned(),
-                    (None, false) => format!("not {}", reasons.join("; not ")),
+                    (None, false) => format!("not {}", told(&reasons).join("; not ")),
                 };
                 log::info!("backend {backend}: {why}");
                 return Ok(backend);
             }
-            Err(error) => reasons.push(format!("{backend}: {error:#}")),
+            Err(error) => reasons.push((backend, format!("{error:#}"))),
         }
     }
     bail!(
         "no usable backend: {} (-vv shows what the kernel said)",
-        reasons.join("; ")
+        told(&reasons).join("; ")
     )
+}
+
+/// What speaks against each backend; what speaks against several is told once.
+fn told(reasons: &[(Backend, String)]) -> Vec<String> {
+    reasons
+        .chunk_by(|(_, one), (_, next)| one == next)
+        .map(|alike| {
+            let names: Vec<_> = alike.iter().map(|(backend, _)| backend.name()).collect();
+            format!("{}: {}", names.join(", "), alike[0].1)
+        })
+        .collect()
+}
+
+/// Loads and attaches a backend, and says what forbids it if the kernel refuses.
+fn try_out(backend: Backend, options: &Options, privilege: &Privilege) -> Result<()> {
+    let explain = |step, error: Error| match privilege.cause(step, &error) {
+        Some(cause) => {
+            log::debug!("{backend}: {error:#}");
+            anyhow!(cause)
+        }
+        None => error,
+    };
+    let mut object = MaybeUninit::uninit();
+    let mut bpf =
+        Bpf::open(&mut object, backend, options).map_err(|error| explain(Step::Load, error))?;
+    bpf.attach().map_err(|error| explain(Step::Attach, error))
 }

@@ -15,12 +15,15 @@ use rustix::thread::{CapabilitySet, capabilities};
 /// Inode number of the first user namespace, which is the same on every kernel.
 const FIRST_USER_NAMESPACE: &str = "user:[4026531837]";
 
+/// Without these nothing can be loaded.
+const NEEDED: CapabilitySet = CapabilitySet::BPF.union(CapabilitySet::PERFMON);
+
 /// What may forbid the agent its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Privilege {
-    capabilities: CapabilitySet,
-    in_user_namespace: bool,
+    wanting: CapabilitySet,
     locked_down: bool,
+    in_user_namespace: bool,
     bpf_denied: bool,
     locked_memory_limited: bool,
     /// Some distributions' kernels know a third level of `kernel.perf_event_paranoid`, which `CAP_PERFMON` does not pass.
@@ -42,10 +45,10 @@ impl Privilege {
             .effective;
         let paranoid = read("/proc/sys/kernel/perf_event_paranoid");
         Ok(Self {
-            capabilities,
+            wanting: wanting(capabilities),
+            locked_down: read("/sys/kernel/security/lockdown").contains("[confidentiality]"),
             in_user_namespace: fs::read_link("/proc/self/ns/user")
                 .is_ok_and(|namespace| namespace != Path::new(FIRST_USER_NAMESPACE)),
-            locked_down: read("/sys/kernel/security/lockdown").contains("[confidentiality]"),
             bpf_denied: bpf_denied(),
             locked_memory_limited: locked_memory_limited(capabilities),
             tracepoints_restricted: !capabilities.contains(CapabilitySet::SYS_ADMIN)
@@ -53,26 +56,23 @@ impl Privilege {
         })
     }
 
-    /// Fails where a capability is wanting without which nothing can be loaded.
+    /// Fails where it is known beforehand that nothing can be loaded.
     pub fn check(&self) -> Result<()> {
-        if self.capabilities.contains(CapabilitySet::SYS_ADMIN) {
-            return Ok(());
+        if !self.wanting.is_empty() {
+            let names: Vec<_> = self.wanting.iter_names().map(|(name, _)| name).collect();
+            bail!(
+                "not enough privilege: run as root, or grant CAP_{}",
+                names.join(" and CAP_")
+            );
         }
-        let wanting: Vec<_> = [
-            (CapabilitySet::BPF, "CAP_BPF"),
-            (CapabilitySet::PERFMON, "CAP_PERFMON"),
-        ]
-        .into_iter()
-        .filter(|(capability, _)| !self.capabilities.contains(*capability))
-        .map(|(_, name)| name)
-        .collect();
-        if wanting.is_empty() {
-            return Ok(());
+        // Its tracefs is empty, too, which is not what has to be mended.
+        if self.locked_down {
+            bail!(
+                "the kernel is locked down for confidentiality and lets no program read it: \
+                boot with lockdown=integrity or less"
+            );
         }
-        bail!(
-            "not enough privilege: run as root, or grant {}",
-            wanting.join(" and ")
-        )
+        Ok(())
     }
 
     /// Why the kernel refused a step, and what to do about it. `None`: nothing known here explains the error.
@@ -81,10 +81,6 @@ impl Privilege {
             (ErrorKind::OutOfMemory, _) => {
                 "not enough memory for the maps: raise the memory limit of the control group, \
                 or lower --max-processes and --max-connections"
-            }
-            _ if self.locked_down => {
-                "the kernel is locked down for confidentiality and lets no program read it: \
-                boot with lockdown=integrity or less"
             }
             (ErrorKind::PermissionDenied, _) if self.in_user_namespace => {
                 "capabilities of a user namespace do not count: run in the host's user namespace"
@@ -105,6 +101,13 @@ impl Privilege {
         };
         Some(cause)
     }
+}
+
+fn wanting(capabilities: CapabilitySet) -> CapabilitySet {
+    if capabilities.contains(CapabilitySet::SYS_ADMIN) {
+        return CapabilitySet::empty();
+    }
+    NEEDED.difference(capabilities)
 }
 
 /// Whether not even the smallest map can be had.
@@ -131,9 +134,9 @@ mod tests {
     use super::*;
 
     const ALL: Privilege = Privilege {
-        capabilities: CapabilitySet::all(),
-        in_user_namespace: false,
+        wanting: CapabilitySet::empty(),
         locked_down: false,
+        in_user_namespace: false,
         bpf_denied: false,
         locked_memory_limited: false,
         tracepoints_restricted: false,
@@ -143,45 +146,41 @@ mod tests {
     const ENOMEM: i32 = 12;
     const EINVAL: i32 = 22;
 
-    fn with(capabilities: CapabilitySet) -> Privilege {
-        Privilege {
-            capabilities,
-            ..ALL
-        }
-    }
-
     fn cause(privilege: Privilege, step: Step, code: i32) -> Option<&'static str> {
         let error = Error::from(BpfError::from_raw_os_error(code));
         privilege.cause(step, &error.context("the kernel refuses the programs"))
     }
 
     #[test]
-    fn bpf_and_perfmon_are_enough_and_so_is_sys_admin() {
-        let few = CapabilitySet::BPF | CapabilitySet::PERFMON;
-        assert!(with(few).check().is_ok());
-        assert!(with(CapabilitySet::SYS_ADMIN).check().is_ok());
+    fn only_what_is_wanting_is_named() {
+        for (capabilities, grant) in [
+            (CapabilitySet::BPF, "or grant CAP_PERFMON"),
+            (CapabilitySet::PERFMON, "or grant CAP_BPF"),
+            (CapabilitySet::empty(), "or grant CAP_PERFMON and CAP_BPF"),
+        ] {
+            let wanting = wanting(capabilities);
+            let error = Privilege { wanting, ..ALL }.check().unwrap_err();
+            assert!(error.to_string().ends_with(grant), "{error}");
+        }
+        assert!(ALL.check().is_ok());
+        assert!(wanting(NEEDED).is_empty());
+        assert!(wanting(CapabilitySet::SYS_ADMIN).is_empty());
     }
 
     #[test]
-    fn only_what_is_wanting_is_named() {
-        for (capabilities, grant) in [
-            (CapabilitySet::BPF, "grant CAP_PERFMON"),
-            (CapabilitySet::PERFMON, "grant CAP_BPF"),
-            (CapabilitySet::empty(), "grant CAP_BPF and CAP_PERFMON"),
-        ] {
-            let error = with(capabilities).check().unwrap_err().to_string();
-            assert!(error.ends_with(grant), "{error}");
-        }
+    fn a_lockdown_is_told_before_the_first_try() {
+        let locked_down = Privilege {
+            locked_down: true,
+            ..ALL
+        };
+        let error = locked_down.check().unwrap_err().to_string();
+        assert!(error.contains("lockdown=integrity"), "{error}");
     }
 
     #[test]
     fn each_restriction_explains_its_own_error() {
         let in_user_namespace = Privilege {
             in_user_namespace: true,
-            ..ALL
-        };
-        let locked_down = Privilege {
-            locked_down: true,
             ..ALL
         };
         let bpf_denied = Privilege {
@@ -199,7 +198,6 @@ mod tests {
         for (privilege, step, code, says) in [
             (ALL, Step::Load, ENOMEM, "--max-processes"),
             (in_user_namespace, Step::Load, EPERM, "user namespace"),
-            (locked_down, Step::Load, EINVAL, "lockdown=integrity"),
             (bpf_denied, Step::Load, EPERM, "seccomp"),
             (locked_memory_limited, Step::Load, EPERM, "LimitMEMLOCK"),
             (tracepoints_restricted, Step::Attach, EPERM, "paranoid to 2"),
@@ -211,7 +209,7 @@ mod tests {
 
     #[test]
     fn and_no_other() {
-        let all_but_lockdown = Privilege {
+        let all = Privilege {
             in_user_namespace: true,
             bpf_denied: true,
             locked_memory_limited: true,
@@ -219,7 +217,7 @@ mod tests {
             ..ALL
         };
         for step in [Step::Load, Step::Attach] {
-            assert_eq!(cause(all_but_lockdown, step, EINVAL), None);
+            assert_eq!(cause(all, step, EINVAL), None);
             assert_eq!(cause(ALL, step, EPERM), None);
         }
     }

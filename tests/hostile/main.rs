@@ -109,11 +109,11 @@ fn without_cap_bpf() {
     assert!(!error.contains("CAP_PERFMON"), "{error}");
 }
 
-/// Whatever kernel.unprivileged_bpf_disabled is.
+/// Whatever `kernel.unprivileged_bpf_disabled` is.
 #[test]
 fn without_any_capability() {
     let nobody = nobody_with(CapabilitySet::empty());
-    refused(nobody, &[], "grant CAP_BPF and CAP_PERFMON");
+    refused(nobody, &[], "grant CAP_PERFMON and CAP_BPF");
     refused(
         with_capabilities(CapabilitySet::empty()),
         &[],
@@ -151,14 +151,12 @@ fn without_more_than_it_needs() {
     }
 }
 
-/// As it was before there were finer ones.
+/// As it was before there were finer ones, and still is for tracepoints on some distributions.
 #[test]
 fn without_any_but_cap_sys_admin() {
     let admin = CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_RESOURCE;
-    for backend in ["auto", "syscall"] {
-        let log = outcome(with_capabilities(admin), &["--backend", backend]).unwrap();
-        assert!(says_how_it_counts(&log), "{log}");
-    }
+    let log = outcome(with_capabilities(admin), &["--backend", "syscall"]).unwrap();
+    assert!(says_how_it_counts(&log), "{log}");
 }
 
 #[test]

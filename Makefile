@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Only the programs that talk to BPF run as root: cargo, and so everything in target/, stays the user's.
 CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E"')
-CARGO_FOR_ARM64 := CARGO_BUILD_TARGET=aarch64-unknown-linux-gnu \
-	CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc cargo
 C_SOURCES := $(filter-out %/vmlinux.h,$(wildcard src/bpf/*.[ch] fuzz/src/*.[ch] benches/*/*.c))
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
 
@@ -21,7 +20,7 @@ build: ## install what the build needs and build the release binary
 
 arm64: ## cross-build the static release binary for arm64
 	@scripts/install-dependencies.sh build arm64
-	$(CARGO_FOR_ARM64) build --release --locked
+	cargo build --release --locked --target aarch64-unknown-linux-gnu
 	@! aarch64-linux-gnu-readelf --program-headers target/aarch64-unknown-linux-gnu/release/scope-http-statistics | grep INTERP
 
 static: build ## check that the release binary needs nothing from the host and stays small

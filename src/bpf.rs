@@ -242,12 +242,15 @@ fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<B
 
 /// What speaks against each backend; what speaks against several is told once.
 fn told(reasons: &[(Backend, String)]) -> Vec<String> {
-    reasons
-        .chunk_by(|(_, one), (_, next)| one == next)
-        .map(|alike| {
-            let names: Vec<_> = alike.iter().map(|(backend, _)| backend.name()).collect();
-            format!("{}: {}", names.join(", "), alike[0].1)
-        })
+    let mut told: Vec<(String, &str)> = Vec::new();
+    for (backend, reason) in reasons {
+        match told.iter_mut().find(|(_, known)| known == reason) {
+            Some((names, _)) => *names = format!("{names}, {backend}"),
+            None => told.push((backend.to_string(), reason)),
+        }
+    }
+    told.iter()
+        .map(|(names, reason)| format!("{names}: {reason}"))
         .collect()
 }
 

@@ -80,8 +80,8 @@ fn has_function(btf: &Btf<'_>, name: &str) -> bool {
 pub struct Facts {
     /// The tracepoints `sock_recv_length` and `sock_send_length` exist.
     pub sock_tracepoints: bool,
-    /// Socket storage is open to tracing programs (Linux 5.11 and later).
-    pub socket_storage: bool,
+    /// Open-coded iterators (Linux 6.4 and later): how programs loop that have state in socket storage.
+    pub iterators: bool,
     /// The system call tracepoints, as tracefs shows them.
     pub syscall_tracepoints: Tracefs,
 }
@@ -123,7 +123,7 @@ impl Facts {
         Self {
             sock_tracepoints: has_tracepoint("sock_recv_length")
                 && has_tracepoint("sock_send_length"),
-            socket_storage: has_function(btf, "bpf_sk_storage_get_tracing"),
+            iterators: has_function(btf, "bpf_iter_num_new"),
             syscall_tracepoints: Tracefs::of_this_kernel(),
         }
     }
@@ -133,7 +133,7 @@ impl Facts {
         match backend {
             Backend::Sock => true,
             Backend::Syscall => false,
-            Backend::Fexit => self.socket_storage,
+            Backend::Fexit => self.iterators,
         }
     }
 
@@ -142,6 +142,9 @@ impl Facts {
         match backend {
             Backend::Sock if !self.sock_tracepoints => {
                 Some("the kernel has no tracepoint sock_recv_length (Linux 6.3 and later)")
+            }
+            Backend::Sock if !self.iterators => {
+                Some("the kernel has no open-coded iterators (Linux 6.4 and later)")
             }
             Backend::Syscall => match self.syscall_tracepoints {
                 Tracefs::Readable => None,
@@ -163,7 +166,7 @@ mod tests {
 
     const ALL: Facts = Facts {
         sock_tracepoints: true,
-        socket_storage: true,
+        iterators: true,
         syscall_tracepoints: Tracefs::Readable,
     };
 

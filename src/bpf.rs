@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
 use rustix::thread::{CapabilitySet, capabilities};
@@ -115,11 +115,15 @@ impl<'obj> Bpf<'obj> {
         rodata.http_in_storage = in_storage;
 
         let mut skeleton = open.load().context("the kernel refuses the programs")?;
-        skeleton
+        let identified = skeleton
             .progs
             .http_identify
             .test_run(ProgramInput::default())
             .context("the agent cannot tell its own process id")?;
+        ensure!(
+            identified.return_value == 0,
+            "the registers of a system call are not where this kernel was expected to keep them"
+        );
         let (programs, maps) = (&mut skeleton.progs, &skeleton.maps);
         let connections = if in_storage {
             programs

@@ -68,7 +68,8 @@ static __always_inline int http_fexit_receive(enum http_slot slot, struct socket
 	transfer = http_transfer_of(slot, ret);
 	if (!transfer)
 		return 0;
-	task = bpf_get_current_task_btf();
+	transfer->inode = endpoint.inode;
+	task = http_current_task();
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
 		http_locate_message(task, conn, transfer, message, size);
 	if (conn)
@@ -98,7 +99,8 @@ static __always_inline int http_fexit_send(enum http_slot slot, struct socket *s
 	transfer = http_transfer_of(slot, ret);
 	if (!transfer)
 		return 0;
-	task = bpf_get_current_task_btf();
+	transfer->inode = endpoint.inode;
+	task = http_current_task();
 	if (message)
 		http_locate_message(task, conn, transfer, message, size);
 	http_send(task, conn, transfer);

@@ -47,7 +47,7 @@ static __always_inline void http_no_message(void)
 /* Finds the user buffers of the transfer that the current system call makes. */
 static __always_inline void http_locate(struct task_struct *task, struct http_transfer *transfer)
 {
-	struct pt_regs *regs = http_registers(task);
+	const struct pt_regs *regs = http_registers(task);
 	__u64 syscall = http_syscall_of(regs);
 	__u32 index;
 

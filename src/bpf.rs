@@ -199,10 +199,14 @@ fn choose(kernel: &Kernel, options: &Options) -> Result<Backend> {
 
     log::debug!("{:?}", kernel.facts);
     for backend in wanted {
-        let trial = match kernel.facts.obstacle(backend) {
+        let trial: Result<()> = match kernel.facts.obstacle(backend) {
             Some(obstacle) => Err(anyhow!(obstacle)),
             None => Bpf::open(&mut MaybeUninit::uninit(), backend, kernel, options)
                 .and_then(|mut bpf| bpf.attach()),
+        };
+        let trial = match backend {
+            Backend::Fexit => trial.context("it needs trampolines (fentry and fexit programs)"),
+            Backend::Sock | Backend::Syscall => trial,
         };
         match trial {
             Ok(()) => {

@@ -24,6 +24,7 @@
 #define barrier_var(variable) __asm__ volatile("" : "+r"(variable))
 
 #define user_msghdr msghdr
+#define bpf_probe_read_kernel bpf_probe_read_user
 
 static void *bpf_map_lookup_elem(const void *map, const void *key);
 static long bpf_map_update_elem(const void *map, const void *key, const void *value, uint64_t flags);

@@ -70,7 +70,8 @@ static __always_inline void http_set_moved_vector(struct http_transfer *transfer
  * The buffers of a transfer through an iterator that was over `size` bytes. Where it is one over pages or
  * kernel memory, or was not moved by as much, only the length of the transfer is known.
  */
-static __always_inline bool http_set_iterator(struct http_transfer *transfer, struct iov_iter *iter, __u64 size)
+static __always_inline bool http_set_iterator(struct http_transfer *transfer, struct iov_iter *iter,
+					      __u64 size)
 {
 	__u64 moved = size - iter->count;
 

@@ -19,10 +19,11 @@ enum {
 #define http_read(pointer, type, field)                                       \
 	({                                                                    \
 		typeof(((type *)0)->field) value;                             \
+		void *structure = (void *)(pointer);                          \
 		if (bpf_ksym_exists(bpf_rdonly_cast))                         \
-			value = bpf_core_cast(pointer, type)->field;          \
+			value = bpf_core_cast(structure, type)->field;        \
 		else                                                          \
-			BPF_CORE_READ_INTO(&value, (type *)(pointer), field); \
+			BPF_CORE_READ_INTO(&value, (type *)structure, field); \
 		value;                                                        \
 	})
 

@@ -102,7 +102,8 @@ static __always_inline bool http_is_no_server(const struct http_endpoint *endpoi
 }
 
 /* A socket, which may have a connection, has received. */
-static __always_inline void http_endpoint_receive(struct task_struct *task, const struct http_endpoint *endpoint,
+static __always_inline void http_endpoint_receive(struct task_struct *task,
+						  const struct http_endpoint *endpoint,
 						  struct http1_connection *conn,
 						  struct http_transfer *transfer)
 {

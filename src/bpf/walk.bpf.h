@@ -48,7 +48,7 @@ static __always_inline void http_lose_responses(struct http1_connection *conn)
 }
 
 /* One step: true if it was the last. */
-static __always_inline bool http_step_request(struct http1_connection *conn, struct http_transfer *transfer)
+static __noinline bool http_step_request(struct http1_connection *conn, struct http_transfer *transfer)
 {
 	struct http1_cursor *cur = &transfer->cursor;
 
@@ -83,7 +83,7 @@ static __always_inline void http_answered(struct task_struct *task, enum http1_a
 		http_miss(unmatched, 1);
 }
 
-static __always_inline bool http_step_response(struct http1_connection *conn, struct http_transfer *transfer)
+static __noinline bool http_step_response(struct http1_connection *conn, struct http_transfer *transfer)
 {
 	struct http1_cursor *cur = &transfer->cursor;
 	struct http1_exchange exchange;
@@ -114,19 +114,25 @@ static __always_inline struct http1_connection *http_walked(const struct http_tr
 {
 	__u32 slot = transfer->slot;
 
-	return transfer->inode ? http_connection_by_inode(transfer->inode) :
-				 bpf_map_lookup_elem(&http_scratch, &slot);
+	if (transfer->inode)
+		return http_connection_by_inode(transfer->inode);
+	return bpf_map_lookup_elem(&http_scratch, &slot);
 }
 
 __noinline int http_step_requests(__u32 slot)
 {
 	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &slot);
-	struct http1_connection *conn = transfer ? http_walked(transfer) : NULL;
+	struct http1_connection *conn;
 	__u32 i;
 
+	if (!transfer)
+		return 1;
+	conn = http_walked(transfer);
+	if (!conn)
+		return 1;
 	for (i = 0; i < HTTP_STEPS_A_CALL; i++) {
 		asm volatile("" : "+r"(i)); /* older kernels refuse a loop that clang has turned inside out */
-		if (!conn || http_step_request(conn, transfer))
+		if (http_step_request(conn, transfer))
 			return 1;
 	}
 	return 0;
@@ -145,12 +151,17 @@ __noinline int http_walk_requests(__u32 slot)
 __noinline int http_step_responses(__u32 slot)
 {
 	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &slot);
-	struct http1_connection *conn = transfer ? http_walked(transfer) : NULL;
+	struct http1_connection *conn;
 	__u32 i;
 
+	if (!transfer)
+		return 1;
+	conn = http_walked(transfer);
+	if (!conn)
+		return 1;
 	for (i = 0; i < HTTP_STEPS_A_CALL; i++) {
 		asm volatile("" : "+r"(i));
-		if (!conn || http_step_response(conn, transfer))
+		if (http_step_response(conn, transfer))
 			return 1;
 	}
 	return 0;

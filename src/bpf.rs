@@ -2,15 +2,13 @@
 //! The BPF object: chosen, loaded, attached. [`crate::harvest`] reads what it counts.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
-use libbpf_rs::query::ProgInfoIter;
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, PrintLevel, Program, ProgramInput};
+use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::backend::{Backend, Kernel};
@@ -34,15 +32,6 @@ pub struct Options {
     pub backend: Option<Backend>,
     pub max_processes: u32,
     pub max_connections: u32,
-}
-
-/// A program as the verifier saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    pub name: String,
-    pub instructions: usize,
-    /// How many instructions it went through, on all ways.
-    pub processed: u32,
 }
 
 /// The programs in the kernel and their counters.
@@ -88,12 +77,7 @@ impl<'obj> Bpf<'obj> {
         let takes_notes = kernel.facts.takes_notes(backend);
         for mut program in open.open_object_mut().progs_mut() {
             let name = program.name().to_string_lossy();
-            let wanted = match &*name {
-                "http_storage_tracked" => in_storage,
-                "http_inodes_tracked" => !in_storage,
-                name => Backend::of_program(name)
-                    .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock),
-            };
+            let wanted = kernel.facts.wants(backend, &name);
             // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
             let optional = !program.autoload();
             let section = program.section().to_string_lossy();
@@ -130,11 +114,15 @@ impl<'obj> Bpf<'obj> {
         rodata.http_notes_taken = takes_notes;
 
         let mut skeleton = open.load().context("the kernel refuses the programs")?;
-        skeleton
+        let identified = skeleton
             .progs
             .http_identify
             .test_run(ProgramInput::default())
             .context("the agent cannot tell its own process id")?;
+        ensure!(
+            identified.return_value == 0,
+            "the registers of a system call are not where this kernel was expected to keep them"
+        );
         let (programs, maps) = (&mut skeleton.progs, &skeleton.maps);
         let connections = if in_storage {
             programs
@@ -179,25 +167,6 @@ impl<'obj> Bpf<'obj> {
 
     pub fn backend(&self) -> Backend {
         self.backend
-    }
-
-    /// What the verifier made of each program.
-    pub fn verified(&self) -> Result<Vec<Verified>> {
-        let processed: HashMap<u32, u32> = ProgInfoIter::default()
-            .map(|info| (info.id, info.verified_insns))
-            .collect();
-        let programs = self.skeleton.object().progs();
-        programs
-            .filter(libbpf_rs::ProgramImpl::autoload)
-            .map(|program| {
-                let id = Program::id_from_fd(program.as_fd())?;
-                Ok(Verified {
-                    name: program.name().to_string_lossy().into_owned(),
-                    instructions: program.insn_cnt(),
-                    processed: *processed.get(&id).context("a program is not listed")?,
-                })
-            })
-            .collect()
     }
 }
 

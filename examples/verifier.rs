@@ -1,31 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the verifier makes of each BPF program on this kernel. Each is loaded alone, so that all backends are shown
-//! whichever one the agent would choose.
+//! What the verifier makes of each BPF program on this kernel, by the backend that loads it. Each is loaded alone, so
+//! that all backends are shown whichever one the agent would choose.
 
-use std::ffi::{OsStr, OsString};
-use std::mem::{MaybeUninit, take};
+use std::ffi::OsString;
+use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use libbpf_rs::PrintLevel;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use scope_http_statistics::backend::{Backend, Kernel};
 
 #[allow(clippy::all, clippy::restriction, clippy::pedantic, dead_code)]
 mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/http.skel.rs"));
 }
 
-/// Of the verifier's log, only the statistics. Kernels before 5.16 give them nowhere else.
+/// `BPF_LOG_STATS`: the verifier's last words alone.
 const STATISTICS: u32 = 4;
 
-/// What libbpf says, to which the verifier's log belongs.
+/// What libbpf says while a program is loaded. The kernel hands the statistics out in no other way before 5.16.
 static LOG: Mutex<String> = Mutex::new(String::new());
 
 fn main() -> Result<()> {
     libbpf_rs::set_print(Some((PrintLevel::Debug, |_, text| {
-        let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
-        log.push_str(&text);
+        LOG.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_str(&text);
     })));
+    let kernel = Kernel::running()?;
     let mut storage = MaybeUninit::uninit();
     let object = skeleton::HttpSkelBuilder::default().open(&mut storage)?;
     let programs: Vec<OsString> = object
@@ -34,27 +37,33 @@ fn main() -> Result<()> {
         .map(|program| program.name().to_owned())
         .collect();
 
-    let kernel = rustix::system::uname();
+    let uname = rustix::system::uname();
     println!(
-        "Linux {} on {}. A program is refused at 1000000 processed instructions.\n",
-        kernel.release().to_string_lossy(),
-        kernel.machine().to_string_lossy()
+        "Linux {} on {}. A program is refused at 1000000 processed instructions.",
+        uname.release().to_string_lossy(),
+        uname.machine().to_string_lossy()
     );
-    println!("{:<24}{:>14}{:>14}", "program", "instructions", "processed");
-    for name in programs {
-        let program = name.display();
-        match verify(&name)? {
-            Some((instructions, processed)) => {
-                println!("{program:<24}{instructions:>14}{processed:>14}")
+    for backend in Backend::ALL {
+        let title = format!("backend {backend}");
+        println!("\n{title:<24}{:>14}{:>14}", "instructions", "processed");
+        for name in &programs {
+            let shown = name.to_string_lossy();
+            if !kernel.facts.wants(backend, &shown) {
+                continue;
             }
-            None => println!("{program:<24}{:>28}", "refused"),
+            match verify(&kernel, backend, name) {
+                Ok((instructions, processed)) => {
+                    println!("{shown:<24}{instructions:>14}{processed:>14}");
+                }
+                Err(error) => println!("{shown:<24}{error:>28}"),
+            }
         }
     }
     Ok(())
 }
 
-/// The size of a program, and how many instructions the verifier went through. None where the kernel refuses it.
-fn verify(name: &OsStr) -> Result<Option<(usize, u64)>> {
+/// The size of a program, and how many instructions the verifier went through.
+fn verify(kernel: &Kernel, backend: Backend, name: &OsString) -> Result<(usize, u32)> {
     let mut storage = MaybeUninit::uninit();
     let mut object = skeleton::HttpSkelBuilder::default().open(&mut storage)?;
     for mut program in object.open_object_mut().progs_mut() {
@@ -62,17 +71,21 @@ fn verify(name: &OsStr) -> Result<Option<(usize, u64)>> {
         program.set_autoload(alone);
         program.set_log_level(STATISTICS);
     }
-    let loaded = object.load();
-    let log = take(&mut *LOG.lock().unwrap_or_else(PoisonError::into_inner));
-    let Ok(loaded) = loaded else {
-        return Ok(None);
-    };
-    let mut programs = loaded.object().progs();
-    let program = programs.find(|program| program.name() == name);
-    let instructions = program.context("it is gone")?.insn_cnt();
-    let (_, after) = log
-        .rsplit_once("\nprocessed ")
-        .with_context(|| format!("{} has no statistics: {log}", name.display()))?;
-    let processed = after.split(' ').next().unwrap_or_default();
-    Ok(Some((instructions, processed.parse()?)))
+    let constants = object.maps.rodata_data.as_mut().context("no constants")?;
+    constants.http_in_storage = kernel.facts.keeps_state_in_storage(backend);
+    constants.http_notes_taken = kernel.facts.takes_notes(backend);
+    LOG.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    let object = object.load()?;
+    let program = object
+        .object()
+        .progs()
+        .find(|program| program.name() == name)
+        .context("it is gone")?;
+    let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    let processed = log
+        .rsplit_once("processed ")
+        .and_then(|(_, rest)| rest.split_once(" insns"))
+        .and_then(|(number, _)| number.parse().ok())
+        .with_context(|| format!("the verifier says nothing of it: {log}"))?;
+    Ok((program.insn_cnt(), processed))
 }

@@ -3,10 +3,13 @@
 //! [`crate::bpf`].
 
 use std::fmt;
+use std::fs;
 use std::path::Path;
 
+use anyhow::{Context, Result};
 use clap::ValueEnum;
-use libbpf_rs::btf::{Btf, types::Typedef};
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::{Func, Typedef};
 
 /// A way to see the bytes of every socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,17 +18,31 @@ pub enum Backend {
     Sock,
     /// `tracepoint/syscalls/sys_exit_read` and its sisters.
     Syscall,
+    /// `fexit/inet_recvmsg`, `fexit/inet_sendmsg` and those of the other families of sockets.
+    Fexit,
 }
 
 impl Backend {
     /// In order of preference: what costs the host less comes first.
-    pub const ALL: [Self; 2] = [Self::Sock, Self::Syscall];
+    pub const ALL: [Self; 3] = [Self::Fexit, Self::Sock, Self::Syscall];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Sock => "sock",
             Self::Syscall => "syscall",
+            Self::Fexit => "fexit",
         }
+    }
+
+    /// The backend to which a BPF program belongs, if not to all.
+    fn of_program(name: &str) -> Option<Self> {
+        let prefixes = [
+            ("http_sock_", Self::Sock),
+            ("http_exit_", Self::Syscall),
+            ("http_fexit_", Self::Fexit),
+        ];
+        let owner = prefixes.iter().find(|(prefix, _)| name.starts_with(prefix));
+        owner.map(|(_, backend)| *backend)
     }
 }
 
@@ -35,14 +52,55 @@ impl fmt::Display for Backend {
     }
 }
 
-/// What this kernel offers.
+/// The running kernel's types and functions, and what follows from them.
+pub struct Kernel {
+    btf: Btf<'static>,
+    pub facts: Facts,
+}
+
+impl Kernel {
+    pub fn running() -> Result<Self> {
+        let btf = Btf::from_vmlinux().context(
+            "the kernel has no BTF (/sys/kernel/btf/vmlinux): it has to be built with CONFIG_DEBUG_INFO_BTF=y",
+        )?;
+        let facts = Facts::of(&btf);
+        Ok(Self { btf, facts })
+    }
+
+    pub fn has_function(&self, name: &str) -> bool {
+        has_function(&self.btf, name)
+    }
+}
+
+fn has_function(btf: &Btf<'_>, name: &str) -> bool {
+    btf.type_by_name::<Func<'_>>(name).is_some()
+}
+
+/// What a kernel offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    pub btf: bool,
     /// The tracepoints `sock_recv_length` and `sock_send_length` exist.
     pub sock_tracepoints: bool,
+    /// Sockets have a way to send that passes them (before Linux 6.5).
+    pub sends_pages: bool,
+    /// The kernel may preempt a task within a program. `None`: that is not to be found out.
+    pub preempts: Option<bool>,
+    /// Open-coded iterators (Linux 6.4 and later): how programs loop that have state in socket storage.
+    pub iterators: bool,
     /// The system call tracepoints, as tracefs shows them.
     pub syscall_tracepoints: Tracefs,
+}
+
+/// Whether this kernel may preempt a task while it is in the kernel. One that leaves that to its boot parameters says so
+/// in debugfs alone.
+fn preempts() -> Option<bool> {
+    let built = rustix::system::uname();
+    let built = built.version().to_string_lossy();
+    if !built.contains("PREEMPT_DYNAMIC") {
+        return Some(built.contains("PREEMPT"));
+    }
+    let mode = fs::read_to_string("/sys/kernel/debug/sched/preempt").ok()?;
+    Some(!(mode.contains("(none)") || mode.contains("(voluntary)")))
 }
 
 /// What tracefs shows.
@@ -74,19 +132,43 @@ impl Tracefs {
 }
 
 impl Facts {
-    pub fn of_this_kernel() -> Self {
-        let btf = Btf::from_vmlinux().ok();
+    fn of(btf: &Btf<'_>) -> Self {
         let has_tracepoint = |name: &str| {
-            btf.as_ref().is_some_and(|btf| {
-                btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}"))
-                    .is_some()
-            })
+            btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}"))
+                .is_some()
         };
         Self {
             sock_tracepoints: has_tracepoint("sock_recv_length")
                 && has_tracepoint("sock_send_length"),
+            sends_pages: has_function(btf, "inet_sendpage"),
+            preempts: preempts(),
+            iterators: has_function(btf, "bpf_iter_num_new"),
             syscall_tracepoints: Tracefs::of_this_kernel(),
-            btf: btf.is_some(),
+        }
+    }
+
+    /// Whether the state of a connection lies in its socket's storage, and not in a hash.
+    pub fn keeps_state_in_storage(&self, backend: Backend) -> bool {
+        match backend {
+            Backend::Sock => true,
+            Backend::Syscall => false,
+            Backend::Fexit => self.iterators,
+        }
+    }
+
+    /// Whether `fexit` only takes notes for the programs of `sock`, and leaves the work to them.
+    pub fn takes_notes(&self, backend: Backend) -> bool {
+        backend == Backend::Fexit && self.sock_tracepoints && !self.sends_pages
+    }
+
+    /// Whether a backend needs a BPF program.
+    pub fn wants(&self, backend: Backend, program: &str) -> bool {
+        match program {
+            "http_storage_tracked" => self.keeps_state_in_storage(backend),
+            "http_inodes_tracked" => !self.keeps_state_in_storage(backend),
+            program => Backend::of_program(program).is_none_or(|owner| {
+                owner == backend || owner == Backend::Sock && self.takes_notes(backend)
+            }),
         }
     }
 
@@ -95,6 +177,9 @@ impl Facts {
         match backend {
             Backend::Sock if !self.sock_tracepoints => {
                 Some("the kernel has no tracepoint sock_recv_length (Linux 6.3 and later)")
+            }
+            Backend::Sock if !self.iterators => {
+                Some("the kernel has no open-coded iterators (Linux 6.4 and later)")
             }
             Backend::Syscall => match self.syscall_tracepoints {
                 Tracefs::Readable => None,
@@ -105,7 +190,17 @@ impl Facts {
                     "no system call tracepoints in tracefs: mount -t tracefs tracefs /sys/kernel/tracing",
                 ),
             },
-            Backend::Sock => None,
+            // Taking notes, it does not need to know.
+            Backend::Fexit if !self.takes_notes(backend) => match self.preempts {
+                Some(false) => None,
+                Some(true) => Some(
+                    "the kernel preempts tasks and then skips such programs: boot with preempt=voluntary (before Linux 6.5)",
+                ),
+                None => Some(
+                    "whether the kernel preempts tasks cannot be told: mount -t debugfs debugfs /sys/kernel/debug",
+                ),
+            },
+            Backend::Sock | Backend::Fexit => None,
         }
     }
 }
@@ -115,8 +210,10 @@ mod tests {
     use super::*;
 
     const ALL: Facts = Facts {
-        btf: true,
         sock_tracepoints: true,
+        sends_pages: false,
+        preempts: Some(true),
+        iterators: true,
         syscall_tracepoints: Tracefs::Readable,
     };
 
@@ -136,6 +233,20 @@ mod tests {
                 .is_some_and(|o| o.contains("6.3"))
         );
         assert_eq!(old.obstacle(Backend::Syscall), None);
+
+        let older = Facts {
+            sends_pages: true,
+            ..ALL
+        };
+        for (preempts, hint) in [(Some(true), "preempt=voluntary"), (None, "debugfs")] {
+            let obstacle = Facts { preempts, ..older }.obstacle(Backend::Fexit);
+            assert!(obstacle.is_some_and(|o| o.contains(hint)));
+        }
+        let quiet = Facts {
+            preempts: Some(false),
+            ..older
+        };
+        assert_eq!(quiet.obstacle(Backend::Fexit), None);
 
         let no_tracefs = Facts {
             syscall_tracepoints: Tracefs::Absent,

@@ -6,12 +6,12 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
 use rustix::thread::{CapabilitySet, capabilities};
 
-use crate::backend::{Backend, Facts};
+use crate::backend::{Backend, Kernel};
 use crate::snapshot::BOUNDS_US;
 
 #[allow(
@@ -56,8 +56,9 @@ impl<'obj> Bpf<'obj> {
             log::log!(target: "libbpf", level, "{}", text.trim_end());
         })));
         check_privilege()?;
-        let backend = choose(options)?;
-        let mut bpf = Self::open(object, backend, options)?;
+        let kernel = Kernel::running()?;
+        let backend = choose(&kernel, options)?;
+        let mut bpf = Self::open(object, backend, &kernel, options)?;
         bpf.attach()?;
         Ok(bpf)
     }
@@ -66,33 +67,40 @@ impl<'obj> Bpf<'obj> {
     fn open(
         object: &'obj mut MaybeUninit<OpenObject>,
         backend: Backend,
+        kernel: &Kernel,
         options: &Options,
     ) -> Result<Self> {
         let mut open = skeleton::HttpSkelBuilder::default()
             .open(object)
             .context("the BPF object cannot be opened")?;
+        let in_storage = kernel.facts.keeps_state_in_storage(backend);
+        let takes_notes = kernel.facts.takes_notes(backend);
         for mut program in open.open_object_mut().progs_mut() {
             let name = program.name().to_string_lossy();
-            let wanted = match backend {
-                Backend::Sock => !name.starts_with("http_exit_"),
-                Backend::Syscall => !name.starts_with("http_sock_"),
+            let wanted = kernel.facts.wants(backend, &name);
+            // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
+            let optional = !program.autoload();
+            let section = program.section().to_string_lossy();
+            let there = match section.split_once("fexit/") {
+                Some((_, function)) => kernel.has_function(function),
+                None => true,
             };
-            program.set_autoload(wanted);
+            if wanted && !there && !optional {
+                bail!("{section} is no function of the kernel's BTF");
+            }
+            program.set_autoload(wanted && there);
         }
         let maps = &mut open.maps;
-        maps.http_connections
-            .set_autocreate(backend == Backend::Sock)?;
-        maps.http_strangers
-            .set_autocreate(backend == Backend::Sock)?;
-        maps.http_messages
-            .set_autocreate(backend == Backend::Sock)?;
-        maps.http_inodes
-            .set_autocreate(backend == Backend::Syscall)?;
+        maps.http_connections.set_autocreate(in_storage)?;
+        maps.http_strangers.set_autocreate(in_storage)?;
+        maps.http_inodes.set_autocreate(!in_storage)?;
         maps.http_inodes.set_max_entries(options.max_connections)?;
-        maps.http_stranger_inodes
-            .set_autocreate(backend == Backend::Syscall)?;
+        maps.http_stranger_inodes.set_autocreate(!in_storage)?;
         maps.http_stranger_inodes
             .set_max_entries(options.max_connections)?;
+        maps.http_messages
+            .set_autocreate(backend == Backend::Sock || takes_notes)?;
+        maps.http_notes.set_autocreate(takes_notes)?;
         maps.http_processes.set_max_entries(options.max_processes)?;
         maps.http_series
             .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
@@ -102,21 +110,28 @@ impl<'obj> Bpf<'obj> {
             .as_mut()
             .context("the BPF object has no constants")?;
         rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
+        rodata.http_in_storage = in_storage;
+        rodata.http_notes_taken = takes_notes;
 
         let mut skeleton = open.load().context("the kernel refuses the programs")?;
-        skeleton
+        let identified = skeleton
             .progs
             .http_identify
             .test_run(ProgramInput::default())
             .context("the agent cannot tell its own process id")?;
+        ensure!(
+            identified.return_value == 0,
+            "the registers of a system call are not where this kernel was expected to keep them"
+        );
         let (programs, maps) = (&mut skeleton.progs, &skeleton.maps);
-        let connections = match backend {
-            Backend::Sock => programs
-                .http_sock_tracked
-                .attach_iter(maps.http_connections.as_fd()),
-            Backend::Syscall => programs
-                .http_exit_tracked
-                .attach_iter(maps.http_inodes.as_fd()),
+        let connections = if in_storage {
+            programs
+                .http_storage_tracked
+                .attach_iter(maps.http_connections.as_fd())
+        } else {
+            programs
+                .http_inodes_tracked
+                .attach_iter(maps.http_inodes.as_fd())
         };
         Ok(Self {
             connections: connections.context("connections cannot be counted")?,
@@ -175,24 +190,17 @@ fn check_privilege() -> Result<()> {
 }
 
 /// The first backend that no fact rules out and that a trial load and attachment accept.
-fn choose(options: &Options) -> Result<Backend> {
-    let facts = Facts::of_this_kernel();
+fn choose(kernel: &Kernel, options: &Options) -> Result<Backend> {
     let wanted = options
         .backend
         .map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
     let mut reasons = Vec::new();
 
-    log::debug!("{facts:?}");
-    if !facts.btf {
-        bail!(
-            "the kernel has no BTF (/sys/kernel/btf/vmlinux): it has to be built with CONFIG_DEBUG_INFO_BTF=y"
-        );
-    }
+    log::debug!("{:?}", kernel.facts);
     for backend in wanted {
-        let trial = match facts.obstacle(backend) {
+        let trial = match kernel.facts.obstacle(backend) {
             Some(obstacle) => Err(anyhow!(obstacle)),
-            None => Bpf::open(&mut MaybeUninit::uninit(), backend, options)
-                .and_then(|mut bpf| bpf.attach()),
+            None => try_out(backend, kernel, options),
         };
         match trial {
             Ok(()) => {
@@ -211,4 +219,14 @@ fn choose(options: &Options) -> Result<Backend> {
         "no usable backend: {} (-vv shows what the kernel said)",
         reasons.join("; ")
     )
+}
+
+/// Loads and attaches the programs of a backend, and lets go of them.
+fn try_out(backend: Backend, kernel: &Kernel, options: &Options) -> Result<()> {
+    let trial = Bpf::open(&mut MaybeUninit::uninit(), backend, kernel, options)
+        .and_then(|mut bpf| bpf.attach());
+    match backend {
+        Backend::Fexit => trial.context("it needs trampolines (fentry and fexit programs)"),
+        Backend::Sock | Backend::Syscall => trial,
+    }
 }

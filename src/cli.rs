@@ -99,6 +99,8 @@ enum BackendChoice {
     Sock,
     /// System call tracepoints: on every kernel
     Syscall,
+    /// Exits of the sockets' functions: io_uring and 32-bit programs too, where trampolines are allowed
+    Fexit,
 }
 
 impl Cli {
@@ -108,6 +110,7 @@ impl Cli {
             BackendChoice::Auto => None,
             BackendChoice::Sock => Some(Backend::Sock),
             BackendChoice::Syscall => Some(Backend::Syscall),
+            BackendChoice::Fexit => Some(Backend::Fexit),
         }
     }
 
@@ -147,6 +150,7 @@ mod tests {
             parse(&["--backend=syscall"]).backend(),
             Some(Backend::Syscall)
         );
+        assert_eq!(parse(&["--backend=fexit"]).backend(), Some(Backend::Fexit));
     }
 
     #[test]

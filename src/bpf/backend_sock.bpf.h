@@ -7,35 +7,6 @@
 #ifndef BACKEND_SOCK_BPF_H
 #define BACKEND_SOCK_BPF_H
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct http1_connection);
-} http_connections SEC(".maps");
-
-/*
- * TCP sockets that are known not to be an HTTP/1 server's end: those that spoke first, and those whose
- * first bytes were no request. One look at this instead of one at the bytes of each receive. Only what was
- * seen from its beginning is marked, so that a stream joined in the middle of a body is still found out.
- */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, __u8);
-} http_strangers SEC(".maps");
-
-static __always_inline bool http_is_stranger(struct sock *sk)
-{
-	return bpf_sk_storage_get(&http_strangers, sk, NULL, 0) != NULL;
-}
-
-static __always_inline void http_mark_stranger(struct sock *sk)
-{
-	bpf_sk_storage_get(&http_strangers, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-}
-
 /* Threads within a recvmmsg or sendmmsg: how many of its messages were seen. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -74,12 +45,18 @@ static __always_inline void http_no_message(void)
 }
 
 /* Finds the user buffers of the transfer that the current system call makes. */
-static __always_inline void http_locate(struct task_struct *task, struct http_transfer *transfer)
+static __always_inline void http_locate_call(struct task_struct *task, struct sock *sk,
+					     struct http_transfer *transfer)
 {
-	struct pt_regs *regs = http_registers(task);
+	const struct pt_regs *regs = http_registers(task);
 	__u64 syscall = http_syscall_of(regs);
 	__u32 index;
 
+	if (http_uses_io_uring(task) && syscall != HTTP_NR_splice &&
+	    http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs)).sk != sk) {
+		http_miss(io_uring, 1);
+		return;
+	}
 	switch (syscall) {
 	case HTTP_NR_read:
 	case HTTP_NR_recvfrom:
@@ -114,37 +91,31 @@ static __always_inline void http_locate(struct task_struct *task, struct http_tr
 	http_miss_syscall(task, syscall);
 }
 
-/*
- * Bytes that left the receive queue by a way that passes no hook (splice, zero-copy) show in TCP's
- * sequence number: within a body they are skipped like any others.
- */
-static __always_inline void http_skip_hidden(struct http1_connection *conn, struct sock *sk, __u32 length)
+/* Finds the user buffers of a transfer, whose length is negative if it is a send. */
+static __always_inline void http_locate(struct task_struct *task, struct sock *sk,
+					const struct http1_connection *conn, struct http_transfer *transfer,
+					__s64 length)
 {
-	__u32 copied_seq, hidden;
+	struct http_note *note;
 
-	if (sk->sk_protocol != HTTP_IPPROTO_TCP)
+	if (!http_notes_taken || !http_needs_note(task)) {
+		http_locate_call(task, sk, transfer);
 		return;
-	copied_seq = http_read(sk, struct tcp_sock, copied_seq);
-	hidden = copied_seq - conn->copied_seq - length;
-	conn->copied_seq = copied_seq;
-	if (hidden)
-		http_receive_hidden(conn, hidden);
-}
-
-/* A byte for each connection that has state: user space counts them. */
-SEC("iter/bpf_sk_storage_map")
-int http_sock_tracked(struct bpf_iter__bpf_sk_storage_map *ctx)
-{
-	char mark = 0;
-
-	if (ctx->value)
-		bpf_seq_write(ctx->meta->seq, &mark, sizeof(mark));
-	return 0;
+	}
+	note = http_read_note(task, sk, length);
+	if (note)
+		http_locate_message(task, conn, transfer, bpf_core_cast((void *)note->message, struct msghdr),
+				    note->size);
+	else if (http_is_compat(task))
+		http_miss(compat, 1);
+	else
+		http_miss(io_uring, 1);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 {
+	struct http_endpoint endpoint = { .sk = sk };
 	struct http1_connection *conn;
 	struct http_transfer *transfer;
 	struct task_struct *task;
@@ -155,8 +126,8 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 	}
 	if (flags & HTTP_MSG_NO_DATA || !http_is_stream(sk->sk_type, sk->__sk_common.skc_family))
 		return 0;
-	conn = bpf_sk_storage_get(&http_connections, sk, NULL, 0);
-	if (!conn && (http_is_stranger(sk) || http_is_unix_client(sk))) {
+	conn = http_connection_of(&endpoint);
+	if (!conn && http_is_no_server(&endpoint)) {
 		http_no_message();
 		return 0;
 	}
@@ -165,27 +136,17 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 		return 0;
 	task = bpf_get_current_task_btf();
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
-		http_locate(task, transfer);
-	if (conn) {
+		http_locate(task, sk, conn, transfer, ret);
+	if (conn)
 		http_skip_hidden(conn, sk, ret);
-		http_receive(task, conn, transfer);
-		return 0;
-	}
-	conn = http_first_receive(task, transfer);
-	if (conn) {
-		if (sk->sk_protocol == HTTP_IPPROTO_TCP)
-			conn->copied_seq = http_read(sk, struct tcp_sock, copied_seq);
-		if (!bpf_sk_storage_get(&http_connections, sk, conn, BPF_SK_STORAGE_GET_F_CREATE))
-			http_miss(connections_full, 1);
-	} else if (transfer->cursor.filled && http_was_first(sk, ret)) { /* and its bytes were seen */
-		http_mark_stranger(sk);
-	}
+	http_endpoint_receive(task, &endpoint, conn, transfer);
 	return 0;
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 {
+	struct http_endpoint endpoint = { .sk = sk };
 	struct http1_connection *conn;
 	struct http_transfer *transfer;
 	struct task_struct *task;
@@ -194,17 +155,16 @@ int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 		http_no_message();
 		return 0;
 	}
-	conn = bpf_sk_storage_get(&http_connections, sk, NULL, 0);
+	conn = http_connection_of(&endpoint);
 	if (!conn) {
-		if (http_speaks_first(sk) && !http_is_stranger(sk))
-			http_mark_stranger(sk);
+		http_stranger_send(&endpoint);
 		return 0;
 	}
 	transfer = http_transfer_of(HTTP_SEND, ret);
 	if (!transfer)
 		return 0;
 	task = bpf_get_current_task_btf();
-	http_locate(task, transfer);
+	http_locate(task, sk, conn, transfer, -ret);
 	http_send(task, conn, transfer);
 	return 0;
 }

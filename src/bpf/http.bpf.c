@@ -4,7 +4,7 @@
  *
  * capture backend -> (connection, direction, bytes in user memory, length) -> framing -> counters
  *
- * Two backends find the same thing, and user space loads the programs of one of them:
+ * Three backends find the same thing, and user space loads the programs of one of them:
  *
  * sock	    tp_btf/sock_recv_length and sock_send_length (Linux 6.3). They fire below every receive and
  *	    send of a socket and of nothing else, so that a read of a file costs nothing. State lies in
@@ -13,9 +13,12 @@
  *	    would be charged to every system call of the host. The price: a file read pays for the look
  *	    at its descriptor, and a tracepoint program may not use socket storage, so that state lies in
  *	    a hash keyed by the socket's inode, where the least recently used connection goes first.
+ * fexit    The exits of the functions by which a family of sockets receives and sends. Below the system
+ *	    calls, so that transfers by io_uring and by 32-bit tasks count too. Not to be had on locked-down
+ *	    kernels.
  *
  * Not chosen: enter and exit of a system call (the registers still hold the arguments at exit, so a
- * second hook and a map buy nothing); kprobes and trampolines (not to be had on locked-down kernels).
+ * second hook and a map buy nothing); kprobes (dearer than what they would replace, and as often absent).
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -31,20 +34,25 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* The agent as the kernel numbers it: not what a pid namespace shows it. It does not count itself. */
-int agent_pid;
+__u32 agent_pid;
 
 #include "socket.bpf.h"
+#include "task.bpf.h"
 #include "stats.bpf.h"
 #include "transfer.bpf.h"
+#include "walk.bpf.h"
 #include "connection.bpf.h"
+#include "state.bpf.h"
 #include "syscall.bpf.h"
+#include "iterator.bpf.h"
+#include "notes.bpf.h"
 
-/* Run once by user space, on its own behalf. */
+/* Run once by user space, on its own behalf: 0 if all that depends on the kernel was found. */
 SEC("raw_tp")
 int http_identify(void *ctx)
 {
 	agent_pid = bpf_get_current_pid_tgid() >> 32;
-	return 0;
+	return !http_find_registers(http_current_task());
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -57,3 +65,4 @@ int BPF_PROG(http_process_exit, struct task_struct *task)
 
 #include "backend_sock.bpf.h"
 #include "backend_syscall.bpf.h"
+#include "backend_fexit.bpf.h"

@@ -19,10 +19,11 @@ enum {
 #define http_read(pointer, type, field)                                       \
 	({                                                                    \
 		typeof(((type *)0)->field) value;                             \
+		void *structure = (void *)(pointer);                          \
 		if (bpf_ksym_exists(bpf_rdonly_cast))                         \
-			value = bpf_core_cast(pointer, type)->field;          \
+			value = bpf_core_cast(structure, type)->field;        \
 		else                                                          \
-			BPF_CORE_READ_INTO(&value, (type *)(pointer), field); \
+			BPF_CORE_READ_INTO(&value, (type *)structure, field); \
 		value;                                                        \
 	})
 
@@ -30,6 +31,11 @@ static __always_inline bool http_is_stream(__u16 type, __u16 family)
 {
 	return type == HTTP_SOCK_STREAM &&
 	       (family == HTTP_AF_INET || family == HTTP_AF_INET6 || family == HTTP_AF_UNIX);
+}
+
+static __always_inline bool http_is_tcp(struct sock *sk)
+{
+	return http_read(sk, struct sock, sk_protocol) == HTTP_IPPROTO_TCP;
 }
 
 /* A unix socket that has no name and is connected to one that has: the other end was accepted. */
@@ -55,7 +61,7 @@ static __always_inline __u32 http_taken(struct sock *sk)
 	__u32 received, next;
 	int i;
 
-	if (http_read(sk, struct sock, sk_protocol) != HTTP_IPPROTO_TCP)
+	if (!http_is_tcp(sk))
 		return HTTP_UNKNOWN;
 	/* Another CPU may be receiving: the two belong together only if they stay. */
 	for (i = 0; i < 4; i++) {

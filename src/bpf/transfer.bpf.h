@@ -13,9 +13,12 @@ struct http_transfer {
 	__u64 address;
 	__u64 start;
 	__u64 size;
-	/* The buffers after it: an array of iovecs in user memory. */
+	/* The buffers after it: an array of iovecs. */
 	__u64 vector;
 	__u64 vectors;
+	bool vector_in_kernel;
+	__u32 direction;
+	__u64 inode;	/* of the socket that has a connection, where state lies in a hash */
 	__u64 requests; /* found in this transfer */
 	struct http1_head head;
 	__u8 window[HTTP1_WINDOW + HTTP1_PAD];
@@ -43,6 +46,7 @@ static __always_inline struct http_transfer *http_transfer_of(enum http_directio
 		return NULL;
 	__builtin_memset(transfer, 0, offsetof(struct http_transfer, head));
 	transfer->cursor.length = length;
+	transfer->direction = direction;
 	return transfer;
 }
 
@@ -68,6 +72,19 @@ static __always_inline int http_set_message(struct http_transfer *transfer, __u6
 	return 0;
 }
 
+/* The next of the buffers. */
+static __always_inline bool http_next_buffer(struct http_transfer *transfer, struct iovec *next)
+{
+	void *vector = (void *)transfer->vector;
+
+	if (!transfer->vectors)
+		return false;
+	transfer->vectors--;
+	transfer->vector += sizeof(*next);
+	return !(transfer->vector_in_kernel ? bpf_probe_read_kernel(next, sizeof(*next), vector) :
+					      bpf_probe_read_user(next, sizeof(*next), vector));
+}
+
 /* Brings the bytes at the cursor into the window: 1 when it is worth another try, -1 when it cannot be. */
 static __always_inline int http_fill(struct http_transfer *transfer)
 {
@@ -79,10 +96,8 @@ static __always_inline int http_fill(struct http_transfer *transfer)
 	if (offset >= size) {
 		struct iovec next;
 
-		if (!transfer->vectors || bpf_probe_read_user(&next, sizeof(next), (void *)transfer->vector))
+		if (!http_next_buffer(transfer, &next))
 			return -1;
-		transfer->vector += sizeof(next);
-		transfer->vectors--;
 		transfer->start += size;
 		transfer->address = (__u64)next.iov_base;
 		transfer->size = next.iov_len;

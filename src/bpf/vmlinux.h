@@ -23,6 +23,9 @@ typedef _Bool bool;
 typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
+typedef unsigned long size_t;
+typedef long ssize_t;
+typedef __s64 loff_t;
 
 enum {
 	false = 0,
@@ -35,7 +38,23 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
+
+/* Helpers that only some kernels have. CO-RE goes by the names. */
+enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158,
+	BPF_FUNC_task_pt_regs = 175,
+};
+
+enum {
+	BPF_PROG_TEST_RUN = 10,
+};
+
+/* The state of an open-coded iterator. */
+struct bpf_iter_num {
+	__u64 __opaque[1];
+} __attribute__((aligned(8)));
 
 enum {
 	BPF_ANY = 0,
@@ -45,6 +64,7 @@ enum {
 enum {
 	BPF_F_NO_PREALLOC = 1,
 	BPF_SK_STORAGE_GET_F_CREATE = 1,
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
 };
 
 #if defined(__TARGET_ARCH_x86)
@@ -153,11 +173,6 @@ struct unix_sock {
 	struct sock *peer;
 };
 
-struct socket {
-	short type;
-	struct sock *sk;
-};
-
 struct inode {
 	unsigned short i_mode;
 	unsigned long i_ino;
@@ -167,6 +182,40 @@ struct file {
 	struct inode *f_inode;
 	void *private_data;
 };
+
+struct socket {
+	short type;
+	struct file *file;
+	struct sock *sk;
+};
+
+enum iter_type {
+	ITER_IOVEC,
+	ITER_UBUF,
+};
+
+struct iov_iter {
+	u8 iter_type;
+	size_t iov_offset;
+	size_t count;
+	const struct iovec *__iov;
+	void *ubuf;
+};
+
+struct iov_iter___5_13 {
+	unsigned int type;
+};
+
+struct iov_iter___6_3 {
+	const struct iovec *iov;
+};
+
+struct msghdr {
+	struct iov_iter msg_iter;
+};
+
+struct page;
+struct pipe_inode_info;
 
 struct llist_node {
 	struct llist_node *next;
@@ -200,6 +249,7 @@ struct thread_info {
 
 struct task_struct {
 	struct thread_info thread_info;
+	void *stack;
 	unsigned int flags;
 	int tgid;
 	u64 start_boottime;
@@ -207,6 +257,7 @@ struct task_struct {
 	char comm[16];
 	struct files_struct *files;
 	struct signal_struct *signal;
+	struct io_uring_task *io_uring;
 };
 
 struct bpf_iter_meta {

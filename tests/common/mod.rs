@@ -12,6 +12,7 @@ pub mod load;
 pub mod process;
 pub mod reader;
 pub mod servers;
+pub mod trampolines;
 pub mod web;
 
 /// Makes a test of each function for each backend, named after it.
@@ -22,6 +23,9 @@ macro_rules! by_backend {
         }
         mod syscall {
             $(#[test] fn $test() { super::$test("syscall"); })*
+        }
+        mod fexit {
+            $(#[test] fn $test() { $crate::common::trampolines::test(|| super::$test("fexit")); })*
         }
     };
 }

@@ -130,3 +130,8 @@ fn by_sock() {
 fn by_syscall() {
     all_families(Backend::Syscall);
 }
+
+#[test]
+fn by_fexit() {
+    common::trampolines::test(|| all_families(Backend::Fexit));
+}

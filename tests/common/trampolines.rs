@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whether this kernel lets BPF programs watch the exits of its functions, as the backend `fexit` needs. Asked of the
+//! kernel itself with the smallest such program, and not of the agent.
+
+use std::ffi::CStr;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::null;
+use std::sync::OnceLock;
+use std::thread;
+
+use libbpf_rs::libbpf_sys::{
+    BPF_PROG_TYPE_TRACING, BPF_TRACE_FEXIT, bpf_insn, bpf_prog_load, bpf_prog_load_opts,
+    bpf_raw_tracepoint_open, libbpf_find_vmlinux_btf_id,
+};
+
+use super::agent::{only_error, run};
+
+const FUNCTION: &CStr = c"inet_recvmsg";
+/// `r0 = 0` and `exit`, as operation codes.
+const CODES: [u8; 2] = [0xb7, 0x95];
+
+/// Runs a test of the backend `fexit`. Where the kernel refuses such programs, that is said aloud, and the agent has to
+/// say it too.
+pub fn test(test: impl FnOnce()) {
+    static REFUSAL: OnceLock<Option<String>> = OnceLock::new();
+    let Some(refusal) = REFUSAL.get_or_init(refusal) else {
+        return test();
+    };
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    // Past the harness, which shows only what failing tests print.
+    let line = format!("NOT RUN: {name}: this kernel refuses every fexit program: {refusal}\n");
+    io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
+/// Why the kernel refuses.
+fn refusal() -> Option<String> {
+    let refusal = attach().err()?.to_string();
+    let error = only_error(&run(&["--backend", "fexit"]));
+    assert!(error.contains("trampolines"), "{error}");
+    assert!(error.contains(&refusal), "{error}, but not {refusal}");
+    Some(refusal)
+}
+
+/// Loads and attaches the program, and lets go of it.
+fn attach() -> io::Result<()> {
+    let program = CODES.map(|code| bpf_insn {
+        code,
+        ..Default::default()
+    });
+    // SAFETY: the name ends with a zero.
+    let function = unsafe { libbpf_find_vmlinux_btf_id(FUNCTION.as_ptr(), BPF_TRACE_FEXIT) };
+    let mut options = bpf_prog_load_opts {
+        sz: size_of::<bpf_prog_load_opts>() as u64,
+        expected_attach_type: BPF_TRACE_FEXIT,
+        attach_btf_id: function.try_into().unwrap(),
+        ..Default::default()
+    };
+    // SAFETY: the texts end with a zero, the program has the length that is said, and the call keeps none of them.
+    let program = descriptor(unsafe {
+        bpf_prog_load(
+            BPF_PROG_TYPE_TRACING,
+            null(),
+            c"GPL".as_ptr(),
+            program.as_ptr(),
+            program.len() as u64,
+            &raw mut options,
+        )
+    })?;
+    // SAFETY: it needs no name to attach to the function that the program was loaded for.
+    descriptor(unsafe { bpf_raw_tracepoint_open(null(), program.as_raw_fd()) })?;
+    Ok(())
+}
+
+/// What a call of libbpf returns: a new descriptor, or a negative error number.
+fn descriptor(returned: RawFd) -> io::Result<OwnedFd> {
+    if returned < 0 {
+        return Err(io::Error::from_raw_os_error(-returned));
+    }
+    // SAFETY: the call has just made it, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(returned) })
+}

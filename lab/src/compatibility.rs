@@ -178,8 +178,8 @@ mod tests_of_the_document {
     fn what_is_possible_and_why_not() {
         let document = document(&outcomes());
         for line in [
-            "| 5.10 | not to be had | none |  |  |",
-            "| 6.1 | 6.1.0-56-cloud-amd64 | syscall | no | yes |",
+            "| 5.10 | not to be had | none |  |  |  |",
+            "| 6.1 | 6.1.0-56-cloud-amd64 | syscall |  | no | yes |",
             "- 5.10: no package",
             "- 6.1, `sock`: the kernel has no tracepoint",
         ] {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the host wants a machine to do.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ pub struct Order {
     /// The backends to try.
     pub backends: Vec<String>,
     pub programs: Vec<TestProgram>,
+    /// Of the test programs, beside what process 1 has.
+    pub environment: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

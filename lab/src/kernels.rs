@@ -5,8 +5,8 @@ use std::fmt;
 
 use crate::arch::Arch;
 
-/// The backends of the agent, the one that costs the host least first.
-pub const BACKENDS: [&str; 2] = ["sock", "syscall"];
+/// The backends of the agent.
+pub const BACKENDS: [&str; 3] = ["fexit", "sock", "syscall"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Series {
@@ -34,11 +34,11 @@ pub struct Kernel {
 }
 
 pub const KERNELS: [Kernel; 5] = [
-    x86_64(Series::Stable(5, 10), &[]),
-    x86_64(Series::Stable(6, 1), &[]),
-    x86_64(Series::Stable(6, 12), &["sock", "syscall"]),
-    x86_64(Series::Stable(6, 18), &["sock", "syscall"]),
-    x86_64(Series::Newest, &["sock", "syscall"]),
+    x86_64(Series::Stable(5, 10), &["fexit", "syscall"]),
+    x86_64(Series::Stable(6, 1), &["fexit", "syscall"]),
+    x86_64(Series::Stable(6, 12), &BACKENDS),
+    x86_64(Series::Stable(6, 18), &BACKENDS),
+    x86_64(Series::Newest, &BACKENDS),
 ];
 
 const fn x86_64(series: Series, backends: &'static [&'static str]) -> Kernel {

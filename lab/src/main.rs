@@ -132,6 +132,9 @@ fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<PathBuf> {
         agent: executables.agent,
         verifier: Some(executables.verifier),
         backends: BACKENDS.map(str::to_owned).to_vec(),
+        environment: selection::ENVIRONMENT
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
     };
     let image = folder.join(format!("initramfs-{arch}"));
     initramfs::write(&image, &build_init(project, arch)?, &order)?;

@@ -18,7 +18,8 @@ pub struct Outcome {
     pub backends: BTreeMap<String, Option<String>>,
     /// What the agent said when it was free to choose.
     pub choice: Option<String>,
-    pub verified: Vec<(String, Option<u64>)>,
+    /// By backend and program.
+    pub verified: BTreeMap<(String, String), Option<u64>>,
     /// By program and name.
     pub tests: BTreeMap<(String, String), TestResult>,
     pub outputs: Vec<(String, String)>,
@@ -33,7 +34,7 @@ impl Outcome {
             release: None,
             backends: BTreeMap::new(),
             choice: None,
-            verified: Vec::new(),
+            verified: BTreeMap::new(),
             tests: BTreeMap::new(),
             outputs: Vec::new(),
         }
@@ -47,9 +48,12 @@ impl Outcome {
             }
             Record::Choice(words) => self.choice = Some(words),
             Record::Verified {
+                backend,
                 program,
                 instructions,
-            } => self.verified.push((program, instructions)),
+            } => {
+                self.verified.insert((backend, program), instructions);
+            }
             Record::Test {
                 program,
                 test,

@@ -16,8 +16,9 @@ pub enum Record {
     },
     /// What the agent says when it is free to choose.
     Choice(String),
-    /// The instructions that the verifier went through for a BPF program; none where the kernel refuses it.
+    /// The instructions that the verifier went through for a BPF program of a backend; none where the kernel refuses it.
     Verified {
+        backend: String,
         program: String,
         instructions: Option<u64>,
     },

@@ -13,10 +13,10 @@ pub fn failures(outcome: &Outcome) -> Vec<String> {
     }
     let mut failures: Vec<String> = outcome.broken.iter().cloned().collect();
     failures.extend(unexpected_backends(outcome));
-    for (program, instructions) in &outcome.verified {
+    for ((backend, program), instructions) in &outcome.verified {
         let over = instructions.filter(|n| *n > MOST_INSTRUCTIONS);
         failures.extend(over.map(|n| {
-            format!("{program} takes the verifier {n} instructions, more than {MOST_INSTRUCTIONS}")
+            format!("{backend} {program} takes the verifier {n} instructions, more than {MOST_INSTRUCTIONS}")
         }));
     }
     for ((program, test), result) in &outcome.tests {
@@ -90,6 +90,7 @@ mod tests {
 
     fn verified(instructions: Option<u64>) -> Record {
         Record::Verified {
+            backend: "sock".into(),
             program: "http_sock_recv".into(),
             instructions,
         }
@@ -117,7 +118,7 @@ mod tests {
             (backend("sock", None), "6.1: sock has become possible"),
             (
                 verified(Some(MOST_INSTRUCTIONS + 1)),
-                "6.1: http_sock_recv takes the verifier 300001",
+                "6.1: sock http_sock_recv takes the verifier 300001",
             ),
             (
                 test("by_sock", TestResult::Failed),

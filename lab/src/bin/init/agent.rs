@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::thread;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use kernel_lab::guest::Order;
 use kernel_lab::record::Record;
 use kernel_lab::verifier;
@@ -99,18 +99,11 @@ fn verify(order: &Order, teller: &Teller) -> Result<()> {
     };
     let output = Command::new(program).stderr(Stdio::inherit()).output();
     let output = output.context("the verifier's program")?;
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        if let Some((program, instructions)) = verifier::parse(line) {
-            teller.tell(&Record::Verified {
-                program: program.to_owned(),
-                instructions,
-            })?;
-        }
-    }
-    anyhow::ensure!(
+    ensure!(
         output.status.success(),
         "the verifier's program: {}",
         output.status
     );
-    Ok(())
+    let records = verifier::records(&String::from_utf8_lossy(&output.stdout));
+    records.iter().try_for_each(|record| teller.tell(record))
 }

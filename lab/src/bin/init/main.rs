@@ -42,7 +42,7 @@ fn work() -> Result<()> {
     teller.tell(&Record::Release(system::release()?))?;
     let refusals = agent::try_all(&order, &teller)?;
     for program in &order.programs {
-        tests::run(program, &refusals, &teller)?;
+        tests::run(program, &order.environment, &refusals, &teller)?;
     }
     teller.tell(&Record::End)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Runs a test program, and tells of each test as it ends.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, PipeReader, pipe};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -22,7 +22,12 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// At a time: they wait for the agent's ticks more than they work.
 const THREADS: &str = "--test-threads=4";
 
-pub fn run(program: &TestProgram, refusals: &Refusals, teller: &Teller) -> Result<()> {
+pub fn run(
+    program: &TestProgram,
+    environment: &BTreeMap<String, String>,
+    refusals: &Refusals,
+    teller: &Teller,
+) -> Result<()> {
     let tell = |test: &str, result| {
         teller.tell(&Record::Test {
             program: program.name.clone(),
@@ -48,7 +53,7 @@ pub fn run(program: &TestProgram, refusals: &Refusals, teller: &Teller) -> Resul
     let mut child = Command::new(&program.path)
         .args([THREADS, "--exact"])
         .args(&waiting)
-        .env("TMPDIR", "/tmp")
+        .envs(environment)
         .stdin(Stdio::null())
         .stdout(writer.try_clone()?)
         .stderr(writer)

@@ -3,6 +3,7 @@
 //! [`crate::bpf`].
 
 use std::fmt;
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -80,10 +81,26 @@ fn has_function(btf: &Btf<'_>, name: &str) -> bool {
 pub struct Facts {
     /// The tracepoints `sock_recv_length` and `sock_send_length` exist.
     pub sock_tracepoints: bool,
+    /// Sockets have a way to send that passes them (before Linux 6.5).
+    pub sends_pages: bool,
     /// Open-coded iterators (Linux 6.4 and later): how programs loop that have state in socket storage.
     pub iterators: bool,
+    /// The kernel may preempt a task within a program. `None`: that is not to be found out.
+    pub preempts: Option<bool>,
     /// The system call tracepoints, as tracefs shows them.
     pub syscall_tracepoints: Tracefs,
+}
+
+/// Whether this kernel may preempt a task while it is in the kernel. One that leaves that to its boot parameters says so
+/// in debugfs alone.
+fn preempts() -> Option<bool> {
+    let built = rustix::system::uname();
+    let built = built.version().to_string_lossy();
+    if !built.contains("PREEMPT_DYNAMIC") {
+        return Some(built.contains("PREEMPT"));
+    }
+    let mode = fs::read_to_string("/sys/kernel/debug/sched/preempt").ok()?;
+    Some(!(mode.contains("(none)") || mode.contains("(voluntary)")))
 }
 
 /// What tracefs shows.
@@ -123,6 +140,8 @@ impl Facts {
         Self {
             sock_tracepoints: has_tracepoint("sock_recv_length")
                 && has_tracepoint("sock_send_length"),
+            sends_pages: has_function(btf, "inet_sendpage"),
+            preempts: preempts(),
             iterators: has_function(btf, "bpf_iter_num_new"),
             syscall_tracepoints: Tracefs::of_this_kernel(),
         }
@@ -135,6 +154,11 @@ impl Facts {
             Backend::Syscall => false,
             Backend::Fexit => self.iterators,
         }
+    }
+
+    /// Whether `fexit` only takes notes for the programs of `sock`, and leaves the work to them.
+    pub fn takes_notes(&self, backend: Backend) -> bool {
+        backend == Backend::Fexit && self.sock_tracepoints && !self.sends_pages
     }
 
     /// Why a backend cannot work here, if that is known without trying.
@@ -155,6 +179,16 @@ impl Facts {
                     "no system call tracepoints in tracefs: mount -t tracefs tracefs /sys/kernel/tracing",
                 ),
             },
+            // Taking notes, it does not need to know.
+            Backend::Fexit if !self.takes_notes(backend) => match self.preempts {
+                Some(false) => None,
+                Some(true) => Some(
+                    "the kernel preempts tasks and then skips such programs: boot with preempt=voluntary (before Linux 6.5)",
+                ),
+                None => Some(
+                    "whether the kernel preempts tasks cannot be told: mount -t debugfs debugfs /sys/kernel/debug",
+                ),
+            },
             Backend::Sock | Backend::Fexit => None,
         }
     }
@@ -166,7 +200,9 @@ mod tests {
 
     const ALL: Facts = Facts {
         sock_tracepoints: true,
+        sends_pages: false,
         iterators: true,
+        preempts: Some(true),
         syscall_tracepoints: Tracefs::Readable,
     };
 
@@ -186,6 +222,20 @@ mod tests {
                 .is_some_and(|o| o.contains("6.3"))
         );
         assert_eq!(old.obstacle(Backend::Syscall), None);
+
+        let older = Facts {
+            sends_pages: true,
+            ..ALL
+        };
+        for (preempts, hint) in [(Some(true), "preempt=voluntary"), (None, "debugfs")] {
+            let obstacle = Facts { preempts, ..older }.obstacle(Backend::Fexit);
+            assert!(obstacle.is_some_and(|o| o.contains(hint)));
+        }
+        let quiet = Facts {
+            preempts: Some(false),
+            ..older
+        };
+        assert_eq!(quiet.obstacle(Backend::Fexit), None);
 
         let no_tracefs = Facts {
             syscall_tracepoints: Tracefs::Absent,

@@ -2,13 +2,15 @@
 //! The BPF object: chosen, loaded, attached. [`crate::harvest`] reads what it counts.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
+use libbpf_rs::{Link, OpenObject, PrintLevel, Program, ProgramInput};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::backend::{Backend, Kernel};
@@ -32,6 +34,15 @@ pub struct Options {
     pub backend: Option<Backend>,
     pub max_processes: u32,
     pub max_connections: u32,
+}
+
+/// A program as the verifier saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub name: String,
+    pub instructions: usize,
+    /// How many instructions it went through, on all ways.
+    pub processed: u32,
 }
 
 /// The programs in the kernel and their counters.
@@ -74,12 +85,14 @@ impl<'obj> Bpf<'obj> {
             .open(object)
             .context("the BPF object cannot be opened")?;
         let in_storage = kernel.facts.keeps_state_in_storage(backend);
+        let takes_notes = kernel.facts.takes_notes(backend);
         for mut program in open.open_object_mut().progs_mut() {
             let name = program.name().to_string_lossy();
             let wanted = match &*name {
                 "http_storage_tracked" => in_storage,
                 "http_inodes_tracked" => !in_storage,
-                name => Backend::of_program(name).is_none_or(|owner| owner == backend),
+                name => Backend::of_program(name)
+                    .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock),
             };
             // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
             let optional = !program.autoload();
@@ -102,7 +115,8 @@ impl<'obj> Bpf<'obj> {
         maps.http_stranger_inodes
             .set_max_entries(options.max_connections)?;
         maps.http_messages
-            .set_autocreate(backend == Backend::Sock)?;
+            .set_autocreate(backend == Backend::Sock || takes_notes)?;
+        maps.http_notes.set_autocreate(takes_notes)?;
         maps.http_processes.set_max_entries(options.max_processes)?;
         maps.http_series
             .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
@@ -113,6 +127,7 @@ impl<'obj> Bpf<'obj> {
             .context("the BPF object has no constants")?;
         rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
         rodata.http_in_storage = in_storage;
+        rodata.http_notes_taken = takes_notes;
 
         let mut skeleton = open.load().context("the kernel refuses the programs")?;
         let identified = skeleton
@@ -169,6 +184,25 @@ impl<'obj> Bpf<'obj> {
     pub fn backend(&self) -> Backend {
         self.backend
     }
+
+    /// What the verifier made of each program.
+    pub fn verified(&self) -> Result<Vec<Verified>> {
+        let processed: HashMap<u32, u32> = ProgInfoIter::default()
+            .map(|info| (info.id, info.verified_insns))
+            .collect();
+        let programs = self.skeleton.object().progs();
+        programs
+            .filter(libbpf_rs::ProgramImpl::autoload)
+            .map(|program| {
+                let id = Program::id_from_fd(program.as_fd())?;
+                Ok(Verified {
+                    name: program.name().to_string_lossy().into_owned(),
+                    instructions: program.insn_cnt(),
+                    processed: *processed.get(&id).context("a program is not listed")?,
+                })
+            })
+            .collect()
+    }
 }
 
 impl Drop for Bpf<'_> {
@@ -199,14 +233,9 @@ fn choose(kernel: &Kernel, options: &Options) -> Result<Backend> {
 
     log::debug!("{:?}", kernel.facts);
     for backend in wanted {
-        let trial: Result<()> = match kernel.facts.obstacle(backend) {
+        let trial = match kernel.facts.obstacle(backend) {
             Some(obstacle) => Err(anyhow!(obstacle)),
-            None => Bpf::open(&mut MaybeUninit::uninit(), backend, kernel, options)
-                .and_then(|mut bpf| bpf.attach()),
-        };
-        let trial = match backend {
-            Backend::Fexit => trial.context("it needs trampolines (fentry and fexit programs)"),
-            Backend::Sock | Backend::Syscall => trial,
+            None => try_out(backend, kernel, options),
         };
         match trial {
             Ok(()) => {
@@ -225,4 +254,14 @@ fn choose(kernel: &Kernel, options: &Options) -> Result<Backend> {
         "no usable backend: {} (-vv shows what the kernel said)",
         reasons.join("; ")
     )
+}
+
+/// Loads and attaches the programs of a backend, and lets go of them.
+fn try_out(backend: Backend, kernel: &Kernel, options: &Options) -> Result<()> {
+    let trial = Bpf::open(&mut MaybeUninit::uninit(), backend, kernel, options)
+        .and_then(|mut bpf| bpf.attach());
+    match backend {
+        Backend::Fexit => trial.context("it needs trampolines (fentry and fexit programs)"),
+        Backend::Sock | Backend::Syscall => trial,
+    }
 }

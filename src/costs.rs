@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the programs in the kernel have cost, where the kernel measures it (`sysctl kernel.bpf_stats_enabled=1`).
+//! How the programs in the kernel have run, and what that cost where the kernel measures it (`sysctl kernel.bpf_stats_enabled=1`).
 
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How long a program has run, and how often.
+/// How long a program has run, how often, and how often it should have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     pub run_time: Duration,
     pub runs: u64,
+    /// Times that the kernel passed over the program, since it had not ended yet on that CPU. Always counted.
+    pub recursion_misses: u64,
 }
 
-/// The cost of the program behind a descriptor; 0 as long as the kernel does not measure.
+/// The cost of the program behind a descriptor; time and runs are 0 as long as the kernel does not measure.
 pub fn of(program: BorrowedFd<'_>) -> Result<Cost> {
     let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
     let text = fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
@@ -32,6 +34,7 @@ fn parse(fdinfo: &str) -> Cost {
     Cost {
         run_time: Duration::from_nanos(value("run_time_ns")),
         runs: value("run_cnt"),
+        recursion_misses: value("recursion_misses"),
     }
 }
 
@@ -40,12 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_numbers_or_none() {
+    fn all_numbers_or_none() {
         let text = "pos:\t0\nflags:\t02000002\nprog_type:\t26\nprog_jited:\t1\nprog_tag:\t0c3f\nmemlock:\t8192\n\
                     prog_id:\t71\nrun_time_ns:\t123456789\nrun_cnt:\t1009\nrecursion_misses:\t3\n";
         let cost = Cost {
             run_time: Duration::from_nanos(123_456_789),
             runs: 1009,
+            recursion_misses: 3,
         };
         assert_eq!(parse(text), cost);
         assert_eq!(parse("pos:\t0\n"), Cost::default());

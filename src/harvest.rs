@@ -81,6 +81,10 @@ impl Bpf<'_> {
             .iter()
             .map(|cpu| read(cpu))
             .collect::<Result<Vec<_>>>()?;
+        let costs = self.costs()?;
+        let skipped = costs.iter().map(|(_, cost)| cost.recursion_misses).sum();
+        let mut missed = missed(&per_cpu);
+        missed.push(("recursion", skipped));
         let kernel = KernelState {
             backend: self.backend().name(),
             maps: vec![
@@ -88,12 +92,12 @@ impl Bpf<'_> {
                 fill("http_series", &maps.http_series, series),
             ],
             connections: self.connections()?,
-            costs: self.costs()?,
+            costs,
             harvest: start.elapsed(),
         };
         Ok(Harvest {
             processes: processes.into_values().collect(),
-            missed: missed(&per_cpu),
+            missed,
             kernel,
         })
     }

@@ -162,6 +162,7 @@ fn tells_of_itself_and_has_every_reason_from_the_start() {
         "kernel_thread",
         "compat",
         "syscall",
+        "recursion",
     ] {
         let label = format!("reason=\"{reason}\"");
         let missed = sample(&metrics, "scope_http_missed_total", &[&label]);

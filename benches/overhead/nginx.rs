@@ -17,10 +17,11 @@ use tempfile::TempDir;
 use crate::cores::{Cores, pin};
 use crate::variant::Variant;
 
-const VARIANTS: [Variant; 4] = [
+const VARIANTS: [Variant; 5] = [
     Variant::None,
-    Variant::Empty,
+    Variant::EmptySock,
     Variant::Sock,
+    Variant::EmptySyscall,
     Variant::Syscall,
 ];
 

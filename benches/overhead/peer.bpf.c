@@ -117,17 +117,24 @@ int peer_exit_recvfrom(const struct leave *event)
 	return compare(event);
 }
 
-/* The least that a program at these tracepoints can cost. */
-SEC("tp_btf/sock_recv_length")
-int empty_receive(void *ctx)
-{
-	return 0;
-}
+/* The least that a program at these tracepoints can cost: those of the agent's backends. */
+#define EMPTY(name, tracepoint) \
+	SEC(tracepoint)         \
+	int name(void *ctx)     \
+	{                       \
+		return 0;       \
+	}
 
-SEC("tp_btf/sock_send_length")
-int empty_send(void *ctx)
-{
-	return 0;
-}
+EMPTY(empty_sock_receive, "tp_btf/sock_recv_length")
+EMPTY(empty_sock_send, "tp_btf/sock_send_length")
+
+EMPTY(empty_exit_read, "tracepoint/syscalls/sys_exit_read")
+EMPTY(empty_exit_recvfrom, "tracepoint/syscalls/sys_exit_recvfrom")
+EMPTY(empty_exit_readv, "tracepoint/syscalls/sys_exit_readv")
+EMPTY(empty_exit_recvmsg, "tracepoint/syscalls/sys_exit_recvmsg")
+EMPTY(empty_exit_write, "tracepoint/syscalls/sys_exit_write")
+EMPTY(empty_exit_sendto, "tracepoint/syscalls/sys_exit_sendto")
+EMPTY(empty_exit_writev, "tracepoint/syscalls/sys_exit_writev")
+EMPTY(empty_exit_sendmsg, "tracepoint/syscalls/sys_exit_sendmsg")
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

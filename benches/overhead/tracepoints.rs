@@ -18,14 +18,17 @@ pub enum Programs {
     /// The usual way to see requests.
     Peer,
     /// Nothing at all, at the tracepoints of `sock`: what any program there costs on this machine.
-    Empty,
+    EmptySock,
+    /// The same at those of `syscall`.
+    EmptySyscall,
 }
 
 impl Programs {
     fn prefix(self) -> &'static str {
         match self {
             Self::Peer => "peer_",
-            Self::Empty => "empty_",
+            Self::EmptySock => "empty_sock_",
+            Self::EmptySyscall => "empty_exit_",
         }
     }
 }
@@ -94,7 +97,7 @@ impl Observer for Tracepoints {
     }
 
     fn requests(&self, pid: u32) -> Result<Option<u64>> {
-        if self.programs == Programs::Empty {
+        if self.programs != Programs::Peer {
             return Ok(None);
         }
         let map = self.object.maps().find(|map| map.name() == "requests");

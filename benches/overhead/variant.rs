@@ -17,9 +17,11 @@ pub enum Variant {
     /// Nothing is attached
     None,
     /// Programs that do nothing, where those of `sock` are
-    Empty,
+    EmptySock,
     /// The agent, backend `sock`
     Sock,
+    /// Programs that do nothing, where those of `syscall` are
+    EmptySyscall,
     /// The agent, backend `syscall`
     Syscall,
     /// A one-liner that counts requests by their first bytes
@@ -32,8 +34,9 @@ impl Variant {
     pub fn label(self) -> &'static str {
         match self {
             Self::None => "none",
-            Self::Empty => "empty",
+            Self::EmptySock => "empty-sock",
             Self::Sock => "sock",
+            Self::EmptySyscall => "empty-syscall",
             Self::Syscall => "syscall",
             Self::Bpftrace => "bpftrace",
             Self::Tracepoints => "tracepoints",
@@ -47,8 +50,9 @@ impl Variant {
     ) -> Result<Box<dyn Observer + 'o>> {
         Ok(match self {
             Self::None => Box::new(Nobody),
-            Self::Empty => Box::new(Tracepoints::load(Programs::Empty)?),
+            Self::EmptySock => Box::new(Tracepoints::load(Programs::EmptySock)?),
             Self::Sock => Box::new(load_agent(storage, Backend::Sock)?),
+            Self::EmptySyscall => Box::new(Tracepoints::load(Programs::EmptySyscall)?),
             Self::Syscall => Box::new(load_agent(storage, Backend::Syscall)?),
             Self::Bpftrace => Box::new(Bpftrace::default()),
             Self::Tracepoints => Box::new(Tracepoints::load(Programs::Peer)?),

@@ -46,7 +46,7 @@ struct shim_event {
 struct shim {
 	struct http1_connection *known; /* what the map of connections has of it */
 	struct http1_connection scratch;
-	struct http_transfer transfers[HTTP_SLOTS];
+	struct http_transfer transfers[HTTP_DIRECTIONS];
 	struct http_missed missed;
 	struct iovec iovecs[SHIM_IOVECS];
 	uint64_t clock;
@@ -133,7 +133,7 @@ static long bpf_probe_read_user(void *to, uint32_t size, const void *from)
 		return -1;
 	}
 	memcpy(to, from, size);
-	for (i = 0; i < HTTP_SLOTS; i++)
+	for (i = 0; i < HTTP_DIRECTIONS; i++)
 		if (to == shim->transfers[i].window && ++shim->reads % 2)
 			shim_soil(to, size);
 	return 0;
@@ -266,7 +266,7 @@ static void shim_scatter(struct http_transfer *transfer, const uint8_t *data, si
 }
 
 /* Without data, a receive is into memory that cannot be read, and a send is from none at all. */
-static struct http_transfer *shim_begin(struct shim *with, enum http_slot slot, const uint8_t *data,
+static struct http_transfer *shim_begin(struct shim *with, enum http_direction direction, const uint8_t *data,
 					size_t length)
 {
 	struct http_transfer *transfer;
@@ -274,11 +274,11 @@ static struct http_transfer *shim_begin(struct shim *with, enum http_slot slot, 
 	shim = with;
 	shim->clock++;
 	shim->absent = !data;
-	transfer = http_transfer_of(slot, length);
+	transfer = http_transfer_of(direction, length);
 	transfer->inode = shim->known != NULL;
 	if (data)
 		shim_scatter(transfer, data, length);
-	else if (slot == HTTP_RECEIVE)
+	else if (direction == HTTP_RECEIVE)
 		http_set_buffer(transfer, 0, length);
 	return transfer;
 }

@@ -5,9 +5,12 @@
  * buffers are found in the message's iterator. sock_recvmsg and sock_sendmsg, which would be one hook for
  * all families, are inlined into their callers.
  *
- * A task may be preempted within such a program. The kernel does not run it again on that CPU meanwhile
- * (and counts that as a recursion miss, which user space reports as missed), but it runs the others, so
- * that each program has a transfer of its own.
+ * A task may be preempted within such a program, and the kernel skips the program in other tasks on that
+ * CPU until the first one goes on: with all the work in it, a busy server would lose whole time slices. So
+ * these programs only take a note of the message, of the few tasks where that is needed, and leave the work
+ * to the programs of the backend `sock`, which run a moment later and are not preempted. A note that was
+ * skipped is a transfer that is counted as missed. Only where the kernel has no such tracepoints, or still
+ * sends past them, and does not preempt, the work is done here.
  */
 #ifndef BACKEND_FEXIT_BPF_H
 #define BACKEND_FEXIT_BPF_H
@@ -31,26 +34,8 @@ static __always_inline struct http_endpoint http_endpoint_of_socket(struct socke
 	return endpoint;
 }
 
-/* Finds the user buffers of a transfer. A connection's framing says itself where it would have needed them. */
-static __always_inline void http_locate_message(struct task_struct *task, const struct http1_connection *conn,
-						struct http_transfer *transfer, struct msghdr *message,
-						__u64 size)
-{
-	struct iov_iter *iter = &message->msg_iter;
-
-	if (task->flags & HTTP_PF_KTHREAD) {
-		/* Before Linux 5.12 a worker of io_uring was a kernel thread that borrows the memory. */
-		if (http_iterates_buffer(iter) || http_iterates_vector(iter))
-			http_miss(io_uring, 1);
-		else
-			http_miss(kernel_thread, 1);
-	} else if (!http_set_iterator(transfer, iter, size) && !conn) {
-		http_miss(unreadable, 1);
-	}
-}
-
-static __always_inline int http_fexit_receive(enum http_slot slot, struct socket *socket,
-					      struct msghdr *message, __u64 size, int flags, int ret)
+static __always_inline int http_fexit_receive(struct socket *socket, struct msghdr *message, __u64 size,
+					      int flags, int ret)
 {
 	struct http_endpoint endpoint;
 	struct http1_connection *conn;
@@ -59,13 +44,17 @@ static __always_inline int http_fexit_receive(enum http_slot slot, struct socket
 
 	if (ret <= 0 || flags & HTTP_MSG_NO_DATA)
 		return 0;
+	if (http_notes_taken) {
+		http_take_note(socket->sk, message, size, ret);
+		return 0;
+	}
 	endpoint = http_endpoint_of_socket(socket);
 	if (!endpoint.sk)
 		return 0;
 	conn = http_connection_of(&endpoint);
 	if (!conn && http_is_no_server(&endpoint))
 		return 0;
-	transfer = http_transfer_of(slot, ret);
+	transfer = http_transfer_of(HTTP_RECEIVE, ret);
 	if (!transfer)
 		return 0;
 	transfer->inode = endpoint.inode;
@@ -78,8 +67,8 @@ static __always_inline int http_fexit_receive(enum http_slot slot, struct socket
 	return 0;
 }
 
-static __always_inline int http_fexit_send(enum http_slot slot, struct socket *socket, struct msghdr *message,
-					   __u64 size, __s64 ret)
+static __always_inline int http_fexit_send(struct socket *socket, struct msghdr *message, __u64 size,
+					   __s64 ret)
 {
 	struct http_endpoint endpoint;
 	struct http1_connection *conn;
@@ -88,6 +77,10 @@ static __always_inline int http_fexit_send(enum http_slot slot, struct socket *s
 
 	if (ret <= 0)
 		return 0;
+	if (http_notes_taken) {
+		http_take_note(socket->sk, message, size, -ret);
+		return 0;
+	}
 	endpoint = http_endpoint_of_socket(socket);
 	if (!endpoint.sk)
 		return 0;
@@ -96,7 +89,7 @@ static __always_inline int http_fexit_send(enum http_slot slot, struct socket *s
 		http_stranger_send(&endpoint);
 		return 0;
 	}
-	transfer = http_transfer_of(slot, ret);
+	transfer = http_transfer_of(HTTP_SEND, ret);
 	if (!transfer)
 		return 0;
 	transfer->inode = endpoint.inode;
@@ -110,37 +103,37 @@ static __always_inline int http_fexit_send(enum http_slot slot, struct socket *s
 SEC("fexit/inet_recvmsg")
 int BPF_PROG(http_fexit_inet_recv, struct socket *sock, struct msghdr *msg, size_t size, int flags, int ret)
 {
-	return http_fexit_receive(HTTP_RECEIVE, sock, msg, size, flags, ret);
+	return http_fexit_receive(sock, msg, size, flags, ret);
 }
 
 SEC("fexit/inet6_recvmsg")
 int BPF_PROG(http_fexit_inet6_recv, struct socket *sock, struct msghdr *msg, size_t size, int flags, int ret)
 {
-	return http_fexit_receive(HTTP_RECEIVE_INET6, sock, msg, size, flags, ret);
+	return http_fexit_receive(sock, msg, size, flags, ret);
 }
 
 SEC("fexit/unix_stream_recvmsg")
 int BPF_PROG(http_fexit_unix_recv, struct socket *sock, struct msghdr *msg, size_t size, int flags, int ret)
 {
-	return http_fexit_receive(HTTP_RECEIVE_UNIX, sock, msg, size, flags, ret);
+	return http_fexit_receive(sock, msg, size, flags, ret);
 }
 
 SEC("fexit/inet_sendmsg")
 int BPF_PROG(http_fexit_inet_send, struct socket *sock, struct msghdr *msg, size_t size, int ret)
 {
-	return http_fexit_send(HTTP_SEND, sock, msg, size, ret);
+	return http_fexit_send(sock, msg, size, ret);
 }
 
 SEC("fexit/inet6_sendmsg")
 int BPF_PROG(http_fexit_inet6_send, struct socket *sock, struct msghdr *msg, size_t size, int ret)
 {
-	return http_fexit_send(HTTP_SEND_INET6, sock, msg, size, ret);
+	return http_fexit_send(sock, msg, size, ret);
 }
 
 SEC("fexit/unix_stream_sendmsg")
 int BPF_PROG(http_fexit_unix_send, struct socket *sock, struct msghdr *msg, size_t size, int ret)
 {
-	return http_fexit_send(HTTP_SEND_UNIX, sock, msg, size, ret);
+	return http_fexit_send(sock, msg, size, ret);
 }
 
 /*
@@ -153,14 +146,14 @@ int BPF_PROG(http_fexit_inet_page, struct socket *sock, struct page *page, int o
 {
 	if (sock->sk && !http_is_tcp(sock->sk))
 		return 0;
-	return http_fexit_send(HTTP_SEND_PAGE, sock, NULL, size, ret);
+	return http_fexit_send(sock, NULL, size, ret);
 }
 
 SEC("?fexit/unix_stream_sendpage")
 int BPF_PROG(http_fexit_unix_page, struct socket *sock, struct page *page, int offset, size_t size, int flags,
 	     ssize_t ret)
 {
-	return http_fexit_send(HTTP_SEND_PAGE_UNIX, sock, NULL, size, ret);
+	return http_fexit_send(sock, NULL, size, ret);
 }
 
 /* From a unix socket to a pipe. Of TCP that shows in the sequence number. */

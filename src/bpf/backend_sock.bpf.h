@@ -45,12 +45,18 @@ static __always_inline void http_no_message(void)
 }
 
 /* Finds the user buffers of the transfer that the current system call makes. */
-static __always_inline void http_locate(struct task_struct *task, struct http_transfer *transfer)
+static __always_inline void http_locate_call(struct task_struct *task, struct sock *sk,
+					     struct http_transfer *transfer)
 {
 	const struct pt_regs *regs = http_registers(task);
 	__u64 syscall = http_syscall_of(regs);
 	__u32 index;
 
+	if (http_uses_io_uring(task) && syscall != HTTP_NR_splice &&
+	    http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs)).sk != sk) {
+		http_miss(io_uring, 1);
+		return;
+	}
 	switch (syscall) {
 	case HTTP_NR_read:
 	case HTTP_NR_recvfrom:
@@ -85,6 +91,27 @@ static __always_inline void http_locate(struct task_struct *task, struct http_tr
 	http_miss_syscall(task, syscall);
 }
 
+/* Finds the user buffers of a transfer, whose length is negative if it is a send. */
+static __always_inline void http_locate(struct task_struct *task, struct sock *sk,
+					const struct http1_connection *conn, struct http_transfer *transfer,
+					__s64 length)
+{
+	struct http_note *note;
+
+	if (!http_notes_taken || !http_needs_note(task)) {
+		http_locate_call(task, sk, transfer);
+		return;
+	}
+	note = http_read_note(task, sk, length);
+	if (note)
+		http_locate_message(task, conn, transfer, bpf_core_cast((void *)note->message, struct msghdr),
+				    note->size);
+	else if (http_is_compat(task))
+		http_miss(compat, 1);
+	else
+		http_miss(io_uring, 1);
+}
+
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 {
@@ -109,7 +136,7 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 		return 0;
 	task = bpf_get_current_task_btf();
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
-		http_locate(task, transfer);
+		http_locate(task, sk, conn, transfer, ret);
 	if (conn)
 		http_skip_hidden(conn, sk, ret);
 	http_endpoint_receive(task, &endpoint, conn, transfer);
@@ -137,7 +164,7 @@ int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 	if (!transfer)
 		return 0;
 	task = bpf_get_current_task_btf();
-	http_locate(task, transfer);
+	http_locate(task, sk, conn, transfer, -ret);
 	http_send(task, conn, transfer);
 	return 0;
 }

@@ -6,35 +6,6 @@
 #ifndef BACKEND_SYSCALL_BPF_H
 #define BACKEND_SYSCALL_BPF_H
 
-enum {
-	HTTP_S_IFMT = 0170000,
-	HTTP_S_IFSOCK = 0140000,
-};
-
-/* The socket behind a descriptor; without an inode if it is no stream socket. */
-static __always_inline struct http_endpoint http_endpoint_of(struct task_struct *task, int fd)
-{
-	struct file **descriptor = http_descriptor(task, fd);
-	struct http_endpoint endpoint = {};
-	struct socket *socket;
-	struct inode *inode;
-	void *file;
-
-	if (!descriptor)
-		return endpoint;
-	/* Any kernel structure that begins with a pointer reads a pointer. */
-	file = http_read(descriptor, struct llist_head, first);
-	inode = http_read(file, struct file, f_inode);
-	if ((http_read(inode, struct inode, i_mode) & HTTP_S_IFMT) != HTTP_S_IFSOCK)
-		return endpoint;
-	socket = http_read(file, struct file, private_data);
-	endpoint.sk = http_read(socket, struct socket, sk);
-	if (http_is_stream(http_read(socket, struct socket, type),
-			   http_read(endpoint.sk, struct sock, __sk_common.skc_family)))
-		endpoint.inode = http_read(inode, struct inode, i_ino);
-	return endpoint;
-}
-
 static __always_inline void http_inode_receive(struct task_struct *task, const struct http_endpoint *endpoint,
 					       struct http_transfer *transfer)
 {
@@ -57,7 +28,7 @@ static __always_inline void http_inode_send(struct task_struct *task, const stru
 		http_stranger_send(endpoint);
 }
 
-static __always_inline void http_inode_transfer(struct task_struct *task, enum http_slot direction,
+static __always_inline void http_inode_transfer(struct task_struct *task, enum http_direction direction,
 						const struct http_endpoint *endpoint,
 						struct http_transfer *transfer)
 {
@@ -81,7 +52,7 @@ enum http_flags_at {
 };
 
 /* A system call of the given shape has returned. */
-static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum http_slot direction,
+static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum http_direction direction,
 				     enum http_shape shape, enum http_flags_at flags_at)
 {
 	struct task_struct *task;
@@ -167,7 +138,7 @@ int http_exit_sendmsg(struct trace_event_raw_sys_exit *ctx)
 }
 
 /* From a file or a pipe to a socket, or from a socket to a pipe: only the length is known. */
-static __always_inline void http_exit_hidden(struct task_struct *task, enum http_slot direction, int fd,
+static __always_inline void http_exit_hidden(struct task_struct *task, enum http_direction direction, int fd,
 					     __u64 length)
 {
 	struct http1_connection *conn;
@@ -238,7 +209,7 @@ static __always_inline struct http_many *http_many_of_cpu(void)
 }
 
 /* The transfer of message number i; NULL if there is none. */
-static __always_inline struct http_transfer *http_message_transfer(enum http_slot direction,
+static __always_inline struct http_transfer *http_message_transfer(enum http_direction direction,
 								   const struct http_many *many, __u32 i)
 {
 	struct http_transfer *transfer;

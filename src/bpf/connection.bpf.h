@@ -53,16 +53,18 @@ static __always_inline bool http_walks_on(struct http1_stream *s, struct http1_c
  * Global functions, which the verifier proves once and on their own: whatever they found out about the
  * window lies in the transfer, and nothing of it multiplies the ways through the callers.
  */
-__noinline int http_find_request_head(__u32 slot)
+__noinline int http_find_request_head(void)
 {
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &slot);
+	__u32 key = HTTP_RECEIVE;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
 
 	return transfer ? http1_fast_request(&transfer->head, transfer->window, transfer->cursor.filled) : -1;
 }
 
-__noinline int http_find_response_head(__u32 slot)
+__noinline int http_find_response_head(void)
 {
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &slot);
+	__u32 key = HTTP_SEND;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
 
 	return transfer ? http1_fast_response(&transfer->head, transfer->window, transfer->cursor.filled) :
 			  -1;
@@ -77,7 +79,7 @@ static __always_inline void http_receive(struct task_struct *task, struct http1_
 	http1_begin(&conn->request);
 	if (http1_expects_head(&conn->request)) {
 		cur->now = bpf_ktime_get_ns();
-		if ((cur->filled || http_fill(transfer) > 0) && !http_find_request_head(transfer->slot)) {
+		if ((cur->filled || http_fill(transfer) > 0) && !http_find_request_head()) {
 			http1_take_request(conn, cur, &transfer->head);
 			transfer->requests = 1;
 		}
@@ -107,12 +109,12 @@ static __always_inline void http_send(struct task_struct *task, struct http1_con
 				      struct http_transfer *transfer)
 {
 	struct http1_cursor *cur = &transfer->cursor;
-	struct http1_exchange exchange;
+	struct http1_exchange exchange = {};
 
 	http1_begin(&conn->response);
 	if (http1_expects_head(&conn->response)) {
 		cur->now = bpf_ktime_get_ns();
-		if (http_fill(transfer) > 0 && !http_find_response_head(transfer->slot))
+		if (http_fill(transfer) > 0 && !http_find_response_head())
 			http_answered(task, http1_take_response(conn, cur, &transfer->head, &exchange),
 				      &exchange);
 	}
@@ -151,11 +153,11 @@ static __always_inline struct http1_connection *http_first_receive(struct task_s
 								   struct http_transfer *transfer)
 {
 	struct http1_connection *conn;
-	__u32 slot = transfer->slot;
+	__u32 key = 0;
 
 	if (!http_may_be_request(transfer) || http_key_of(task).pid == agent_pid)
 		return NULL;
-	conn = bpf_map_lookup_elem(&http_scratch, &slot);
+	conn = bpf_map_lookup_elem(&http_scratch, &key);
 	if (!conn)
 		return NULL;
 	transfer->inode = 0;

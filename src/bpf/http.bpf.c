@@ -45,6 +45,7 @@ __u32 agent_pid;
 #include "state.bpf.h"
 #include "syscall.bpf.h"
 #include "iterator.bpf.h"
+#include "notes.bpf.h"
 
 /* Run once by user space, on its own behalf: 0 if all that depends on the kernel was found. */
 SEC("raw_tp")

@@ -91,4 +91,22 @@ static __always_inline bool http_set_iterator(struct http_transfer *transfer, st
 	return false;
 }
 
+/* Finds the user buffers of a transfer. A connection's framing says itself where it would have needed them. */
+static __always_inline void http_locate_message(struct task_struct *task, const struct http1_connection *conn,
+						struct http_transfer *transfer, struct msghdr *message,
+						__u64 size)
+{
+	struct iov_iter *iter = &message->msg_iter;
+
+	if (task->flags & HTTP_PF_KTHREAD) {
+		/* Before Linux 5.12 a worker of io_uring was a kernel thread that borrows the memory. */
+		if (http_iterates_buffer(iter) || http_iterates_vector(iter))
+			http_miss(io_uring, 1);
+		else
+			http_miss(kernel_thread, 1);
+	} else if (!http_set_iterator(transfer, iter, size) && !conn) {
+		http_miss(unreadable, 1);
+	}
+}
+
 #endif /* ITERATOR_BPF_H */

@@ -120,6 +120,22 @@ static __always_inline bool http_find_registers(struct task_struct *task)
 	return false;
 }
 
+/* A 32-bit task of a 64-bit kernel, whose registers and structures are others. */
+static __always_inline bool http_is_compat(struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	return task->thread_info.status & HTTP_TS_COMPAT;
+#else
+	return false;
+#endif
+}
+
+/* A task whose transfers may be io_uring's: they come at the end of any system call of the task. */
+static __always_inline bool http_uses_io_uring(struct task_struct *task)
+{
+	return task->flags & HTTP_PF_IO_WORKER || (bpf_core_field_exists(task->io_uring) && task->io_uring);
+}
+
 /* The current task's registers tell nothing about a transfer: counts why. */
 static __always_inline void http_miss_syscall(struct task_struct *task, __u64 syscall)
 {
@@ -127,12 +143,39 @@ static __always_inline void http_miss_syscall(struct task_struct *task, __u64 sy
 		http_miss(io_uring, 1);
 	else if (task->flags & HTTP_PF_KTHREAD)
 		http_miss(kernel_thread, 1);
-#if defined(__TARGET_ARCH_x86)
-	else if (task->thread_info.status & HTTP_TS_COMPAT)
+	else if (http_is_compat(task))
 		http_miss(compat, 1);
-#endif
 	else
 		http_miss(syscall, 1);
+}
+
+enum {
+	HTTP_S_IFMT = 0170000,
+	HTTP_S_IFSOCK = 0140000,
+};
+
+/* The socket behind a descriptor; without an inode if it is no stream socket. */
+static __always_inline struct http_endpoint http_endpoint_of(struct task_struct *task, int fd)
+{
+	struct file **descriptor = http_descriptor(task, fd);
+	struct http_endpoint endpoint = {};
+	struct socket *socket;
+	struct inode *inode;
+	void *file;
+
+	if (!descriptor)
+		return endpoint;
+	/* Any kernel structure that begins with a pointer reads a pointer. */
+	file = http_read(descriptor, struct llist_head, first);
+	inode = http_read(file, struct file, f_inode);
+	if ((http_read(inode, struct inode, i_mode) & HTTP_S_IFMT) != HTTP_S_IFSOCK)
+		return endpoint;
+	socket = http_read(file, struct file, private_data);
+	endpoint.sk = http_read(socket, struct socket, sk);
+	if (http_is_stream(http_read(socket, struct socket, type),
+			   http_read(endpoint.sk, struct sock, __sk_common.skc_family)))
+		endpoint.inode = http_read(inode, struct inode, i_ino);
+	return endpoint;
 }
 
 #endif /* SYSCALL_BPF_H */

@@ -2,7 +2,7 @@
 /*
  * The bytes of one receive or send: where they lie in user memory, and the window of them that is at
  * hand. Per CPU rather than on the stack, which is too small, and because the verifier need not know
- * the numbers in it. Programs that may interrupt each other have their own.
+ * the numbers in it. Receives and sends have their own, so that one may interrupt the other.
  */
 #ifndef TRANSFER_BPF_H
 #define TRANSFER_BPF_H
@@ -17,44 +17,34 @@ struct http_transfer {
 	__u64 vector;
 	__u64 vectors;
 	bool vector_in_kernel;
-	__u32 slot;
 	__u64 inode;	/* of the socket that has a connection, where state lies in a hash */
 	__u64 requests; /* found in this transfer */
 	struct http1_head head;
 	__u8 window[HTTP1_WINDOW + HTTP1_PAD];
 };
 
-/* Who has a transfer of its own: what may interrupt another on the same CPU. */
-enum http_slot {
+enum http_direction {
 	HTTP_RECEIVE,
 	HTTP_SEND,
-	/* Only where programs may be preempted. */
-	HTTP_RECEIVE_INET6,
-	HTTP_SEND_INET6,
-	HTTP_RECEIVE_UNIX,
-	HTTP_SEND_UNIX,
-	HTTP_SEND_PAGE,
-	HTTP_SEND_PAGE_UNIX,
-	HTTP_SLOTS,
+	HTTP_DIRECTIONS,
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, HTTP_SLOTS);
+	__uint(max_entries, HTTP_DIRECTIONS);
 	__type(key, __u32);
 	__type(value, struct http_transfer);
 } http_transfers SEC(".maps");
 
-static __always_inline struct http_transfer *http_transfer_of(enum http_slot slot, __u64 length)
+static __always_inline struct http_transfer *http_transfer_of(enum http_direction direction, __u64 length)
 {
-	__u32 key = slot;
+	__u32 key = direction;
 	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
 
 	if (!transfer)
 		return NULL;
 	__builtin_memset(transfer, 0, offsetof(struct http_transfer, head));
 	transfer->cursor.length = length;
-	transfer->slot = slot;
 	return transfer;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Clients that count their own answers.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -135,7 +135,12 @@ impl Client {
 
     fn fill(&mut self) {
         let mut buffer = [0; 4096];
-        let length = self.stream.read(&mut buffer).unwrap();
+        let length = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => break outcome.unwrap(),
+            }
+        };
         assert_ne!(length, 0, "closed by the server");
         self.inbox.extend(&buffer[..length]);
     }

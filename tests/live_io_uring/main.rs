@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A server on io_uring, whose transfers no system call holds: counted exactly by `fexit`, and counted as missed by
+//! `sock`.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod server;
+
+use std::mem::MaybeUninit;
+
+use common::load::keep_alive;
+use scope_http_statistics::backend::Backend;
+use scope_http_statistics::bpf::{Bpf, Options};
+use scope_http_statistics::snapshot::Harvest;
+
+use server::{Server, Way};
+
+const REQUESTS: u64 = 53;
+
+fn load(object: &mut MaybeUninit<libbpf_rs::OpenObject>, backend: Backend) -> Bpf<'_> {
+    let options = Options {
+        backend: Some(backend),
+        max_processes: 4096,
+        max_connections: 65536,
+    };
+    Bpf::load(object, &options).unwrap()
+}
+
+/// Requests and answers of a process.
+fn counts(harvest: &Harvest, pid: u64) -> (u64, u64) {
+    let process = harvest
+        .processes
+        .iter()
+        .find(|p| u64::from(p.id.pid) == pid);
+    process.map_or((0, 0), |process| {
+        let answers = process.series.values().map(|series| series.count()).sum();
+        (process.requests, answers)
+    })
+}
+
+fn missed(harvest: &Harvest) -> u64 {
+    let of_io_uring = harvest.missed.iter().find(|(name, _)| *name == "io_uring");
+    of_io_uring.unwrap().1
+}
+
+/// What was counted of a server, and missed meanwhile.
+fn served(bpf: &Bpf<'_>, way: Way) -> ((u64, u64), u64) {
+    let server = Server::start(way);
+    let before = missed(&bpf.harvest().unwrap());
+    let tally = keep_alive(&server.address, REQUESTS);
+    assert_eq!(
+        (tally.answers, tally.served),
+        (REQUESTS, REQUESTS),
+        "{way:?}"
+    );
+    let harvest = bpf.harvest().unwrap();
+    (counts(&harvest, server.pid()), missed(&harvest) - before)
+}
+
+#[test]
+fn by_fexit() {
+    common::trampolines::test(|| {
+        let mut object = MaybeUninit::uninit();
+        let bpf = load(&mut object, Backend::Fexit);
+        for way in Way::of_this_kernel() {
+            let (counted, missed) = served(&bpf, way);
+            if way == Way::Worker && server::workers_are_kernel_threads() {
+                assert_eq!(counted, (0, 0), "{way:?}");
+                assert!(missed >= REQUESTS, "{way:?}: {missed}");
+            } else {
+                assert_eq!((counted, missed), ((REQUESTS, REQUESTS), 0), "{way:?}");
+            }
+        }
+    });
+}
+
+/// Other processes of the host may add to what is missed, but not take away.
+#[test]
+fn by_sock() {
+    let mut object = MaybeUninit::uninit();
+    let bpf = load(&mut object, Backend::Sock);
+    for way in Way::of_this_kernel() {
+        let (counted, missed) = served(&bpf, way);
+        assert_eq!(counted, (0, 0), "{way:?}");
+        assert!(missed >= REQUESTS, "{way:?}: {missed}");
+    }
+}

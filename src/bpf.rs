@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, OpenObject, PrintLevel, Program, ProgramInput};
@@ -131,11 +131,15 @@ impl<'obj> Bpf<'obj> {
         rodata.http_notes_taken = takes_notes;
 
         let mut skeleton = open.load().context("the kernel refuses the programs")?;
-        skeleton
+        let identified = skeleton
             .progs
             .http_identify
             .test_run(ProgramInput::default())
             .context("the agent cannot tell its own process id")?;
+        ensure!(
+            identified.return_value == 0,
+            "the registers of a system call are not where this kernel was expected to keep them"
+        );
         let (programs, maps) = (&mut skeleton.progs, &skeleton.maps);
         let connections = if in_storage {
             programs

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Only the programs that talk to BPF run as root: cargo, and so everything in target/, stays the user's.
@@ -8,7 +9,7 @@ CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E
 C_SOURCES := $(filter-out %/vmlinux.h,$(wildcard src/bpf/*.[ch] fuzz/src/*.[ch] benches/*/*.c))
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
 
-.PHONY: run build static test fuzz lint format accuracy bench verifier clean help
+.PHONY: run build arm64 static test fuzz lint format accuracy bench verifier clean help
 
 run: build ## build the agent and run it (the default); ARGS="-v" hands it flags
 	@$(CARGO_AS_ROOT) run --quiet --release --locked -- $(ARGS)
@@ -16,6 +17,11 @@ run: build ## build the agent and run it (the default); ARGS="-v" hands it flags
 build: ## install what the build needs and build the release binary
 	@scripts/install-dependencies.sh build
 	cargo build --release --locked
+
+arm64: ## cross-build the static release binary for arm64
+	@scripts/install-dependencies.sh build arm64
+	cargo build --release --locked --target aarch64-unknown-linux-gnu
+	@! aarch64-linux-gnu-readelf --program-headers target/aarch64-unknown-linux-gnu/release/scope-http-statistics | grep INTERP
 
 static: build ## check that the release binary needs nothing from the host and stays small
 	@agent=target/$$(rustc -vV | sed -n 's/^host: //p')/release/scope-http-statistics && \
@@ -69,4 +75,4 @@ clean: ## remove everything that was built
 	cargo clean --manifest-path fuzz/Cargo.toml
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | expand -t 10

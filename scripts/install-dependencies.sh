@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what the named parts of the project need and this host lacks, and asks nothing.
-# Usage: scripts/install-dependencies.sh {build|test|lint|bench}...
+# Usage: scripts/install-dependencies.sh {build|arm64|test|lint|bench}...
 set -eu
 PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
 
@@ -10,6 +10,7 @@ PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
 build="cargo:cargo-web clang gcc /usr/include/stdio.h:libc6-dev make pkg-config
 	autoreconf:autoconf aclocal:automake autopoint flex bison gawk
 	/etc/ssl/certs/ca-certificates.crt:ca-certificates"
+arm64="aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/libc.a:libc6-dev-arm64-cross"
 test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nodejs /usr/bin/python3:python3
 	/usr/lib/python3/dist-packages/uvicorn:python3-uvicorn
 	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils"
@@ -20,6 +21,7 @@ wanted=
 for part in "$@"; do
 	case $part in
 	build) wanted="$wanted $build" ;;
+	arm64) wanted="$wanted $arm64" ;;
 	test) wanted="$wanted $test" ;;
 	lint) wanted="$wanted $lint" ;;
 	bench) wanted="$wanted $bench" ;;
@@ -31,19 +33,46 @@ if [ -z "$wanted" ]; then
 	exit 2
 fi
 
+sudo=
+[ "$(id -u)" = 0 ] || sudo=sudo
+
+apt_install() {
+	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-remove --no-install-recommends \
+		-o DPkg::Lock::Timeout=300 "$@"
+}
+
+# The standard library for another architecture has to be of the same make as the compiler.
+add_target() {
+	target=aarch64-unknown-linux-gnu
+	[ ! -e "$(rustc --print sysroot)/lib/rustlib/$target" ] || return 0
+	if command -v rustup >/dev/null; then
+		rustup target add $target
+	else
+		$sudo dpkg --add-architecture arm64
+		$sudo apt-get -q update
+		apt_install libstd-rust-web-dev:arm64
+	fi
+}
+
+finish() {
+	case " $* " in
+	*" arm64 "*) add_target ;;
+	esac
+}
+
 missing=
 for entry in $wanted; do
 	command -v "${entry%:*}" >/dev/null || [ -e "${entry%:*}" ] || missing="$missing ${entry#*:}"
 done
-[ -n "$missing" ] || exit 0
+if [ -z "$missing" ]; then
+	finish "$@"
+	exit
+fi
 
 if ! command -v apt-get >/dev/null; then
 	echo "Please install these (Debian's names; any Rust toolchain as new as Cargo.toml asks for will do):$missing" >&2
 	exit 1
 fi
-
-sudo=
-[ "$(id -u)" = 0 ] || sudo=sudo
 
 # The tests run servers of their own: no service of a new package is started now, nor at the next boot.
 policy=/usr/sbin/policy-rc.d
@@ -58,8 +87,7 @@ if [ -n "$(apt-cache madison rustup)" ]; then
 	missing=$(echo "$missing" | sed -E 's/[a-z-]+-web[a-z-]*/rustup/g')
 fi
 # shellcheck disable=SC2086 # a list of words
-$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-remove --no-install-recommends \
-	-o DPkg::Lock::Timeout=300 $missing
+apt_install $missing
 
 for service in nginx haproxy redis-server prometheus; do
 	case " $missing " in
@@ -69,3 +97,4 @@ done
 case $missing in
 *rustup*) rustup default stable ;;
 esac
+finish "$@"

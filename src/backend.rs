@@ -35,7 +35,7 @@ impl Backend {
     }
 
     /// The backend to which a BPF program belongs, if not to all.
-    fn of_program(name: &str) -> Option<Self> {
+    pub fn of_program(name: &str) -> Option<Self> {
         let prefixes = [
             ("http_sock_", Self::Sock),
             ("http_exit_", Self::Syscall),
@@ -83,10 +83,10 @@ pub struct Facts {
     pub sock_tracepoints: bool,
     /// Sockets have a way to send that passes them (before Linux 6.5).
     pub sends_pages: bool,
-    /// The kernel may preempt a task within a program. `None`: that is not to be found out.
-    pub preempts: Option<bool>,
     /// Open-coded iterators (Linux 6.4 and later): how programs loop that have state in socket storage.
     pub iterators: bool,
+    /// The kernel may preempt a task within a program. `None`: that is not to be found out.
+    pub preempts: Option<bool>,
     /// The system call tracepoints, as tracefs shows them.
     pub syscall_tracepoints: Tracefs,
 }
@@ -161,17 +161,6 @@ impl Facts {
         backend == Backend::Fexit && self.sock_tracepoints && !self.sends_pages
     }
 
-    /// Whether a backend needs a BPF program.
-    pub fn wants(&self, backend: Backend, program: &str) -> bool {
-        match program {
-            "http_storage_tracked" => self.keeps_state_in_storage(backend),
-            "http_inodes_tracked" => !self.keeps_state_in_storage(backend),
-            program => Backend::of_program(program).is_none_or(|owner| {
-                owner == backend || owner == Backend::Sock && self.takes_notes(backend)
-            }),
-        }
-    }
-
     /// Why a backend cannot work here, if that is known without trying.
     pub fn obstacle(&self, backend: Backend) -> Option<&'static str> {
         match backend {
@@ -212,8 +201,8 @@ mod tests {
     const ALL: Facts = Facts {
         sock_tracepoints: true,
         sends_pages: false,
-        preempts: Some(true),
         iterators: true,
+        preempts: Some(true),
         syscall_tracepoints: Tracefs::Readable,
     };
 

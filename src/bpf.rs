@@ -2,16 +2,18 @@
 //! The BPF object: chosen, loaded, attached. [`crate::harvest`] reads what it counts.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
-use rustix::thread::{CapabilitySet, capabilities};
+use libbpf_rs::{Link, OpenObject, PrintLevel, Program, ProgramInput};
 
 use crate::backend::{Backend, Kernel};
+use crate::privilege::{Privilege, Step};
 use crate::snapshot::BOUNDS_US;
 
 #[allow(
@@ -32,6 +34,15 @@ pub struct Options {
     pub backend: Option<Backend>,
     pub max_processes: u32,
     pub max_connections: u32,
+}
+
+/// A program as the verifier saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub name: String,
+    pub instructions: usize,
+    /// How many instructions it went through, on all ways.
+    pub processed: u32,
 }
 
 /// The programs in the kernel and their counters.
@@ -55,9 +66,10 @@ impl<'obj> Bpf<'obj> {
             };
             log::log!(target: "libbpf", level, "{}", text.trim_end());
         })));
-        check_privilege()?;
+        let privilege = Privilege::of_this_process()?;
+        privilege.check()?;
         let kernel = Kernel::running()?;
-        let backend = choose(&kernel, options)?;
+        let backend = choose(&kernel, &privilege, options)?;
         let mut bpf = Self::open(object, backend, &kernel, options)?;
         bpf.attach()?;
         Ok(bpf)
@@ -77,7 +89,12 @@ impl<'obj> Bpf<'obj> {
         let takes_notes = kernel.facts.takes_notes(backend);
         for mut program in open.open_object_mut().progs_mut() {
             let name = program.name().to_string_lossy();
-            let wanted = kernel.facts.wants(backend, &name);
+            let wanted = match &*name {
+                "http_storage_tracked" => in_storage,
+                "http_inodes_tracked" => !in_storage,
+                name => Backend::of_program(name)
+                    .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock),
+            };
             // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
             let optional = !program.autoload();
             let section = program.section().to_string_lossy();
@@ -168,6 +185,25 @@ impl<'obj> Bpf<'obj> {
     pub fn backend(&self) -> Backend {
         self.backend
     }
+
+    /// What the verifier made of each program.
+    pub fn verified(&self) -> Result<Vec<Verified>> {
+        let processed: HashMap<u32, u32> = ProgInfoIter::default()
+            .map(|info| (info.id, info.verified_insns))
+            .collect();
+        let programs = self.skeleton.object().progs();
+        programs
+            .filter(libbpf_rs::ProgramImpl::autoload)
+            .map(|program| {
+                let id = Program::id_from_fd(program.as_fd())?;
+                Ok(Verified {
+                    name: program.name().to_string_lossy().into_owned(),
+                    instructions: program.insn_cnt(),
+                    processed: *processed.get(&id).context("a program is not listed")?,
+                })
+            })
+            .collect()
+    }
 }
 
 impl Drop for Bpf<'_> {
@@ -176,57 +212,68 @@ impl Drop for Bpf<'_> {
     }
 }
 
-/// Says first what is wanting, instead of letting a system call fail with EPERM.
-fn check_privilege() -> Result<()> {
-    let effective = capabilities(None)
-        .context("the capabilities cannot be read")?
-        .effective;
-    if effective.contains(CapabilitySet::SYS_ADMIN)
-        || effective.contains(CapabilitySet::BPF | CapabilitySet::PERFMON)
-    {
-        return Ok(());
-    }
-    bail!("not enough privilege: run as root, or grant CAP_BPF and CAP_PERFMON")
-}
-
 /// The first backend that no fact rules out and that a trial load and attachment accept.
-fn choose(kernel: &Kernel, options: &Options) -> Result<Backend> {
+fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<Backend> {
     let wanted = options
         .backend
         .map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
     let mut reasons = Vec::new();
 
-    log::debug!("{:?}", kernel.facts);
+    log::debug!("{:?}, {privilege:?}", kernel.facts);
     for backend in wanted {
         let trial = match kernel.facts.obstacle(backend) {
             Some(obstacle) => Err(anyhow!(obstacle)),
-            None => try_out(backend, kernel, options),
+            None => try_out(backend, kernel, privilege, options),
         };
         match trial {
             Ok(()) => {
                 let why = match (options.backend, reasons.is_empty()) {
                     (Some(_), _) => "as asked".to_owned(),
                     (None, true) => "the cheapest, and this kernel accepts it".to_owned(),
-                    (None, false) => format!("not {}", reasons.join("; not ")),
+                    (None, false) => format!("not {}", told(&reasons).join("; not ")),
                 };
                 log::info!("backend {backend}: {why}");
                 return Ok(backend);
             }
-            Err(error) => reasons.push(format!("{backend}: {error:#}")),
+            Err(error) => reasons.push((backend, format!("{error:#}"))),
         }
     }
     bail!(
         "no usable backend: {} (-vv shows what the kernel said)",
-        reasons.join("; ")
+        told(&reasons).join("; ")
     )
 }
 
-/// Loads and attaches the programs of a backend, and lets go of them.
-fn try_out(backend: Backend, kernel: &Kernel, options: &Options) -> Result<()> {
-    let trial = Bpf::open(&mut MaybeUninit::uninit(), backend, kernel, options)
-        .and_then(|mut bpf| bpf.attach());
-    match backend {
-        Backend::Fexit => trial.context("it needs trampolines (fentry and fexit programs)"),
-        Backend::Sock | Backend::Syscall => trial,
-    }
+/// What speaks against each backend; what speaks against several is told once.
+fn told(reasons: &[(Backend, String)]) -> Vec<String> {
+    reasons
+        .chunk_by(|(_, one), (_, next)| one == next)
+        .map(|alike| {
+            let names: Vec<_> = alike.iter().map(|(backend, _)| backend.name()).collect();
+            format!("{}: {}", names.join(", "), alike[0].1)
+        })
+        .collect()
+}
+
+/// Loads and attaches a backend, lets go of it, and says what forbids it if the kernel refuses.
+fn try_out(
+    backend: Backend,
+    kernel: &Kernel,
+    privilege: &Privilege,
+    options: &Options,
+) -> Result<()> {
+    let explain = |step, error: Error| match privilege.cause(step, &error) {
+        Some(cause) => {
+            log::debug!("{backend}: {error:#}");
+            anyhow!(cause)
+        }
+        None if backend == Backend::Fexit => {
+            error.context("it needs trampolines (fentry and fexit programs)")
+        }
+        None => error,
+    };
+    let mut object = MaybeUninit::uninit();
+    let mut bpf = Bpf::open(&mut object, backend, kernel, options)
+        .map_err(|error| explain(Step::Load, error))?;
+    bpf.attach().map_err(|error| explain(Step::Attach, error))
 }

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod negotiate;
 pub mod page;
 pub mod plugin;
+pub mod privilege;
 pub mod process;
 pub mod quantile;
 pub mod report;

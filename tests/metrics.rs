@@ -6,12 +6,12 @@ mod common;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use common::agent::folder;
 use common::answering::{DELAY_MS, answering, ask};
+use common::cgroup::ControlGroup;
 use common::load::Client;
 use common::process::{Process, eventually};
 use common::servers::{Server, free_address};
@@ -101,44 +101,13 @@ fn connections_that_are_followed_are_counted() {
     }
 }
 
-/// A control group of its own, as a container runtime makes one.
-struct ControlGroup(PathBuf);
-
-impl ControlGroup {
-    fn new(name: &str) -> Self {
-        let mounts = fs::read_to_string("/proc/mounts").unwrap();
-        let root = mounts
-            .lines()
-            .map(|line| line.split(' ').collect::<Vec<_>>())
-            // Version 2, or the hierarchy of version 1 that every host has.
-            .find(|mount| mount[2] == "cgroup2" || mount[1].ends_with("cgroup/pids"))
-            .map(|mount| PathBuf::from(mount[1]))
-            .expect("control groups are mounted");
-        let path = root.join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for ControlGroup {
-    fn drop(&mut self) {
-        // The kernel takes a moment to see that the last process has left.
-        for _ in 0..100 {
-            if fs::remove_dir(&self.0).is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
 #[test]
 fn a_process_in_a_container_has_the_containers_id() {
     let (_agent, address) = web::start(&[]);
     let id: String = (0..64).map(|_| fastrand::digit(16)).collect();
-    let group = ControlGroup::new(&format!("docker-{id}.scope"));
+    let group = ControlGroup::new("pids", &format!("docker-{id}.scope"));
     let server = answering("contained");
-    fs::write(group.0.join("cgroup.procs"), server.pid().to_string()).unwrap();
+    fs::write(group.members(), server.pid().to_string()).unwrap();
     ask(&server, 200, 3);
     let labels = [&*pid(&server), &*format!("container_id=\"{id}\"")];
     eventually(Some(3.0), || {

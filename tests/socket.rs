@@ -7,14 +7,11 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::agent::{
-    Agent, command, connect, folder, only_error, output_of, request, run, socket_in,
-};
+use common::agent::{Agent, command, connect, folder, only_error, request, run, socket_in};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Far more than anything here needs, for machines that are busy with other things.
@@ -144,29 +141,6 @@ fn a_path_that_is_too_long_or_taken_is_an_error() {
     fs::write(&socket, "").unwrap();
     let error = refused(folder.path());
     assert!(error.contains("is not a socket"), "{error}");
-}
-
-#[test]
-fn an_unprivileged_user_is_told_the_capabilities() {
-    let folder = folder();
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    let program = folder.path().join("agent");
-    // The build's own directory may be closed to other users.
-    fs::copy(env!("CARGO_BIN_EXE_scope-http-statistics"), &program).unwrap();
-    let nobody = 65534;
-    let mut unprivileged = Command::new(&program);
-    unprivileged
-        .arg("--plugins-root")
-        .arg(folder.path().join("plugins"))
-        .args(["--listen", "none"])
-        .current_dir("/")
-        .uid(nobody)
-        .gid(nobody);
-    let error = only_error(&output_of(unprivileged));
-    for capability in ["CAP_BPF", "CAP_PERFMON"] {
-        assert!(error.contains(capability), "{error}");
-    }
-    assert!(!folder.path().join("plugins").exists());
 }
 
 #[test]

@@ -100,22 +100,6 @@ static __always_inline __u64 http_syscall_of(const struct pt_regs *regs)
 #endif
 }
 
-/* A 32-bit task of a 64-bit kernel, whose registers and structures are others. */
-static __always_inline bool http_is_compat(struct task_struct *task)
-{
-#if defined(__TARGET_ARCH_x86)
-	return task->thread_info.status & HTTP_TS_COMPAT;
-#else
-	return false;
-#endif
-}
-
-/* A task whose transfers may be io_uring's: they come at the end of any system call of the task. */
-static __always_inline bool http_uses_io_uring(struct task_struct *task)
-{
-	return task->flags & HTTP_PF_IO_WORKER || (bpf_core_field_exists(task->io_uring) && task->io_uring);
-}
-
 /*
  * To be called by a program that user space runs by the system call for it: true if its registers are where
  * http_registers() looks for those of the current task.
@@ -134,6 +118,22 @@ static __always_inline bool http_find_registers(struct task_struct *task)
 			return true;
 	}
 	return false;
+}
+
+/* A 32-bit task of a 64-bit kernel, whose registers and structures are others. */
+static __always_inline bool http_is_compat(struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	return task->thread_info.status & HTTP_TS_COMPAT;
+#else
+	return false;
+#endif
+}
+
+/* A task whose transfers may be io_uring's: they come at the end of any system call of the task. */
+static __always_inline bool http_uses_io_uring(struct task_struct *task)
+{
+	return task->flags & HTTP_PF_IO_WORKER || (bpf_core_field_exists(task->io_uring) && task->io_uring);
 }
 
 /* The current task's registers tell nothing about a transfer: counts why. */

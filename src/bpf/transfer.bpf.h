@@ -17,7 +17,6 @@ struct http_transfer {
 	__u64 vector;
 	__u64 vectors;
 	bool vector_in_kernel;
-	__u32 direction;
 	__u64 inode;	/* of the socket that has a connection, where state lies in a hash */
 	__u64 requests; /* found in this transfer */
 	struct http1_head head;
@@ -46,7 +45,6 @@ static __always_inline struct http_transfer *http_transfer_of(enum http_directio
 		return NULL;
 	__builtin_memset(transfer, 0, offsetof(struct http_transfer, head));
 	transfer->cursor.length = length;
-	transfer->direction = direction;
 	return transfer;
 }
 

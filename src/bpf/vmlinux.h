@@ -99,19 +99,10 @@ struct user_pt_regs {
 	__u64 pstate;
 };
 
+/* Begins with the registers above; where the rest lies is the kernel's own affair. */
 struct pt_regs {
-	union {
-		struct user_pt_regs user_regs;
-		struct {
-			u64 regs[31];
-			u64 sp;
-			u64 pc;
-			u64 pstate;
-		};
-	};
-	u64 orig_x0;
 	s32 syscallno;
-};
+} __attribute__((preserve_access_index));
 #endif
 
 /* The layout of user space, which never changes. */

@@ -28,7 +28,7 @@ struct {
 /* No transfer needs more steps than it has bytes; one that needs more than all these is lost. */
 enum {
 	HTTP_STEPS = 1 << 20,
-	HTTP_STEPS_A_CALL = 1 << 3,
+	HTTP_STEPS_A_CALL = 1 << 2,
 	HTTP_CALLS = 1 << 10,
 	HTTP_ROUNDS = HTTP_STEPS / HTTP_STEPS_A_CALL / HTTP_CALLS,
 };
@@ -86,7 +86,7 @@ static __always_inline void http_answered(struct task_struct *task, enum http1_a
 static __noinline bool http_step_response(struct http1_connection *conn, struct http_transfer *transfer)
 {
 	struct http1_cursor *cur = &transfer->cursor;
-	struct http1_exchange exchange;
+	struct http1_exchange exchange = {};
 
 	if (cur->at >= cur->length)
 		return true;
@@ -119,9 +119,10 @@ static __always_inline struct http1_connection *http_walked(const struct http_tr
 	return bpf_map_lookup_elem(&http_scratch, &key);
 }
 
-__noinline int http_step_requests(__u32 direction)
+__noinline int http_step_requests(void)
 {
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &direction);
+	__u32 key = HTTP_RECEIVE;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
 	struct http1_connection *conn;
 	__u32 i;
 
@@ -138,19 +139,20 @@ __noinline int http_step_requests(__u32 direction)
 	return 0;
 }
 
-__noinline int http_walk_requests(__u32 direction)
+__noinline int http_walk_requests(void)
 {
 	__u32 i;
 
 	for (i = 0; i < HTTP_CALLS; i++)
-		if (http_step_requests(direction))
+		if (http_step_requests())
 			return 1;
 	return 0;
 }
 
-__noinline int http_step_responses(__u32 direction)
+__noinline int http_step_responses(void)
 {
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &direction);
+	__u32 key = HTTP_SEND;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
 	struct http1_connection *conn;
 	__u32 i;
 
@@ -167,12 +169,12 @@ __noinline int http_step_responses(__u32 direction)
 	return 0;
 }
 
-__noinline int http_walk_responses(__u32 direction)
+__noinline int http_walk_responses(void)
 {
 	__u32 i;
 
 	for (i = 0; i < HTTP_CALLS; i++)
-		if (http_step_responses(direction))
+		if (http_step_responses())
 			return 1;
 	return 0;
 }
@@ -184,10 +186,12 @@ static __always_inline void http_walk_receive(struct http1_connection *conn, str
 	__u32 i;
 
 	if (http_in_storage) {
-		bpf_repeat(HTTP_STEPS) if (http_step_request(conn, transfer)) break;
+		bpf_repeat(HTTP_STEPS)
+			if (http_step_request(conn, transfer))
+				break;
 	} else {
 		for (i = 0; i < HTTP_ROUNDS; i++)
-			if (http_walk_requests(transfer->direction))
+			if (http_walk_requests())
 				break;
 	}
 	if (cur->at < cur->length && conn->request.state != HTTP1_LOST)
@@ -201,10 +205,12 @@ static __always_inline void http_walk_send(struct http1_connection *conn, struct
 	__u32 i;
 
 	if (http_in_storage) {
-		bpf_repeat(HTTP_STEPS) if (http_step_response(conn, transfer)) break;
+		bpf_repeat(HTTP_STEPS)
+			if (http_step_response(conn, transfer))
+				break;
 	} else {
 		for (i = 0; i < HTTP_ROUNDS; i++)
-			if (http_walk_responses(transfer->direction))
+			if (http_walk_responses())
 				break;
 	}
 	if (cur->at < cur->length && conn->response.state != HTTP1_LOST)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The real agent as a guarded child process, and plain HTTP to its socket.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -14,8 +15,8 @@ use tempfile::TempDir;
 
 use super::process::{spawn, tie_to_parent};
 
-/// Loading may take a while on a busy machine: the verifier walks every program.
-const START_LIMIT: Duration = Duration::from_secs(60);
+/// Loading may take a while on a busy or an emulated machine: the verifier walks every program.
+const START_LIMIT: Duration = Duration::from_secs(240);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const IO_LIMIT: Duration = Duration::from_secs(10);
 
@@ -32,17 +33,30 @@ impl Agent {
     pub fn start(args: &[&str]) -> Self {
         let folder = folder();
         let root = folder.path().join("plugins");
-        Self::launch(&root, args, folder)
+        Self::launch(command(), &root, args, folder).unwrap_or_else(Ended::panic)
     }
 
     /// Starts an agent that shares `root` with others, and waits until it is ready.
     pub fn start_in(root: &Path, args: &[&str]) -> Self {
-        Self::launch(root, args, folder())
+        Self::launch(command(), root, args, folder()).unwrap_or_else(Ended::panic)
     }
 
-    fn launch(root: &Path, args: &[&str], folder: TempDir) -> Self {
+    /// Starts an agent of the caller's making, and waits until it is ready. Fails with the only error of one that ends instead.
+    pub fn try_start(command: Command, args: &[&str]) -> Result<Self, String> {
+        let folder = folder();
+        // Open to an agent without rights.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+        let root = folder.path().join("plugins");
+        Self::launch(command, &root, args, folder).map_err(|ended| ended.only_error())
+    }
+
+    fn launch(
+        mut command: Command,
+        root: &Path,
+        args: &[&str],
+        folder: TempDir,
+    ) -> Result<Self, Ended> {
         let log = folder.path().join("log");
-        let mut command = command();
         command
             .arg("--plugins-root")
             .arg(root)
@@ -50,21 +64,21 @@ impl Agent {
             .stdin(Stdio::null())
             .stderr(File::create(&log).unwrap());
         let child = tie_to_parent(&mut command, Signal::KILL).spawn().unwrap();
-        let mut agent = Self {
+        let agent = Self {
             child,
             root: root.to_owned(),
             log,
             _folder: folder,
         };
-        agent.wait_until_ready();
-        agent
+        agent.when_ready()
     }
 
-    fn wait_until_ready(&mut self) {
+    fn when_ready(mut self) -> Result<Self, Ended> {
         let start = Instant::now();
         while UnixStream::connect(self.socket()).is_err() {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("the agent ended with {status}:\n{}", self.log());
+                let log = self.log();
+                return Err(Ended { status, log });
             }
             assert!(
                 start.elapsed() < START_LIMIT,
@@ -73,6 +87,7 @@ impl Agent {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
+        Ok(self)
     }
 
     pub fn pid(&self) -> u32 {
@@ -169,15 +184,36 @@ pub fn folder() -> TempDir {
         .unwrap()
 }
 
-/// Asserts exit code 1 and exactly one line that is an error, which is returned.
+/// The only error of an agent that has ended.
 pub fn only_error(output: &Output) -> String {
-    let log = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{log}");
-    let mut errors = log.lines().filter(|line| line.starts_with("error: "));
-    let error = errors.next().unwrap_or_else(|| panic!("no error: {log}"));
-    assert_eq!(errors.next(), None, "{log}");
-    assert_eq!(log.lines().last(), Some(error), "{log}");
-    error.to_owned()
+    let ended = Ended {
+        status: output.status,
+        log: String::from_utf8_lossy(&output.stderr).into_owned(),
+    };
+    ended.only_error()
+}
+
+/// An agent that has ended instead of becoming ready.
+struct Ended {
+    status: ExitStatus,
+    log: String,
+}
+
+impl Ended {
+    fn panic<T>(self) -> T {
+        panic!("the agent ended with {}:\n{}", self.status, self.log)
+    }
+
+    /// Asserts exit code 1 and exactly one line that is an error, which is returned.
+    fn only_error(&self) -> String {
+        let log = &self.log;
+        assert_eq!(self.status.code(), Some(1), "{log}");
+        let mut errors = log.lines().filter(|line| line.starts_with("error: "));
+        let error = errors.next().unwrap_or_else(|| panic!("no error: {log}"));
+        assert_eq!(errors.next(), None, "{log}");
+        assert_eq!(log.lines().last(), Some(error), "{log}");
+        error.to_owned()
+    }
 }
 
 #[derive(Debug)]

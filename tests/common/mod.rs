@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod answering;
+pub mod cgroup;
 pub mod collector;
 pub mod ledger;
 pub mod load;

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Runs the tests on every kernel and writes down what it saw: `cargo run -- 6.1 6.12` for some kernels only.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use kernel_lab::apt::Apt;
+use kernel_lab::arch::Arch;
+use kernel_lab::executables::{Executables, build_init};
+use kernel_lab::guest::Order;
+use kernel_lab::kernels::{BACKENDS, KERNELS, Kernel};
+use kernel_lab::machine::{Machine, check_emulator};
+use kernel_lab::outcome::Outcome;
+use kernel_lab::record::Record;
+use kernel_lab::{compatibility, initramfs, selection, verdict, verifier};
+use lexopt::Arg::Value;
+use lexopt::ValueExt;
+
+/// Machines at a time.
+const MACHINES: usize = 2;
+/// For all that one machine does.
+const LIMIT: Duration = Duration::from_secs(400);
+
+fn main() -> ExitCode {
+    let kernels = match arguments() {
+        Ok(kernels) => kernels,
+        Err(error) => {
+            let names = KERNELS.map(|kernel| kernel.to_string()).join(" ");
+            eprintln!("{error:#} (usage: kernel-lab [KERNEL]..., of {names})");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&kernels) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The kernels asked for, or else all.
+fn arguments() -> Result<Vec<Kernel>> {
+    let mut kernels = Vec::new();
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        let Value(name) = argument else {
+            return Err(argument.unexpected().into());
+        };
+        let name = name.string()?;
+        let kernel = KERNELS
+            .into_iter()
+            .find(|kernel| kernel.to_string() == name);
+        kernels.push(kernel.with_context(|| format!("there is no kernel {name}"))?);
+    }
+    Ok(if kernels.is_empty() {
+        KERNELS.to_vec()
+    } else {
+        kernels
+    })
+}
+
+/// Whether all is as it should be.
+fn run(kernels: &[Kernel]) -> Result<bool> {
+    let start = Instant::now();
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("no project")?;
+    let folder = project.join("target/kernel-lab");
+    fs::create_dir_all(&folder)?;
+    let mut architectures: Vec<_> = kernels.iter().map(|kernel| kernel.arch).collect();
+    architectures.sort();
+    architectures.dedup();
+    let mut images = BTreeMap::new();
+    for arch in &architectures {
+        check_emulator(*arch)?;
+        images.insert(*arch, pack(project, &folder, *arch)?);
+    }
+    let apt = Apt::update(&folder.join("apt"), &architectures)?;
+    let outcomes = on_each(kernels, &|kernel| {
+        let mut outcome = Outcome::of(kernel);
+        match fetch(&apt, kernel) {
+            Ok(image) => boot(&folder, kernel, &image, &images[&kernel.arch], &mut outcome),
+            Err(error) => outcome.skipped = Some(format!("not to be had: {error:#}")),
+        }
+        outcome
+    });
+
+    println!("{}", compatibility::tests(&outcomes));
+    let failures: Vec<_> = outcomes.iter().flat_map(verdict::failures).collect();
+    for outcome in &outcomes {
+        for (program, output) in &outcome.outputs {
+            println!("{}: {program} printed:\n{output}", outcome.name());
+        }
+        if let Some(reason) = &outcome.skipped {
+            println!("SKIPPED {}: {reason}", outcome.kernel);
+        }
+    }
+    for failure in &failures {
+        println!("FAILURE {failure}");
+    }
+    println!("{} s", start.elapsed().as_secs());
+    ensure!(
+        outcomes.iter().any(|outcome| outcome.skipped.is_none()),
+        "no kernel was to be had"
+    );
+    if kernels.len() == KERNELS.len() && failures.is_empty() {
+        fs::write(
+            project.join("docs/compatibility.md"),
+            compatibility::document(&outcomes),
+        )?;
+        fs::write(
+            project.join("docs/verifier.txt"),
+            verifier::document(&outcomes),
+        )?;
+    }
+    Ok(failures.is_empty())
+}
+
+/// What the machines of an architecture start from.
+fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<PathBuf> {
+    let executables = Executables::build(project, arch)?;
+    let order = Order {
+        programs: selection::programs(&executables)?,
+        agent: executables.agent,
+        verifier: Some(executables.verifier),
+        backends: BACKENDS.map(str::to_owned).to_vec(),
+        environment: selection::ENVIRONMENT
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+    };
+    let image = folder.join(format!("initramfs-{arch}"));
+    initramfs::write(&image, &build_init(project, arch)?, &order)?;
+    Ok(image)
+}
+
+fn fetch(apt: &Apt, kernel: Kernel) -> Result<PathBuf> {
+    let package = kernel
+        .package(apt.names())
+        .context("no suite has a package of it")?;
+    apt.image(package, kernel.arch)
+}
+
+fn boot(folder: &Path, kernel: Kernel, image: &Path, initramfs: &Path, outcome: &mut Outcome) {
+    let start = Instant::now();
+    let console = folder.join(format!("{kernel}.log"));
+    let machine = Machine {
+        arch: kernel.arch,
+        kernel: image,
+        initramfs,
+        parameters: "",
+        console: &console,
+    };
+    let ended = machine.run(LIMIT, |record| {
+        if let Some(progress) = progress(&record) {
+            println!("{kernel} {:>4} s  {progress}", start.elapsed().as_secs());
+        }
+        outcome.absorb(record);
+    });
+    if let Err(error) = ended {
+        let last_words = machine.last_words(40).unwrap_or_default();
+        let console = console.display();
+        outcome.broken = Some(format!(
+            "{error:#}; its console ({console}) ends with\n{last_words}"
+        ));
+    }
+}
+
+/// What is worth a line while one waits.
+fn progress(record: &Record) -> Option<String> {
+    match record {
+        Record::Release(release) => Some(format!("is Linux {release}")),
+        Record::Choice(words) => Some(format!("auto: {words}")),
+        Record::Test {
+            program,
+            test,
+            result,
+        } => Some(format!("{program} {test}: {result:?}")),
+        _ => None,
+    }
+}
+
+/// Does the work for each kernel, for some at a time, and gives what came of it in their order.
+fn on_each(kernels: &[Kernel], work: &(impl Fn(Kernel) -> Outcome + Sync)) -> Vec<Outcome> {
+    let waiting = Mutex::new(kernels.iter().copied().enumerate());
+    let done = Mutex::new(BTreeMap::new());
+    let next = || waiting.lock().ok()?.next();
+    thread::scope(|scope| {
+        for _ in 0..MACHINES {
+            scope.spawn(|| {
+                while let Some((i, kernel)) = next() {
+                    let outcome = work(kernel);
+                    if let Ok(mut done) = done.lock() {
+                        done.insert(i, outcome);
+                    }
+                }
+            });
+        }
+    });
+    done.into_inner()
+        .unwrap_or_default()
+        .into_values()
+        .collect()
+}

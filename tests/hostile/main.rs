@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Systems that lack or forbid something, one thing a test. Each ends in one clear error that says what to do, or in an
+//! agent that counts exactly and says how it does: never in a wrong number.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod conditions;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use common::agent::{Agent, command};
+use common::cgroup::ControlGroup;
+use common::load::keep_alive;
+use common::process::eventually;
+use common::reader::{Reader, Receive};
+use common::web::{self, sample, text};
+use conditions::{
+    in_user_namespace, nobody_with, with_capabilities, with_locked_memory, within, without,
+    without_bpf_call,
+};
+use rustix::thread::CapabilitySet;
+
+/// What the agent needs, and before Linux 5.11 has to lift the limit of locked memory with.
+const NEEDED: CapabilitySet = CapabilitySet::BPF
+    .union(CapabilitySet::PERFMON)
+    .union(CapabilitySet::SYS_RESOURCE);
+
+/// Ticks that a count has to stay at what it is.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The log of an agent that has counted exactly, or else its only error.
+fn outcome(command: Command, args: &[&str]) -> Result<String, String> {
+    let args = [&["--listen", "127.0.0.1:0"], args].concat();
+    let agent = Agent::try_start(command, &args)?;
+    let address = web::address(&agent);
+    let reader = Reader::tcp(Receive::Read);
+    assert_eq!(keep_alive(&reader.address, 37).served, 37);
+    let pid = format!("process_pid=\"{}\"", reader.pid());
+    let counted = || {
+        let metrics = text(address, "/metrics");
+        sample(&metrics, "http_server_requests_total", &[&pid])
+    };
+    eventually(Some(37.0), counted);
+    std::thread::sleep(SETTLED);
+    assert_eq!(counted(), Some(37.0));
+    Ok(agent.log())
+}
+
+/// The error of an agent that cannot start, which has to say this.
+fn refused(command: Command, args: &[&str], says: &str) -> String {
+    let error = outcome(command, args).unwrap_err();
+    assert!(error.contains(says), "{error}");
+    error
+}
+
+fn says_how_it_counts(log: &str) -> bool {
+    log.matches("backend ").count() == 1
+}
+
+/// Whether the kernel has the tracepoints of the backend `sock`, as tracefs shows it.
+fn has_sock_tracepoints() -> bool {
+    let events = Path::new("/sys/kernel/tracing/events");
+    assert!(
+        events.exists(),
+        "mount -t tracefs tracefs /sys/kernel/tracing"
+    );
+    events.join("sock/sock_recv_length").exists()
+}
+
+#[test]
+fn a_backend_that_the_kernel_lacks_is_named_with_the_one_that_is_taken() {
+    let log = outcome(command(), &[]).unwrap();
+    assert!(says_how_it_counts(&log), "{log}");
+    let lacks = log.contains("not sock: the kernel has no tracepoint sock_recv_length");
+    assert_eq!(lacks, !has_sock_tracepoints(), "{log}");
+}
+
+#[test]
+fn without_btf() {
+    let error = refused(without(&["/sys/kernel/btf"]), &[], "CONFIG_DEBUG_INFO_BTF");
+    assert_eq!(error.matches("BTF (").count(), 1, "{error}");
+}
+
+#[test]
+fn without_tracefs() {
+    const MOUNT: &str = "mount -t tracefs tracefs /sys/kernel/tracing";
+    const ROOTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug"];
+    refused(without(&ROOTS), &["--backend", "syscall"], MOUNT);
+    match outcome(without(&ROOTS), &[]) {
+        Ok(log) => assert!(!log.contains("backend syscall"), "{log}"),
+        Err(error) => assert!(!has_sock_tracepoints() && error.contains(MOUNT), "{error}"),
+    }
+}
+
+#[test]
+fn without_cap_perfmon() {
+    let others = with_capabilities(CapabilitySet::BPF);
+    let error = refused(others, &[], "grant CAP_PERFMON");
+    assert!(!error.contains("CAP_BPF"), "{error}");
+}
+
+#[test]
+fn without_cap_bpf() {
+    let others = with_capabilities(CapabilitySet::PERFMON);
+    let error = refused(others, &[], "grant CAP_BPF");
+    assert!(!error.contains("CAP_PERFMON"), "{error}");
+}
+
+/// Whatever `kernel.unprivileged_bpf_disabled` is.
+#[test]
+fn without_any_capability() {
+    let nobody = nobody_with(CapabilitySet::empty());
+    refused(nobody, &[], "grant CAP_PERFMON and CAP_BPF");
+    refused(
+        with_capabilities(CapabilitySet::empty()),
+        &[],
+        "run as root",
+    );
+}
+
+#[test]
+fn without_the_files_of_root() {
+    match outcome(nobody_with(NEEDED), &[]) {
+        Ok(log) => assert!(has_sock_tracepoints() && says_how_it_counts(&log), "{log}"),
+        Err(error) => {
+            assert!(error.contains("CAP_DAC_READ_SEARCH"), "{error}");
+            assert!(!has_sock_tracepoints());
+        }
+    }
+}
+
+#[test]
+fn without_more_than_it_needs() {
+    let paranoid = fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap();
+    let restricted = paranoid.trim().parse::<i32>().unwrap() > 2;
+    for backend in ["auto", "syscall"] {
+        match outcome(with_capabilities(NEEDED), &["--backend", backend]) {
+            Ok(log) => assert!(says_how_it_counts(&log), "{log}"),
+            Err(error) => {
+                assert!(restricted, "{error}");
+                assert!(
+                    error.contains("set kernel.perf_event_paranoid to 2"),
+                    "{error}"
+                );
+                assert!(backend != "auto" || !has_sock_tracepoints(), "{error}");
+            }
+        }
+    }
+}
+
+/// As it was before there were finer ones, and still is for tracepoints on some distributions.
+#[test]
+fn without_any_but_cap_sys_admin() {
+    let admin = CapabilitySet::SYS_ADMIN | CapabilitySet::SYS_RESOURCE;
+    let log = outcome(with_capabilities(admin), &["--backend", "syscall"]).unwrap();
+    assert!(says_how_it_counts(&log), "{log}");
+}
+
+#[test]
+fn without_the_first_user_namespace() {
+    refused(in_user_namespace(), &[], "run in the host's user namespace");
+}
+
+#[test]
+fn without_the_system_call() {
+    refused(without_bpf_call(), &[], "let the seccomp filter");
+}
+
+#[test]
+fn without_memory_for_the_maps() {
+    const LIMIT: u64 = 128 << 20;
+    let name = format!("http-stat-{}", std::process::id());
+    let group = ControlGroup::with_memory(&name, LIMIT);
+    // Four kinds of answers each, of 768 bytes: three times as much.
+    let many = ["--max-processes", "131072"];
+    let error = refused(within(&group), &many, "not enough memory for the maps");
+    assert_eq!(error.matches("not enough").count(), 1, "{error}");
+    assert!(error.contains("or lower --max-processes"), "{error}");
+    let log = outcome(within(&group), &[]).unwrap();
+    assert!(says_how_it_counts(&log), "{log}");
+}
+
+/// Maps are locked memory before Linux 5.11.
+#[test]
+fn without_locked_memory() {
+    let release = rustix::system::uname();
+    let release = release.release().to_str().unwrap();
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse::<u32>().unwrap());
+    let version = (numbers.next(), numbers.next());
+    let outcome = outcome(with_locked_memory(64 << 10), &[]);
+    if version < (Some(5), Some(11)) {
+        let error = outcome.unwrap_err();
+        assert!(error.contains("grant CAP_SYS_RESOURCE"), "{error}");
+    } else {
+        assert!(says_how_it_counts(&outcome.unwrap()));
+    }
+}
+
+/// Locked down or not, as the kernel was booted.
+#[test]
+fn without_leave_to_read_the_kernel() {
+    let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    let outcome = outcome(command(), &[]);
+    if lockdown.contains("[confidentiality]") {
+        let error = outcome.unwrap_err();
+        assert!(error.contains("boot with lockdown=integrity"), "{error}");
+    } else {
+        assert!(says_how_it_counts(&outcome.unwrap()));
+    }
+}

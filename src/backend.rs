@@ -83,8 +83,8 @@ pub struct Facts {
     pub sock_tracepoints: bool,
     /// Sockets have a way to send that passes them (before Linux 6.5).
     pub sends_pages: bool,
-    /// Socket storage is open to tracing programs (Linux 5.11 and later).
-    pub socket_storage: bool,
+    /// Open-coded iterators (Linux 6.4 and later): how programs loop that have state in socket storage.
+    pub iterators: bool,
     /// The kernel may preempt a task within a program. `None`: that is not to be found out.
     pub preempts: Option<bool>,
     /// The system call tracepoints, as tracefs shows them.
@@ -142,7 +142,7 @@ impl Facts {
                 && has_tracepoint("sock_send_length"),
             sends_pages: has_function(btf, "inet_sendpage"),
             preempts: preempts(),
-            socket_storage: has_function(btf, "bpf_sk_storage_get_tracing"),
+            iterators: has_function(btf, "bpf_iter_num_new"),
             syscall_tracepoints: Tracefs::of_this_kernel(),
         }
     }
@@ -152,7 +152,7 @@ impl Facts {
         match backend {
             Backend::Sock => true,
             Backend::Syscall => false,
-            Backend::Fexit => self.socket_storage,
+            Backend::Fexit => self.iterators,
         }
     }
 
@@ -166,6 +166,9 @@ impl Facts {
         match backend {
             Backend::Sock if !self.sock_tracepoints => {
                 Some("the kernel has no tracepoint sock_recv_length (Linux 6.3 and later)")
+            }
+            Backend::Sock if !self.iterators => {
+                Some("the kernel has no open-coded iterators (Linux 6.4 and later)")
             }
             Backend::Syscall => match self.syscall_tracepoints {
                 Tracefs::Readable => None,
@@ -198,7 +201,7 @@ mod tests {
     const ALL: Facts = Facts {
         sock_tracepoints: true,
         sends_pages: false,
-        socket_storage: true,
+        iterators: true,
         preempts: Some(true),
         syscall_tracepoints: Tracefs::Readable,
     };

@@ -2,15 +2,13 @@
 //! The BPF object: chosen, loaded, attached. [`crate::harvest`] reads what it counts.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
-use libbpf_rs::query::ProgInfoIter;
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, PrintLevel, Program, ProgramInput};
+use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
 
 use crate::backend::{Backend, Kernel};
 use crate::privilege::{Privilege, Step};
@@ -34,15 +32,6 @@ pub struct Options {
     pub backend: Option<Backend>,
     pub max_processes: u32,
     pub max_connections: u32,
-}
-
-/// A program as the verifier saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    pub name: String,
-    pub instructions: usize,
-    /// How many instructions it went through, on all ways.
-    pub processed: u32,
 }
 
 /// The programs in the kernel and their counters.
@@ -69,9 +58,41 @@ impl<'obj> Bpf<'obj> {
         let privilege = Privilege::of_this_process()?;
         privilege.check()?;
         let kernel = Kernel::running()?;
-        let backend = choose(&kernel, &privilege, options)?;
-        let mut bpf = Self::open(object, backend, &kernel, options)?;
-        bpf.attach()?;
+        log::debug!("{:?}, {privilege:?}", kernel.facts);
+        let (backend, why) = match options.backend {
+            Some(backend) => (backend, "as asked".to_owned()),
+            None => choose(&kernel, &privilege, options)?,
+        };
+        let bpf = Self::attached(object, backend, &kernel, &privilege, options)
+            .map_err(|error| none_usable(&[(backend, format!("{error:#}"))]))?;
+        log::info!("backend {backend}: {why}");
+        Ok(bpf)
+    }
+
+    /// Loads and attaches a backend, and says what forbids it if the kernel refuses.
+    fn attached(
+        object: &'obj mut MaybeUninit<OpenObject>,
+        backend: Backend,
+        kernel: &Kernel,
+        privilege: &Privilege,
+        options: &Options,
+    ) -> Result<Self> {
+        let explain = |step, error: Error| match privilege.cause(step, &error) {
+            Some(cause) => {
+                log::debug!("{backend}: {error:#}");
+                anyhow!(cause)
+            }
+            None if backend == Backend::Fexit => {
+                error.context("it needs trampolines (fentry and fexit programs)")
+            }
+            None => error,
+        };
+        if let Some(obstacle) = kernel.facts.obstacle(backend) {
+            bail!(obstacle);
+        }
+        let mut bpf = Self::open(object, backend, kernel, options)
+            .map_err(|error| explain(Step::Load, error))?;
+        bpf.attach().map_err(|error| explain(Step::Attach, error))?;
         Ok(bpf)
     }
 
@@ -82,60 +103,18 @@ impl<'obj> Bpf<'obj> {
         kernel: &Kernel,
         options: &Options,
     ) -> Result<Self> {
-        let mut open = skeleton::HttpSkelBuilder::default()
-            .open(object)
-            .context("the BPF object cannot be opened")?;
+        let open = configured(object, backend, kernel, options)?;
         let in_storage = kernel.facts.keeps_state_in_storage(backend);
-        let takes_notes = kernel.facts.takes_notes(backend);
-        for mut program in open.open_object_mut().progs_mut() {
-            let name = program.name().to_string_lossy();
-            let wanted = match &*name {
-                "http_storage_tracked" => in_storage,
-                "http_inodes_tracked" => !in_storage,
-                name => Backend::of_program(name)
-                    .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock),
-            };
-            // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
-            let optional = !program.autoload();
-            let section = program.section().to_string_lossy();
-            let there = match section.split_once("fexit/") {
-                Some((_, function)) => kernel.has_function(function),
-                None => true,
-            };
-            if wanted && !there && !optional {
-                bail!("{section} is no function of the kernel's BTF");
-            }
-            program.set_autoload(wanted && there);
-        }
-        let maps = &mut open.maps;
-        maps.http_connections.set_autocreate(in_storage)?;
-        maps.http_strangers.set_autocreate(in_storage)?;
-        maps.http_inodes.set_autocreate(!in_storage)?;
-        maps.http_inodes.set_max_entries(options.max_connections)?;
-        maps.http_stranger_inodes.set_autocreate(!in_storage)?;
-        maps.http_stranger_inodes
-            .set_max_entries(options.max_connections)?;
-        maps.http_messages
-            .set_autocreate(backend == Backend::Sock || takes_notes)?;
-        maps.http_notes.set_autocreate(takes_notes)?;
-        maps.http_processes.set_max_entries(options.max_processes)?;
-        maps.http_series
-            .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
-
-        let rodata = maps
-            .rodata_data
-            .as_mut()
-            .context("the BPF object has no constants")?;
-        rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
-        rodata.http_in_storage = in_storage;
-        rodata.http_notes_taken = takes_notes;
-
         let mut skeleton = open.load().context("the kernel refuses the programs")?;
-        skeleton
+        let identified = skeleton
             .progs
             .http_identify
             .test_run(ProgramInput::default())
             .context("the agent cannot tell its own process id")?;
+        ensure!(
+            identified.return_value == 0,
+            "the registers of a system call are not where this kernel was expected to keep them"
+        );
         let (programs, maps) = (&mut skeleton.progs, &skeleton.maps);
         let connections = if in_storage {
             programs
@@ -181,25 +160,6 @@ impl<'obj> Bpf<'obj> {
     pub fn backend(&self) -> Backend {
         self.backend
     }
-
-    /// What the verifier made of each program.
-    pub fn verified(&self) -> Result<Vec<Verified>> {
-        let processed: HashMap<u32, u32> = ProgInfoIter::default()
-            .map(|info| (info.id, info.verified_insns))
-            .collect();
-        let programs = self.skeleton.object().progs();
-        programs
-            .filter(libbpf_rs::ProgramImpl::autoload)
-            .map(|program| {
-                let id = Program::id_from_fd(program.as_fd())?;
-                Ok(Verified {
-                    name: program.name().to_string_lossy().into_owned(),
-                    instructions: program.insn_cnt(),
-                    processed: *processed.get(&id).context("a program is not listed")?,
-                })
-            })
-            .collect()
-    }
 }
 
 impl Drop for Bpf<'_> {
@@ -208,35 +168,84 @@ impl Drop for Bpf<'_> {
     }
 }
 
-/// The first backend that no fact rules out and that a trial load and attachment accept.
-fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<Backend> {
-    let wanted = options
-        .backend
-        .map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
-    let mut reasons = Vec::new();
-
-    log::debug!("{:?}, {privilege:?}", kernel.facts);
-    for backend in wanted {
-        let trial = match kernel.facts.obstacle(backend) {
-            Some(obstacle) => Err(anyhow!(obstacle)),
-            None => try_out(backend, kernel, privilege, options),
+/// The programs, maps and constants of one backend, to be loaded.
+pub(crate) fn configured<'obj>(
+    object: &'obj mut MaybeUninit<OpenObject>,
+    backend: Backend,
+    kernel: &Kernel,
+    options: &Options,
+) -> Result<skeleton::OpenHttpSkel<'obj>> {
+    let mut open = skeleton::HttpSkelBuilder::default()
+        .open(object)
+        .context("the BPF object cannot be opened")?;
+    let in_storage = kernel.facts.keeps_state_in_storage(backend);
+    let takes_notes = kernel.facts.takes_notes(backend);
+    for mut program in open.open_object_mut().progs_mut() {
+        let name = program.name().to_string_lossy();
+        let wanted = match &*name {
+            "http_storage_tracked" => in_storage,
+            "http_inodes_tracked" => !in_storage,
+            name => Backend::of_program(name)
+                .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock),
         };
-        match trial {
-            Ok(()) => {
-                let why = match (options.backend, reasons.is_empty()) {
-                    (Some(_), _) => "as asked".to_owned(),
-                    (None, true) => "the cheapest, and this kernel accepts it".to_owned(),
-                    (None, false) => format!("not {}", told(&reasons).join("; not ")),
-                };
-                log::info!("backend {backend}: {why}");
-                return Ok(backend);
+        // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
+        let optional = !program.autoload();
+        let section = program.section().to_string_lossy();
+        let there = match section.split_once("fexit/") {
+            Some((_, function)) => kernel.has_function(function),
+            None => true,
+        };
+        if wanted && !there && !optional {
+            bail!("{section} is no function of the kernel's BTF");
+        }
+        program.set_autoload(wanted && there);
+    }
+    let maps = &mut open.maps;
+    maps.http_connections.set_autocreate(in_storage)?;
+    maps.http_strangers.set_autocreate(in_storage)?;
+    maps.http_inodes.set_autocreate(!in_storage)?;
+    maps.http_inodes.set_max_entries(options.max_connections)?;
+    maps.http_stranger_inodes.set_autocreate(!in_storage)?;
+    maps.http_stranger_inodes
+        .set_max_entries(options.max_connections)?;
+    maps.http_messages
+        .set_autocreate(backend == Backend::Sock || takes_notes)?;
+    maps.http_notes.set_autocreate(takes_notes)?;
+    maps.http_processes.set_max_entries(options.max_processes)?;
+    maps.http_series
+        .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
+
+    let rodata = maps
+        .rodata_data
+        .as_mut()
+        .context("the BPF object has no constants")?;
+    rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
+    rodata.http_in_storage = in_storage;
+    rodata.http_notes_taken = takes_notes;
+    Ok(open)
+}
+
+/// The first backend that no fact rules out and that a trial load and attachment accept, and why not one before it.
+fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<(Backend, String)> {
+    let mut reasons = Vec::new();
+    for backend in Backend::ALL {
+        let mut object = MaybeUninit::uninit();
+        match Bpf::attached(&mut object, backend, kernel, privilege, options) {
+            Ok(_) if reasons.is_empty() => {
+                let why = "the cheapest, and this kernel accepts it";
+                return Ok((backend, why.to_owned()));
             }
+            Ok(_) => return Ok((backend, format!("not {}", told(&reasons).join("; not ")))),
             Err(error) => reasons.push((backend, format!("{error:#}"))),
         }
     }
-    bail!(
+    Err(none_usable(&reasons))
+}
+
+fn none_usable(reasons: &[(Backend, String)]) -> Error {
+    anyhow!(
         "no usable backend: {} (-vv shows what the kernel said)",
-        told(&reasons).join("; ")
+        told(reasons).join("; ")
     )
 }
 
@@ -252,27 +261,4 @@ fn told(reasons: &[(Backend, String)]) -> Vec<String> {
     told.iter()
         .map(|(names, reason)| format!("{names}: {reason}"))
         .collect()
-}
-
-/// Loads and attaches a backend, lets go of it, and says what forbids it if the kernel refuses.
-fn try_out(
-    backend: Backend,
-    kernel: &Kernel,
-    privilege: &Privilege,
-    options: &Options,
-) -> Result<()> {
-    let explain = |step, error: Error| match privilege.cause(step, &error) {
-        Some(cause) => {
-            log::debug!("{backend}: {error:#}");
-            anyhow!(cause)
-        }
-        None if backend == Backend::Fexit => {
-            error.context("it needs trampolines (fentry and fexit programs)")
-        }
-        None => error,
-    };
-    let mut object = MaybeUninit::uninit();
-    let mut bpf = Bpf::open(&mut object, backend, kernel, options)
-        .map_err(|error| explain(Step::Load, error))?;
-    bpf.attach().map_err(|error| explain(Step::Attach, error))
 }

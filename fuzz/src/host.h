@@ -20,7 +20,7 @@
 #define SEC(name)
 #define __uint(name, value) int(*name)[value]
 #define __type(name, value) __typeof__(value) *name
-#define __noinline static __attribute__((noinline))
+#define __noinline __attribute__((noinline))
 #define barrier_var(variable) __asm__ volatile("" : "+r"(variable))
 
 #define user_msghdr msghdr
@@ -32,11 +32,7 @@ static long bpf_map_delete_elem(const void *map, const void *key);
 static uint64_t bpf_ktime_get_ns(void);
 static long bpf_probe_read_user(void *to, uint32_t size, const void *from);
 
-#define bpf_loop(steps, step, context, flags)                               \
-	do {                                                                \
-		for (uint32_t i = 0; i < (steps) && !step(i, context); i++) \
-			;                                                   \
-	} while (0)
+#define bpf_repeat(steps) for (uint32_t step = 0; step < (steps); step++)
 
 struct task_struct {
 	uint32_t tgid;
@@ -45,7 +41,7 @@ struct task_struct {
 static const uint32_t agent_pid = 1;
 static struct task_struct some_process = { 2 };
 
-static struct task_struct *bpf_get_current_task_btf(void)
+static struct task_struct *http_current_task(void)
 {
 	return &some_process;
 }

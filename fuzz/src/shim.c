@@ -13,6 +13,7 @@ static enum http1_answer shim_response(enum http1_answer answer, const struct ht
 				       const struct http1_exchange *exchange);
 static int shim_head(int missing);
 static struct http_missed *shim_missed(void);
+static struct http_process_key http_key_of(struct task_struct *task);
 static void http_count_requests(struct task_struct *task, __u64 n);
 static void http_count_exchange(struct task_struct *task, const struct http1_exchange *exchange);
 
@@ -24,6 +25,7 @@ static void http_count_exchange(struct task_struct *task, const struct http1_exc
 #define http1_fast_response(...) shim_head(http1_fast_response(__VA_ARGS__))
 #define http_miss(reason, n) (shim_missed()->reason += (n))
 #include "transfer.bpf.h"
+#include "walk.bpf.h"
 #include "connection.bpf.h"
 
 #define SHIM_IOVECS 16
@@ -73,6 +75,12 @@ static void *bpf_map_lookup_elem(const void *map, const void *key)
 	if (map == &http_spilled && ((const struct http_spill_key *)key)->n < shim->spilled_end)
 		return &shim->spilled[((const struct http_spill_key *)key)->n];
 	return NULL;
+}
+
+/* There is but one. */
+static struct http1_connection *http_connection_by_inode(__u64 inode)
+{
+	return shim->known;
 }
 
 /* Runs are all that is ever put into a map. */
@@ -178,6 +186,11 @@ static struct http_missed *shim_missed(void)
 	return &shim->missed;
 }
 
+static struct http_process_key http_key_of(struct task_struct *task)
+{
+	return (struct http_process_key){ .pid = task->tgid };
+}
+
 static void http_count_requests(struct task_struct *task, __u64 n)
 {
 	shim->counted += n;
@@ -262,6 +275,7 @@ static struct http_transfer *shim_begin(struct shim *with, enum http_direction d
 	shim->clock++;
 	shim->absent = !data;
 	transfer = http_transfer_of(direction, length);
+	transfer->inode = shim->known != NULL;
 	if (data)
 		shim_scatter(transfer, data, length);
 	else if (direction == HTTP_RECEIVE)

@@ -57,7 +57,8 @@ static __always_inline int http_fexit_receive(struct socket *socket, struct msgh
 	transfer = http_transfer_of(HTTP_RECEIVE, ret);
 	if (!transfer)
 		return 0;
-	task = bpf_get_current_task_btf();
+	transfer->inode = endpoint.inode;
+	task = http_current_task();
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
 		http_locate_message(task, conn, transfer, message, size);
 	if (conn)
@@ -91,7 +92,8 @@ static __always_inline int http_fexit_send(struct socket *socket, struct msghdr 
 	transfer = http_transfer_of(HTTP_SEND, ret);
 	if (!transfer)
 		return 0;
-	task = bpf_get_current_task_btf();
+	transfer->inode = endpoint.inode;
+	task = http_current_task();
 	if (message)
 		http_locate_message(task, conn, transfer, message, size);
 	http_send(task, conn, transfer);

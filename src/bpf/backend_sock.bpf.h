@@ -48,7 +48,7 @@ static __always_inline void http_no_message(void)
 static __always_inline void http_locate_call(struct task_struct *task, struct sock *sk,
 					     struct http_transfer *transfer)
 {
-	struct pt_regs *regs = http_registers(task);
+	const struct pt_regs *regs = http_registers(task);
 	__u64 syscall = http_syscall_of(regs);
 	__u32 index;
 

@@ -11,6 +11,7 @@ static __always_inline void http_inode_receive(struct task_struct *task, const s
 {
 	struct http1_connection *conn = http_connection_of(endpoint);
 
+	transfer->inode = endpoint->inode;
 	if (conn || !http_is_no_server(endpoint))
 		http_endpoint_receive(task, endpoint, conn, transfer);
 }
@@ -20,6 +21,7 @@ static __always_inline void http_inode_send(struct task_struct *task, const stru
 {
 	struct http1_connection *conn = http_connection_of(endpoint);
 
+	transfer->inode = endpoint->inode;
 	if (conn)
 		http_send(task, conn, transfer);
 	else
@@ -55,13 +57,13 @@ static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum 
 {
 	struct task_struct *task;
 	struct http_transfer *transfer;
-	struct pt_regs *regs;
+	const struct pt_regs *regs;
 	struct http_endpoint endpoint;
 	int flags = 0;
 
 	if (ctx->ret <= 0)
 		return 0;
-	task = bpf_get_current_task_btf();
+	task = http_current_task();
 	regs = http_registers(task);
 	if (flags_at == HTTP_FLAGS_THIRD)
 		flags = PT_REGS_PARM3_SYSCALL(regs);
@@ -151,8 +153,10 @@ static __always_inline void http_exit_hidden(struct task_struct *task, enum http
 		return;
 	}
 	transfer = http_transfer_of(HTTP_SEND, length);
-	if (transfer)
+	if (transfer) {
+		transfer->inode = endpoint.inode;
 		http_send(task, conn, transfer);
+	}
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendfile64")
@@ -162,7 +166,7 @@ int http_exit_sendfile(struct trace_event_raw_sys_exit *ctx)
 
 	if (ctx->ret <= 0)
 		return 0;
-	task = bpf_get_current_task_btf();
+	task = http_current_task();
 	http_exit_hidden(task, HTTP_SEND, PT_REGS_PARM1_SYSCALL(http_registers(task)), ctx->ret);
 	return 0;
 }
@@ -171,11 +175,11 @@ SEC("tracepoint/syscalls/sys_exit_splice")
 int http_exit_splice(struct trace_event_raw_sys_exit *ctx)
 {
 	struct task_struct *task;
-	struct pt_regs *regs;
+	const struct pt_regs *regs;
 
 	if (ctx->ret <= 0)
 		return 0;
-	task = bpf_get_current_task_btf();
+	task = http_current_task();
 	regs = http_registers(task);
 	http_exit_hidden(task, HTTP_RECEIVE, PT_REGS_PARM1_SYSCALL(regs), ctx->ret);
 	http_exit_hidden(task, HTTP_SEND, PT_REGS_PARM3_SYSCALL(regs), ctx->ret);
@@ -189,8 +193,24 @@ struct http_many {
 	__u64 count;
 };
 
+/* Per CPU, since no pointer can be handed to a global function. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct http_many);
+} http_many_here SEC(".maps");
+
+static __always_inline struct http_many *http_many_of_cpu(void)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(&http_many_here, &key);
+}
+
+/* The transfer of message number i; NULL if there is none. */
 static __always_inline struct http_transfer *http_message_transfer(enum http_direction direction,
-								   struct http_many *many, __u32 i)
+								   const struct http_many *many, __u32 i)
 {
 	struct http_transfer *transfer;
 	struct mmsghdr message;
@@ -204,60 +224,72 @@ static __always_inline struct http_transfer *http_message_transfer(enum http_dir
 	return transfer;
 }
 
-static long http_receive_message(__u32 i, struct http_many *many)
+__noinline int http_receive_message(__u32 i)
 {
-	struct http_transfer *transfer = http_message_transfer(HTTP_RECEIVE, many, i);
+	struct http_many *many = http_many_of_cpu();
+	struct http_transfer *transfer = many ? http_message_transfer(HTTP_RECEIVE, many, i) : NULL;
 
 	if (!transfer)
 		return 1;
-	http_inode_receive(bpf_get_current_task_btf(), &many->endpoint, transfer);
+	http_inode_receive(http_current_task(), &many->endpoint, transfer);
 	return 0;
 }
 
-static long http_send_message(__u32 i, struct http_many *many)
+__noinline int http_send_message(__u32 i)
 {
-	struct http_transfer *transfer = http_message_transfer(HTTP_SEND, many, i);
+	struct http_many *many = http_many_of_cpu();
+	struct http_transfer *transfer = many ? http_message_transfer(HTTP_SEND, many, i) : NULL;
 
 	if (!transfer)
 		return 1;
-	http_inode_send(bpf_get_current_task_btf(), &many->endpoint, transfer);
+	http_inode_send(http_current_task(), &many->endpoint, transfer);
 	return 0;
 }
 
 #define HTTP_MESSAGES 1024 /* UIO_MAXIOV: more in one call are refused */
 
-static __always_inline struct http_many http_messages_of(struct trace_event_raw_sys_exit *ctx)
+/* Whether there are messages to look at. */
+static __always_inline bool http_begin_many(struct trace_event_raw_sys_exit *ctx, enum http_flags_at flags_at)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct pt_regs *regs = http_registers(task);
-	struct http_many many = {
-		.messages = PT_REGS_PARM2_SYSCALL(regs),
-		.count = ctx->ret,
-	};
+	struct http_many *many = http_many_of_cpu();
+	const struct pt_regs *regs;
+	struct task_struct *task;
 
-	if (ctx->ret > 0)
-		many.endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs));
-	return many;
+	if (!many || ctx->ret <= 0)
+		return false;
+	task = http_current_task();
+	regs = http_registers(task);
+	if (flags_at == HTTP_FLAGS_FOURTH && PT_REGS_PARM4_SYSCALL(regs) & HTTP_MSG_NO_DATA)
+		return false;
+	many->endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs));
+	many->messages = PT_REGS_PARM2_SYSCALL(regs);
+	many->count = ctx->ret;
+	return many->endpoint.inode;
 }
 
 SEC("tracepoint/syscalls/sys_exit_recvmmsg")
 int http_exit_recvmmsg(struct trace_event_raw_sys_exit *ctx)
 {
-	int flags = PT_REGS_PARM4_SYSCALL(http_registers(bpf_get_current_task_btf()));
-	struct http_many many = http_messages_of(ctx);
+	__u32 i;
 
-	if (many.endpoint.inode && !(flags & HTTP_MSG_NO_DATA))
-		bpf_loop(HTTP_MESSAGES, http_receive_message, &many, 0);
+	if (!http_begin_many(ctx, HTTP_FLAGS_FOURTH))
+		return 0;
+	for (i = 0; i < HTTP_MESSAGES; i++)
+		if (http_receive_message(i))
+			break;
 	return 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendmmsg")
 int http_exit_sendmmsg(struct trace_event_raw_sys_exit *ctx)
 {
-	struct http_many many = http_messages_of(ctx);
+	__u32 i;
 
-	if (many.endpoint.inode)
-		bpf_loop(HTTP_MESSAGES, http_send_message, &many, 0);
+	if (!http_begin_many(ctx, HTTP_NO_FLAGS))
+		return 0;
+	for (i = 0; i < HTTP_MESSAGES; i++)
+		if (http_send_message(i))
+			break;
 	return 0;
 }
 

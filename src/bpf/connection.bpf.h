@@ -9,13 +9,6 @@
 #ifndef CONNECTION_BPF_H
 #define CONNECTION_BPF_H
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct http1_connection);
-} http_scratch SEC(".maps");
-
 struct http_spill_key {
 	__u64 id;
 	__u64 n;
@@ -46,80 +39,6 @@ static int http1_unspill(const struct http1_connection *conn, __u32 n, struct ht
 	*run = *spilled;
 	bpf_map_delete_elem(&http_spilled, &key);
 	return 0;
-}
-
-/* No transfer needs more steps than it has bytes; one that needs more than this is lost. */
-#define HTTP_STEPS (1 << 20)
-
-struct http_walk {
-	struct http1_connection *conn;
-	struct http_transfer *transfer;
-};
-
-static long http_walk_requests(__u32 i, struct http_walk *walk)
-{
-	struct http1_connection *conn = walk->conn;
-	struct http_transfer *transfer = walk->transfer;
-	struct http1_cursor *cur = &transfer->cursor;
-
-	if (cur->at >= cur->length)
-		return 1;
-	switch (http1_advance(&conn->request, cur, transfer->window)) {
-	case HTTP1_REQUEST_LINE:
-		http1_request(conn, cur->now);
-		transfer->requests++;
-		return 0;
-	case HTTP1_WINDOW_END:
-		if (http_fill(transfer) > 0)
-			return 0;
-		http_miss(unreadable, 1);
-		http1_lose(&conn->request);
-		return 1;
-	case HTTP1_LOSS:
-		http_miss(requests_lost, 1);
-		return 1;
-	default:
-		return 0;
-	}
-}
-
-/* A final response has begun. */
-static __always_inline void http_answered(struct task_struct *task, enum http1_answer answer,
-					  const struct http1_exchange *exchange)
-{
-	if (answer == HTTP1_FINAL)
-		http_count_exchange(task, exchange);
-	else if (answer == HTTP1_UNMATCHED)
-		http_miss(unmatched, 1);
-}
-
-static long http_walk_responses(__u32 i, struct http_walk *walk)
-{
-	struct http1_connection *conn = walk->conn;
-	struct http_transfer *transfer = walk->transfer;
-	struct http1_cursor *cur = &transfer->cursor;
-	struct http1_exchange exchange = {};
-
-	if (cur->at >= cur->length)
-		return 1;
-	switch (http1_advance(&conn->response, cur, transfer->window)) {
-	case HTTP1_STATUS_LINE:
-		http_answered(bpf_get_current_task_btf(), http1_response(conn, &exchange), &exchange);
-		return 0;
-	case HTTP1_WINDOW_END:
-		if (http_fill(transfer) > 0)
-			return 0;
-		http_miss(unreadable, 1);
-		http1_lose(&conn->response);
-		http1_forget(conn);
-		return 1;
-	case HTTP1_LOSS:
-		http_miss(responses_lost, 1);
-		http1_forget(conn);
-		return 1;
-	default:
-		return 0;
-	}
 }
 
 /* Whether the state machine has to walk on, once a body has been skipped. */
@@ -155,7 +74,6 @@ __noinline int http_find_response_head(void)
 static __always_inline void http_receive(struct task_struct *task, struct http1_connection *conn,
 					 struct http_transfer *transfer)
 {
-	struct http_walk walk = { .conn = conn, .transfer = transfer };
 	struct http1_cursor *cur = &transfer->cursor;
 
 	http1_begin(&conn->request);
@@ -169,7 +87,7 @@ static __always_inline void http_receive(struct task_struct *task, struct http1_
 	if (http_walks_on(&conn->request, cur)) {
 		if (!cur->now)
 			cur->now = bpf_ktime_get_ns();
-		bpf_loop(HTTP_STEPS, http_walk_requests, &walk, 0);
+		http_walk_receive(conn, transfer);
 	}
 	if (transfer->requests)
 		http_count_requests(task, transfer->requests);
@@ -182,17 +100,14 @@ static __always_inline void http_receive_hidden(struct http1_connection *conn, _
 
 	if (conn->request.state == HTTP1_BODY || conn->request.state == HTTP1_CHUNK)
 		http1_skip(&conn->request, &cur);
-	if (cur.at < cur.length && conn->request.state != HTTP1_OPAQUE) {
-		if (http1_lose(&conn->request) == HTTP1_LOSS)
-			http_miss(requests_lost, 1);
-	}
+	if (cur.at < cur.length && conn->request.state != HTTP1_OPAQUE)
+		http_lose_requests(conn);
 }
 
 /* The responses of a transfer, counted. */
 static __always_inline void http_send(struct task_struct *task, struct http1_connection *conn,
 				      struct http_transfer *transfer)
 {
-	struct http_walk walk = { .conn = conn, .transfer = transfer };
 	struct http1_cursor *cur = &transfer->cursor;
 	struct http1_exchange exchange = {};
 
@@ -206,7 +121,7 @@ static __always_inline void http_send(struct task_struct *task, struct http1_con
 	if (http_walks_on(&conn->response, cur)) {
 		if (!cur->now)
 			cur->now = bpf_ktime_get_ns();
-		bpf_loop(HTTP_STEPS, http_walk_responses, &walk, 0);
+		http_walk_send(conn, transfer);
 	}
 }
 
@@ -240,11 +155,12 @@ static __always_inline struct http1_connection *http_first_receive(struct task_s
 	struct http1_connection *conn;
 	__u32 key = 0;
 
-	if (!http_may_be_request(transfer) || task->tgid == agent_pid)
+	if (!http_may_be_request(transfer) || http_key_of(task).pid == agent_pid)
 		return NULL;
 	conn = bpf_map_lookup_elem(&http_scratch, &key);
 	if (!conn)
 		return NULL;
+	transfer->inode = 0;
 	http1_init(conn, bpf_ktime_get_ns());
 	http_receive(task, conn, transfer);
 	return conn->request.state == HTTP1_LOST && !transfer->requests ? NULL : conn;

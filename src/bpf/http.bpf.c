@@ -34,23 +34,25 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* The agent as the kernel numbers it: not what a pid namespace shows it. It does not count itself. */
-int agent_pid;
+__u32 agent_pid;
 
 #include "socket.bpf.h"
+#include "task.bpf.h"
 #include "stats.bpf.h"
 #include "transfer.bpf.h"
+#include "walk.bpf.h"
 #include "connection.bpf.h"
 #include "state.bpf.h"
 #include "syscall.bpf.h"
 #include "iterator.bpf.h"
 #include "notes.bpf.h"
 
-/* Run once by user space, on its own behalf. */
+/* Run once by user space, on its own behalf: 0 if all that depends on the kernel was found. */
 SEC("raw_tp")
 int http_identify(void *ctx)
 {
 	agent_pid = bpf_get_current_pid_tgid() >> 32;
-	return 0;
+	return !http_find_registers(http_current_task());
 }
 
 SEC("tp_btf/sched_process_exit")

@@ -10,8 +10,6 @@
 #ifndef STATE_BPF_H
 #define STATE_BPF_H
 
-const volatile bool http_in_storage;
-
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -51,13 +49,16 @@ struct http_endpoint {
 	__u64 inode; /* its number, where state does not lie in storage */
 };
 
+static __always_inline struct http1_connection *http_connection_by_inode(__u64 inode)
+{
+	return bpf_map_lookup_elem(&http_inodes, &inode);
+}
+
 static __always_inline struct http1_connection *http_connection_of(const struct http_endpoint *endpoint)
 {
-	__u64 inode = endpoint->inode;
-
 	if (http_in_storage)
 		return bpf_sk_storage_get(&http_connections, endpoint->sk, NULL, 0);
-	return bpf_map_lookup_elem(&http_inodes, &inode);
+	return http_connection_by_inode(endpoint->inode);
 }
 
 static __always_inline void http_keep_connection(const struct http_endpoint *endpoint,

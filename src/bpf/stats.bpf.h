@@ -65,10 +65,7 @@ static __always_inline __u32 http_bucket(__u64 ns)
 /* The process of a task; NULL if it is new and there is no room. */
 static __always_inline struct http_process *http_process_of(struct task_struct *task)
 {
-	struct http_process_key key = {
-		.start_time = task->group_leader->start_boottime,
-		.pid = task->tgid,
-	};
+	struct http_process_key key = http_key_of(task);
 	struct http_process *process = bpf_map_lookup_elem(&http_processes, &key);
 
 	if (!process) {
@@ -77,7 +74,7 @@ static __always_inline struct http_process *http_process_of(struct task_struct *
 		bpf_map_update_elem(&http_processes, &key, &fresh, BPF_NOEXIST);
 		process = bpf_map_lookup_elem(&http_processes, &key);
 		if (process)
-			bpf_probe_read_kernel(process->comm, sizeof(process->comm), task->group_leader->comm);
+			BPF_CORE_READ_INTO(&process->comm, task, group_leader, comm);
 	}
 	return process;
 }
@@ -95,10 +92,11 @@ static __always_inline void http_count_requests(struct task_struct *task, __u64 
 static __always_inline void http_count_exchange(struct task_struct *task,
 						const struct http1_exchange *exchange)
 {
+	struct http_process_key owner = http_key_of(task);
 	struct http_series_key key = {
-		.start_time = task->group_leader->start_boottime,
+		.start_time = owner.start_time,
 		.method = exchange->method,
-		.pid = task->tgid,
+		.pid = owner.pid,
 		.status = exchange->status,
 		.minor = exchange->minor,
 	};
@@ -128,10 +126,7 @@ static __always_inline void http_count_exchange(struct task_struct *task,
 /* The last thread of a process is gone: user space deletes its entries after one more harvest. */
 static __always_inline void http_mark_exited(struct task_struct *task)
 {
-	struct http_process_key key = {
-		.start_time = task->group_leader->start_boottime,
-		.pid = task->tgid,
-	};
+	struct http_process_key key = http_key_of(task);
 	struct http_process *process = bpf_map_lookup_elem(&http_processes, &key);
 
 	if (process)

@@ -20,6 +20,7 @@ enum {
 	HTTP_NR_splice = 275,
 	HTTP_NR_recvmmsg = 299,
 	HTTP_NR_sendmmsg = 307,
+	HTTP_NR_bpf = 321,
 	HTTP_NR_io_uring_enter = 426,
 };
 #elif defined(__TARGET_ARCH_arm64)
@@ -36,6 +37,7 @@ enum {
 	HTTP_NR_recvmsg = 212,
 	HTTP_NR_recvmmsg = 243,
 	HTTP_NR_sendmmsg = 269,
+	HTTP_NR_bpf = 280,
 	HTTP_NR_io_uring_enter = 426,
 };
 #endif
@@ -55,9 +57,38 @@ enum {
 	HTTP_TS_COMPAT = 0x2,
 };
 
-static __always_inline struct pt_regs *http_registers(struct task_struct *task)
+/*
+ * Before Linux 5.15 no helper says where the registers are. They lie at the end of the task's stack in the
+ * kernel, whose size nothing tells: http_find_registers() finds it out.
+ */
+__u64 http_registers_at;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct pt_regs);
+} http_registers_copy SEC(".maps");
+
+/* Where they cannot be copied. */
+static const struct pt_regs http_no_registers;
+
+static __always_inline const struct pt_regs *http_copy_registers(struct task_struct *task)
 {
-	return (struct pt_regs *)bpf_task_pt_regs(task);
+	__u32 key = 0;
+	struct pt_regs *copy = bpf_map_lookup_elem(&http_registers_copy, &key);
+
+	if (!copy)
+		return &http_no_registers;
+	bpf_probe_read_kernel(copy, sizeof(*copy), BPF_CORE_READ(task, stack) + http_registers_at);
+	return copy;
+}
+
+static __always_inline const struct pt_regs *http_registers(struct task_struct *task)
+{
+	if (http_has_helper(task_pt_regs))
+		return (const struct pt_regs *)bpf_task_pt_regs(task);
+	return http_copy_registers(task);
 }
 
 static __always_inline __u64 http_syscall_of(const struct pt_regs *regs)
@@ -67,6 +98,26 @@ static __always_inline __u64 http_syscall_of(const struct pt_regs *regs)
 #else
 	return regs->syscallno;
 #endif
+}
+
+/*
+ * To be called by a program that user space runs by the system call for it: true if its registers are where
+ * http_registers() looks for those of the current task.
+ */
+static __always_inline bool http_find_registers(struct task_struct *task)
+{
+	const struct pt_regs *regs;
+	__u64 size;
+
+	if (http_has_helper(task_pt_regs))
+		return true;
+	for (size = 16 << 10; size <= 128 << 10; size *= 2) {
+		http_registers_at = size - bpf_core_type_size(struct pt_regs);
+		regs = http_copy_registers(task);
+		if (http_syscall_of(regs) == HTTP_NR_bpf && PT_REGS_PARM1_SYSCALL(regs) == BPF_PROG_TEST_RUN)
+			return true;
+	}
+	return false;
 }
 
 /* A 32-bit task of a 64-bit kernel, whose registers and structures are others. */
@@ -106,16 +157,16 @@ enum {
 /* The socket behind a descriptor; without an inode if it is no stream socket. */
 static __always_inline struct http_endpoint http_endpoint_of(struct task_struct *task, int fd)
 {
-	struct fdtable *table = task->files->fdt;
+	struct file **descriptor = http_descriptor(task, fd);
 	struct http_endpoint endpoint = {};
 	struct socket *socket;
 	struct inode *inode;
 	void *file;
 
-	if ((__u32)fd >= table->max_fds)
+	if (!descriptor)
 		return endpoint;
 	/* Any kernel structure that begins with a pointer reads a pointer. */
-	file = http_read(table->fd + fd, struct llist_head, first);
+	file = http_read(descriptor, struct llist_head, first);
 	inode = http_read(file, struct file, f_inode);
 	if ((http_read(inode, struct inode, i_mode) & HTTP_S_IFMT) != HTTP_S_IFSOCK)
 		return endpoint;

@@ -17,6 +17,7 @@ struct http_transfer {
 	__u64 vector;
 	__u64 vectors;
 	bool vector_in_kernel;
+	__u64 inode;	/* of the socket that has a connection, where state lies in a hash */
 	__u64 requests; /* found in this transfer */
 	struct http1_head head;
 	__u8 window[HTTP1_WINDOW + HTTP1_PAD];

@@ -41,6 +41,21 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 
+/* Helpers that only some kernels have. CO-RE goes by the names. */
+enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158,
+	BPF_FUNC_task_pt_regs = 175,
+};
+
+enum {
+	BPF_PROG_TEST_RUN = 10,
+};
+
+/* The state of an open-coded iterator. */
+struct bpf_iter_num {
+	__u64 __opaque[1];
+} __attribute__((aligned(8)));
+
 enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
@@ -225,6 +240,7 @@ struct thread_info {
 
 struct task_struct {
 	struct thread_info thread_info;
+	void *stack;
 	unsigned int flags;
 	int tgid;
 	u64 start_boottime;

@@ -33,6 +33,12 @@ pub fn test(test: impl FnOnce()) {
     io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
+/// Whether `fexit` has to do without the tracepoints (before Linux 6.5). Then it does not see the end of a receive that was
+/// waited for when it came.
+pub fn alone() -> bool {
+    function(c"inet_sendpage").is_some()
+}
+
 /// Why the kernel refuses.
 fn refusal() -> Option<String> {
     let refusal = attach().err()?.to_string();
@@ -48,12 +54,10 @@ fn attach() -> io::Result<()> {
         code,
         ..Default::default()
     });
-    // SAFETY: the name ends with a zero.
-    let function = unsafe { libbpf_find_vmlinux_btf_id(FUNCTION.as_ptr(), BPF_TRACE_FEXIT) };
     let mut options = bpf_prog_load_opts {
         sz: size_of::<bpf_prog_load_opts>() as u64,
         expected_attach_type: BPF_TRACE_FEXIT,
-        attach_btf_id: function.try_into().unwrap(),
+        attach_btf_id: function(FUNCTION).expect("the kernel has TCP"),
         ..Default::default()
     };
     // SAFETY: the texts end with a zero, the program has the length that is said, and the call keeps none of them.
@@ -70,6 +74,13 @@ fn attach() -> io::Result<()> {
     // SAFETY: it needs no name to attach to the function that the program was loaded for.
     descriptor(unsafe { bpf_raw_tracepoint_open(null(), program.as_raw_fd()) })?;
     Ok(())
+}
+
+/// A function of the kernel by its number in the kernel's BTF.
+fn function(name: &CStr) -> Option<u32> {
+    // SAFETY: the name ends with a zero.
+    let function = unsafe { libbpf_find_vmlinux_btf_id(name.as_ptr(), BPF_TRACE_FEXIT) };
+    function.try_into().ok()
 }
 
 /// What a call of libbpf returns: a new descriptor, or a negative error number.

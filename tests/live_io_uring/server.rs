@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A server process that receives and sends by io_uring, in one named way.
+//! A server process that receives and sends by `io_uring`, in one named way.
 //!
 //! It is this very test program started again, with the listening socket as its standard input.
 
@@ -14,8 +14,8 @@ use std::ptr::null_mut;
 use clap::ValueEnum;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::Fd;
-use io_uring::{IoUring, cqueue, opcode};
-use nix::libc::{iovec, msghdr};
+use io_uring::{IoUring, Parameters, cqueue, opcode};
+use nix::libc::{EINVAL, iovec, msghdr};
 use nix::sys::eventfd::EventFd;
 use nix::sys::socket::accept;
 
@@ -52,20 +52,38 @@ pub enum Way {
 }
 
 impl Way {
-    pub fn of_this_kernel() -> impl Iterator<Item = Self> {
-        let ring = IoUring::new(1).unwrap();
-        let polls = ring.params().is_feature_sqpoll_nonfixed();
-        let variants = Self::value_variants().iter().copied();
-        variants.filter(move |way| {
-            // Before Linux 5.11 that thread knew no ordinary descriptors.
-            let there = *way != Self::Polled || polls;
-            if !there {
-                let line = format!("NOT RUN: {way:?}: it needs IORING_FEAT_SQPOLL_NONFIXED\n");
+    /// Those that the kernel knows. What it does not is said aloud.
+    pub fn of_this_kernel() -> Vec<Self> {
+        let mut ways = Self::value_variants().to_vec();
+        ways.retain(|way| {
+            let known = match way {
+                // Before Linux 5.11 that thread knew no ordinary descriptors.
+                Self::Polled => features().is_feature_sqpoll_nonfixed(),
+                Self::Multishot => receives_many(),
+                _ => true,
+            };
+            if !known {
+                let line = format!("NOT RUN: {way:?}: this kernel's io_uring does not know it\n");
                 io::stderr().write_all(line.as_bytes()).unwrap();
             }
-            there
-        })
+            known
+        });
+        ways
     }
+}
+
+fn features() -> Parameters {
+    IoUring::new(1).unwrap().params().clone()
+}
+
+/// Asks the kernel for a receive of many messages: Linux 6.0 and later.
+fn receives_many() -> bool {
+    let (mut client, server) = UnixStream::pair().unwrap();
+    client.write_all(b"message").unwrap();
+    let mut ring = Ring::new(Way::Multishot);
+    let entry = opcode::RecvMulti::new(Fd(server.as_raw_fd()), GROUP).build();
+    ring.submit(entry, Tag::Receive);
+    ring.wait(Tag::Receive).result() != -EINVAL
 }
 
 /// Before Linux 5.12 they were, and belonged to no process.

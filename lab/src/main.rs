@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Runs the tests on every kernel and writes down what it saw: `cargo run -- 6.1 6.12` for some kernels only.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use kernel_lab::apt::Apt;
+use kernel_lab::arch::Arch;
+use kernel_lab::executables::{Executables, build_init};
+use kernel_lab::guest::{Order, TestProgram, Tests};
+use kernel_lab::kernels::{BACKENDS, KERNELS, Kernel};
+use kernel_lab::machine::{Machine, check_emulator};
+use kernel_lab::outcome::Outcome;
+use kernel_lab::record::Record;
+use kernel_lab::{compatibility, initramfs, selection, verdict, verifier};
+use lexopt::Arg::Value;
+use lexopt::ValueExt;
+
+/// Where the lab itself runs.
+const HOST: &str = std::env::consts::ARCH;
+/// Machines at a time.
+const MACHINES: usize = 2;
+/// For all that one machine does.
+const LIMIT: Duration = Duration::from_secs(400);
+
+/// What a machine starts from.
+struct Start {
+    /// Of its kernel.
+    parameters: &'static str,
+    initramfs: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let kernels = match arguments() {
+        Ok(kernels) => kernels,
+        Err(error) => {
+            let names = KERNELS.map(|kernel| kernel.to_string()).join(" ");
+            eprintln!("{error:#} (usage: kernel-lab [KERNEL]..., of {names})");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&kernels) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The kernels asked for, or else all.
+fn arguments() -> Result<Vec<Kernel>> {
+    let mut kernels = Vec::new();
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        let Value(name) = argument else {
+            return Err(argument.unexpected().into());
+        };
+        let name = name.string()?;
+        let kernel = KERNELS
+            .into_iter()
+            .find(|kernel| kernel.to_string() == name);
+        kernels.push(kernel.with_context(|| format!("there is no kernel {name}"))?);
+    }
+    Ok(if kernels.is_empty() {
+        KERNELS.to_vec()
+    } else {
+        kernels
+    })
+}
+
+/// Whether all is as it should be.
+fn run(kernels: &[Kernel]) -> Result<bool> {
+    let start = Instant::now();
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("no project")?;
+    let folder = project.join("target/kernel-lab");
+    fs::create_dir_all(&folder)?;
+    let mut architectures: Vec<_> = kernels.iter().map(|kernel| kernel.arch).collect();
+    architectures.sort();
+    architectures.dedup();
+    let mut starts = BTreeMap::new();
+    for arch in &architectures {
+        check_emulator(*arch)?;
+        starts.insert(*arch, pack(project, &folder, *arch)?);
+    }
+    let apt = Apt::update(&folder.join("apt"), &architectures)?;
+    let outcomes = on_each(kernels, &|kernel| {
+        let mut outcome = Outcome::of(kernel);
+        match fetch(&apt, kernel) {
+            Ok(image) => {
+                for start in &starts[&kernel.arch] {
+                    boot(&folder, kernel, &image, start, &mut outcome);
+                }
+            }
+            Err(error) => outcome.skipped = Some(format!("not to be had: {error:#}")),
+        }
+        outcome
+    });
+
+    println!("{}", compatibility::tests(&outcomes));
+    let failures: Vec<_> = outcomes.iter().flat_map(verdict::failures).collect();
+    for outcome in &outcomes {
+        for (program, output) in &outcome.outputs {
+            println!("{}: {program} printed:\n{output}", outcome.name());
+        }
+        if let Some(reason) = &outcome.skipped {
+            println!("SKIPPED {}: {reason}", outcome.kernel);
+        }
+    }
+    for failure in &failures {
+        println!("FAILURE {failure}");
+    }
+    println!("{} s", start.elapsed().as_secs());
+    ensure!(
+        outcomes.iter().any(|outcome| outcome.skipped.is_none()),
+        "no kernel was to be had"
+    );
+    if kernels.len() == KERNELS.len() && failures.is_empty() {
+        fs::write(
+            project.join("docs/compatibility.md"),
+            compatibility::document(&outcomes),
+        )?;
+        fs::write(
+            project.join("docs/verifier.txt"),
+            verifier::document(&outcomes),
+        )?;
+    }
+    Ok(failures.is_empty())
+}
+
+/// What the machines of an architecture start from: the first for all tests, the others for one that needs parameters.
+fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
+    let tests = (!arch.target().starts_with(HOST)).then_some(&selection::LIVE[..]);
+    let executables = Executables::build(project, arch, tests)?;
+    let init = build_init(project, arch)?;
+    let programs = selection::programs(&executables)?;
+    let environment =
+        selection::ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut order = Order {
+        programs: programs.clone(),
+        agent: executables.agent,
+        verifier: Some(executables.verifier),
+        backends: BACKENDS.map(str::to_owned).to_vec(),
+        environment: environment.into(),
+    };
+    let all = Start {
+        parameters: "",
+        initramfs: folder.join(format!("initramfs-{arch}")),
+    };
+    initramfs::write(&all.initramfs, &init, &order)?;
+    let mut starts = vec![all];
+
+    order.verifier = None;
+    order.backends.clear();
+    for one in &selection::PARAMETERISED {
+        let program = programs.iter().find(|program| program.name == one.program);
+        let program = program.with_context(|| format!("there is no {}", one.program))?;
+        order.programs = vec![TestProgram {
+            tests: Tests::Only(vec![one.test.to_owned()]),
+            ..program.clone()
+        }];
+        let start = Start {
+            parameters: one.parameters,
+            initramfs: folder.join(format!("initramfs-{arch}-{}", one.parameters)),
+        };
+        initramfs::write(&start.initramfs, &init, &order)?;
+        starts.push(start);
+    }
+    Ok(starts)
+}
+
+fn fetch(apt: &Apt, kernel: Kernel) -> Result<PathBuf> {
+    let package = kernel
+        .package(apt.names())
+        .context("no suite has a package of it")?;
+    apt.image(package, kernel.arch)
+}
+
+fn boot(folder: &Path, kernel: Kernel, image: &Path, start: &Start, outcome: &mut Outcome) {
+    let begun = Instant::now();
+    let console = folder.join(format!("{kernel}{}.log", start.parameters));
+    let machine = Machine {
+        arch: kernel.arch,
+        kernel: image,
+        initramfs: &start.initramfs,
+        parameters: start.parameters,
+        console: &console,
+    };
+    let ended = machine.run(LIMIT, |record| {
+        let record = record.under(start.parameters);
+        if let Some(progress) = progress(&record) {
+            println!("{kernel} {:>4} s  {progress}", begun.elapsed().as_secs());
+        }
+        outcome.absorb(record);
+    });
+    if let Err(error) = ended {
+        let last_words = machine.last_words(40).unwrap_or_default();
+        let console = console.display();
+        outcome.broken.push(format!(
+            "{error:#}; its console ({console}) ends with\n{last_words}"
+        ));
+    }
+}
+
+/// What is worth a line while one waits.
+fn progress(record: &Record) -> Option<String> {
+    match record {
+        Record::Release(release) => Some(format!("is Linux {release}")),
+        Record::Choice(words) => Some(format!("auto: {words}")),
+        Record::Test {
+            program,
+            test,
+            result,
+        } => Some(format!("{program} {test}: {result:?}")),
+        _ => None,
+    }
+}
+
+/// Does the work for each kernel, for some at a time, and gives what came of it in their order.
+fn on_each(kernels: &[Kernel], work: &(impl Fn(Kernel) -> Outcome + Sync)) -> Vec<Outcome> {
+    let waiting = Mutex::new(kernels.iter().copied().enumerate());
+    let done = Mutex::new(BTreeMap::new());
+    let next = || waiting.lock().ok()?.next();
+    thread::scope(|scope| {
+        for _ in 0..MACHINES {
+            scope.spawn(|| {
+                while let Some((i, kernel)) = next() {
+                    let outcome = work(kernel);
+                    if let Ok(mut done) = done.lock() {
+                        done.insert(i, outcome);
+                    }
+                }
+            });
+        }
+    });
+    done.into_inner()
+        .unwrap_or_default()
+        .into_values()
+        .collect()
+}

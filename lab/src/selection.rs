@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which of the tests run on every kernel. What is not here is left out by name, for the reason that stands with it.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, ensure};
+
+use crate::executables::Executables;
+use crate::guest::{TestProgram, Tests};
+
+/// Tests that need more than a kernel: an empty name stands for all of a program.
+pub struct LeftOut {
+    pub program: &'static str,
+    pub test: &'static str,
+    pub why: &'static str,
+}
+
+const fn left_out(program: &'static str, test: &'static str, why: &'static str) -> LeftOut {
+    LeftOut { program, test, why }
+}
+
+/// Those that count what a kernel shows.
+pub const LIVE: [&str; 6] = [
+    "hostile",
+    "live_conversations",
+    "live_io_uring",
+    "live_processes",
+    "live_readers",
+    "live_requests",
+];
+
+pub const LEFT_OUT: [LeftOut; 14] = [
+    left_out(
+        "live_processes",
+        "a_child_that_exits_at_once_is_counted",
+        "python",
+    ),
+    left_out("live_requests", "redis_commands_are_none", "redis"),
+    left_out(
+        "live_servers",
+        "",
+        "nginx, haproxy, nodejs, python, curl and wrk",
+    ),
+    left_out(
+        "accuracy",
+        "",
+        "nginx, apache, haproxy, nodejs, go, java, python and wrk",
+    ),
+    left_out("responses", "", "python"),
+    left_out("metrics", "", "nodejs, promtool and prometheus"),
+    left_out("deploy", "", "promtool"),
+    left_out("page", "", "nodejs and chromium"),
+    left_out("terminal", "", "script"),
+    left_out("report", "", "nothing of a kernel"),
+    left_out("socket", "", "nothing of a kernel"),
+    left_out("web", "", "nothing of a kernel"),
+    left_out("scope-http-statistics", "", "nothing of a kernel"),
+    left_out("scope_http_statistics", "", "nothing of a kernel"),
+];
+
+/// Less of what takes longest: a machine is ten to twenty times as slow as the host.
+pub const ENVIRONMENT: [(&str, &str); 1] = [("CONVERSATIONS", "40")];
+
+/// A test that makes its point only where the kernel was booted so.
+pub struct Parameterised {
+    pub program: &'static str,
+    pub test: &'static str,
+    pub parameters: &'static str,
+}
+
+pub const PARAMETERISED: [Parameterised; 1] = [Parameterised {
+    program: "hostile",
+    test: "without_leave_to_read_the_kernel",
+    parameters: "lockdown=confidentiality",
+}];
+
+/// What to run, of all that was built.
+pub fn programs(executables: &Executables) -> Result<Vec<TestProgram>> {
+    for name in executables.tests.keys() {
+        let known = LIVE.contains(&&**name)
+            || LEFT_OUT
+                .iter()
+                .any(|l| l.program == name && l.test.is_empty());
+        ensure!(
+            known,
+            "the test program {name} has to be in one of the lists of lab/src/selection.rs"
+        );
+    }
+    LIVE.iter()
+        .map(|name| {
+            let path = executables.tests.get(*name);
+            let path = path.ok_or_else(|| anyhow::anyhow!("there is no test program {name}"))?;
+            Ok(TestProgram {
+                name: (*name).to_owned(),
+                path: path.clone(),
+                tests: Tests::AllBut(left_out_of(name)),
+            })
+        })
+        .collect()
+}
+
+fn left_out_of(program: &str) -> Vec<String> {
+    let of_program = LEFT_OUT
+        .iter()
+        .filter(|left_out| left_out.program == program);
+    of_program
+        .map(|left_out| left_out.test.to_owned())
+        .collect()
+}
+
+/// The backend that a test is about: in the path of modules, or by the end of its name.
+pub fn backend_of<'a>(test: &str, backends: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    backends.into_iter().find(|backend| {
+        test.split("::")
+            .any(|part| part == *backend || part.strip_prefix("by_") == Some(backend))
+    })
+}
+
+/// Why a test cannot run on a kernel, if a backend is refused there that it is about.
+pub fn obstacle<'a>(test: &str, refusals: &'a BTreeMap<String, Option<String>>) -> Option<&'a str> {
+    let backend = backend_of(test, refusals.keys().map(String::as_str))?;
+    refusals[backend].as_deref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backend_of_a_test_stands_in_its_name() {
+        let of = |test| backend_of(test, ["sock", "syscall"]);
+        assert_eq!(of("sock::every_call_counts"), Some("sock"));
+        assert_eq!(of("by_syscall"), Some("syscall"));
+        assert_eq!(of("without_btf"), None);
+        assert_eq!(of("socket::answers"), None);
+    }
+
+    #[test]
+    fn what_is_refused_stands_in_the_way_of_its_tests_only() {
+        let refusals = BTreeMap::from([
+            ("sock".to_owned(), Some("no tracepoint".to_owned())),
+            ("syscall".to_owned(), None),
+        ]);
+        assert_eq!(obstacle("by_sock", &refusals), Some("no tracepoint"));
+        assert_eq!(obstacle("by_syscall", &refusals), None);
+        assert_eq!(obstacle("without_btf", &refusals), None);
+    }
+
+    #[test]
+    fn a_new_test_program_has_to_be_in_a_list() {
+        let mut executables = Executables::default();
+        for name in LIVE {
+            executables.tests.insert(name.to_owned(), name.into());
+        }
+        assert_eq!(programs(&executables).unwrap().len(), LIVE.len());
+        executables
+            .tests
+            .insert("unheard_of".to_owned(), "path".into());
+        let error = programs(&executables).unwrap_err().to_string();
+        assert!(error.contains("unheard_of"), "{error}");
+    }
+}

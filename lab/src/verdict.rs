@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is wrong with what was seen, a line for each thing.
+
+use crate::outcome::Outcome;
+use crate::record::TestResult;
+
+/// Far from the million at which the verifier gives up, so that a compiler's whim does no harm.
+pub const MOST_INSTRUCTIONS: u64 = 300_000;
+
+pub fn failures(outcome: &Outcome) -> Vec<String> {
+    if outcome.skipped.is_some() {
+        return Vec::new();
+    }
+    let mut failures = outcome.broken.clone();
+    failures.extend(unexpected_backends(outcome));
+    for ((backend, program), instructions) in &outcome.verified {
+        let over = instructions.filter(|n| *n > MOST_INSTRUCTIONS);
+        failures.extend(over.map(|n| {
+            format!("{backend} {program} takes the verifier {n} instructions, more than {MOST_INSTRUCTIONS}")
+        }));
+    }
+    for ((program, test), result) in &outcome.tests {
+        match result {
+            TestResult::Passed | TestResult::NotPossible(_) => {}
+            TestResult::Failed => failures.push(format!("{program} {test} failed")),
+            TestResult::TimedOut => failures.push(format!("{program} {test} did not end")),
+        }
+    }
+    let passed = |result: &&TestResult| **result == TestResult::Passed;
+    if outcome.tests.values().filter(passed).count() == 0 {
+        failures.push("no test has passed".to_owned());
+    }
+    let name = outcome.name();
+    let failures = failures.into_iter();
+    failures
+        .map(|failure| format!("{name}: {failure}"))
+        .collect()
+}
+
+fn unexpected_backends(outcome: &Outcome) -> impl Iterator<Item = String> {
+    let expected = outcome.kernel.backends;
+    outcome
+        .backends
+        .iter()
+        .filter_map(move |(backend, refusal)| {
+            match (refusal, expected.contains(&backend.as_str())) {
+                (Some(reason), true) => Some(format!("{backend} is no longer possible: {reason}")),
+                (None, false) => Some(format!(
+                    "{backend} has become possible: lab/src/kernels.rs should expect it"
+                )),
+                _ => None,
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::Arch;
+    use crate::kernels::{Kernel, Series};
+    use crate::record::Record;
+
+    fn outcome(records: impl IntoIterator<Item = Record>) -> Outcome {
+        let mut outcome = Outcome::of(Kernel {
+            series: Series::Stable(6, 1),
+            arch: Arch::X86_64,
+            backends: &["syscall"],
+        });
+        let passed = test("by_syscall", TestResult::Passed);
+        for record in [passed].into_iter().chain(records) {
+            outcome.absorb(record);
+        }
+        outcome
+    }
+
+    fn test(test: &str, result: TestResult) -> Record {
+        Record::Test {
+            program: "live".into(),
+            test: test.into(),
+            result,
+        }
+    }
+
+    fn backend(name: &str, refusal: Option<&str>) -> Record {
+        Record::Backend {
+            name: name.into(),
+            refusal: refusal.map(str::to_owned),
+        }
+    }
+
+    fn verified(instructions: Option<u64>) -> Record {
+        Record::Verified {
+            backend: "sock".into(),
+            program: "http_sock_recv".into(),
+            instructions,
+        }
+    }
+
+    #[test]
+    fn what_is_as_expected_is_no_failure() {
+        let seen = outcome([
+            backend("sock", Some("no tracepoint")),
+            backend("syscall", None),
+            verified(Some(MOST_INSTRUCTIONS)),
+            verified(None),
+            test("by_sock", TestResult::NotPossible("no tracepoint".into())),
+        ]);
+        assert_eq!(failures(&seen), [""; 0]);
+    }
+
+    #[test]
+    fn each_thing_that_is_not_is_one() {
+        for (record, expected) in [
+            (
+                backend("syscall", Some("refused")),
+                "6.1: syscall is no longer possible: refused",
+            ),
+            (backend("sock", None), "6.1: sock has become possible"),
+            (
+                verified(Some(MOST_INSTRUCTIONS + 1)),
+                "6.1: sock http_sock_recv takes the verifier 300001",
+            ),
+            (
+                test("by_sock", TestResult::Failed),
+                "6.1: live by_sock failed",
+            ),
+            (
+                test("by_sock", TestResult::TimedOut),
+                "6.1: live by_sock did not end",
+            ),
+        ] {
+            let failures = failures(&outcome([record]));
+            assert_eq!(failures.len(), 1, "{failures:?}");
+            assert!(failures[0].starts_with(expected), "{failures:?}");
+        }
+    }
+
+    #[test]
+    fn nothing_seen_is_a_failure_unless_the_kernel_was_not_to_be_had() {
+        let mut nothing = Outcome::of(outcome([]).kernel);
+        assert_eq!(failures(&nothing), ["6.1: no test has passed"]);
+        nothing.broken.push("not done after 9 s".into());
+        assert_eq!(failures(&nothing).len(), 2);
+        nothing.skipped = Some("no package".into());
+        assert_eq!(failures(&nothing), [""; 0]);
+    }
+}

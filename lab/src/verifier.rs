@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `docs/verifier.txt`: what each BPF program takes the verifier of each kernel.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use crate::kernels::BACKENDS;
+use crate::outcome::Outcome;
+use crate::record::Record;
+use crate::verdict::MOST_INSTRUCTIONS;
+
+/// What the example `verifier` prints: for each backend a title, and for each program its name, its size and the processed
+/// instructions, or why it is refused.
+pub fn records(text: &str) -> Vec<Record> {
+    let mut backend = None;
+    let mut records = Vec::new();
+    for line in text.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        match (&words[..], backend) {
+            (["backend", name, ..], _) => backend = Some(*name),
+            ([program, numbers @ ..], Some(backend)) => records.push(Record::Verified {
+                backend: backend.to_owned(),
+                program: (*program).to_owned(),
+                instructions: match numbers {
+                    [_, processed] => processed.parse().ok(),
+                    _ => None,
+                },
+            }),
+            _ => {}
+        }
+    }
+    records
+}
+
+pub fn document(outcomes: &[Outcome]) -> String {
+    let seen: Vec<_> = (outcomes.iter())
+        .filter(|outcome| !outcome.verified.is_empty())
+        .collect();
+    let mut text = format!(
+        "Instructions that the verifier processes for each BPF program, as make test-kernels saw it.\n\
+         A kernel refuses a program at 1000000; make test-kernels fails at more than {MOST_INSTRUCTIONS}.\n\
+         \"-\": the kernel refuses the program or does not need it; docs/compatibility.md says what it lacks.\n\n"
+    );
+    for outcome in &seen {
+        let release = outcome.release.as_deref().unwrap_or_default();
+        let _ = writeln!(text, "{:<12}{release}", outcome.name());
+    }
+    let programs: BTreeSet<_> = seen
+        .iter()
+        .flat_map(|outcome| outcome.verified.keys())
+        .collect();
+    for backend in BACKENDS {
+        let programs: Vec<_> = programs.iter().filter(|(of, _)| of == backend).collect();
+        if programs.is_empty() {
+            continue;
+        }
+        let _ = write!(text, "\n{:<26}", format!("backend {backend}"));
+        for outcome in &seen {
+            let _ = write!(text, "{:>12}", outcome.name());
+        }
+        text.push('\n');
+        for key in programs {
+            let _ = write!(text, "{:<26}", key.1);
+            for outcome in &seen {
+                let instructions = outcome.verified.get(*key).copied().flatten();
+                let cell = instructions.map_or("-".to_owned(), |n| n.to_string());
+                let _ = write!(text, "{cell:>12}");
+            }
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::KERNELS;
+
+    const TEXT: &str = "\
+Linux 6.1 on x86_64. A program is refused at 1000000 processed instructions.
+
+backend sock              instructions     processed
+http_sock_recv  No such process (os error 3)
+
+backend syscall           instructions     processed
+http_exit_read                    2824         71997
+";
+
+    #[test]
+    fn programs_belong_to_the_backend_above_them() {
+        let verified = |backend: &str, program: &str, instructions| Record::Verified {
+            backend: backend.into(),
+            program: program.into(),
+            instructions,
+        };
+        let expected = [
+            verified("sock", "http_sock_recv", None),
+            verified("syscall", "http_exit_read", Some(71997)),
+        ];
+        assert_eq!(records(TEXT), expected);
+    }
+
+    #[test]
+    fn a_column_is_a_kernel() {
+        let mut outcomes = KERNELS.map(Outcome::of);
+        for record in records(TEXT) {
+            outcomes[1].absorb(record);
+        }
+        let more = TEXT.replace("No such process (os error 3)", "2901 72810");
+        for record in records(&more) {
+            outcomes[2].absorb(record);
+        }
+        let text = document(&outcomes);
+        let rows: Vec<Vec<_>> = (text.lines().rev().take(5))
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(rows[0], ["http_exit_read", "71997", "71997"]);
+        assert_eq!(rows[1], ["backend", "syscall", "6.1", "6.12"]);
+        assert_eq!(rows[3], ["http_sock_recv", "-", "72810"]);
+    }
+}

@@ -85,13 +85,14 @@ impl Privilege {
             (ErrorKind::PermissionDenied, _) if self.in_user_namespace => {
                 "capabilities of a user namespace do not count: run in the host's user namespace"
             }
-            (ErrorKind::PermissionDenied, Step::Load) if self.bpf_denied => {
-                "bpf(2) is denied in spite of the capabilities: \
-                let the seccomp filter or the security module allow bpf and perf_event_open"
-            }
+            // Before the next one: where all of a user's maps share a limit, not even the smallest may fit.
             (ErrorKind::PermissionDenied, Step::Load) if self.locked_memory_limited => {
                 "maps are locked memory on this kernel, and that is limited: \
                 grant CAP_SYS_RESOURCE, or raise the limit (ulimit -l, LimitMEMLOCK=)"
+            }
+            (ErrorKind::PermissionDenied, Step::Load) if self.bpf_denied => {
+                "bpf(2) is denied in spite of the capabilities: \
+                let the seccomp filter or the security module allow bpf and perf_event_open"
             }
             (ErrorKind::PermissionDenied, Step::Attach) if self.tracepoints_restricted => {
                 "kernel.perf_event_paranoid is over 2, for which this kernel wants CAP_SYS_ADMIN: \

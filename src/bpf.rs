@@ -69,9 +69,45 @@ impl<'obj> Bpf<'obj> {
         let privilege = Privilege::of_this_process()?;
         privilege.check()?;
         let kernel = Kernel::running()?;
-        let backend = choose(&kernel, &privilege, options)?;
-        let mut bpf = Self::open(object, backend, &kernel, options)?;
-        bpf.attach()?;
+        log::debug!("{:?}, {privilege:?}", kernel.facts);
+        match options.backend {
+            Some(backend) => {
+                let bpf = Self::start(object, backend, &kernel, &privilege, options)
+                    .map_err(|error| none_of(&[(backend, format!("{error:#}"))]))?;
+                log::info!("backend {backend}: as asked");
+                Ok(bpf)
+            }
+            None => {
+                let backend = choose(&kernel, &privilege, options)?;
+                Self::start(object, backend, &kernel, &privilege, options)
+            }
+        }
+    }
+
+    /// Loads and attaches one backend, and says what forbids it if that fails.
+    fn start(
+        object: &'obj mut MaybeUninit<OpenObject>,
+        backend: Backend,
+        kernel: &Kernel,
+        privilege: &Privilege,
+        options: &Options,
+    ) -> Result<Self> {
+        if let Some(obstacle) = kernel.facts.obstacle(backend) {
+            bail!(obstacle);
+        }
+        let explain = |step, error: Error| match privilege.cause(step, &error) {
+            Some(cause) => {
+                log::debug!("{backend}: {error:#}");
+                anyhow!(cause)
+            }
+            None if backend == Backend::Fexit => {
+                error.context("it needs trampolines (fentry and fexit programs)")
+            }
+            None => error,
+        };
+        let mut bpf = Self::open(object, backend, kernel, options)
+            .map_err(|error| explain(Step::Load, error))?;
+        bpf.attach().map_err(|error| explain(Step::Attach, error))?;
         Ok(bpf)
     }
 
@@ -214,23 +250,15 @@ impl Drop for Bpf<'_> {
 
 /// The first backend that no fact rules out and that a trial load and attachment accept.
 fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<Backend> {
-    let wanted = options
-        .backend
-        .map_or(Backend::ALL.to_vec(), |backend| vec![backend]);
     let mut reasons = Vec::new();
-
-    log::debug!("{:?}, {privilege:?}", kernel.facts);
-    for backend in wanted {
-        let trial = match kernel.facts.obstacle(backend) {
-            Some(obstacle) => Err(anyhow!(obstacle)),
-            None => try_out(backend, kernel, privilege, options),
-        };
-        match trial {
-            Ok(()) => {
-                let why = match (options.backend, reasons.is_empty()) {
-                    (Some(_), _) => "as asked".to_owned(),
-                    (None, true) => "the cheapest, and this kernel accepts it".to_owned(),
-                    (None, false) => format!("not {}", told(&reasons).join("; not ")),
+    for backend in Backend::ALL {
+        let mut object = MaybeUninit::uninit();
+        match Bpf::start(&mut object, backend, kernel, privilege, options) {
+            Ok(_) => {
+                let why = if reasons.is_empty() {
+                    "it sees most, and this kernel accepts it".to_owned()
+                } else {
+                    format!("not {}", told(&reasons).join("; not "))
                 };
                 log::info!("backend {backend}: {why}");
                 return Ok(backend);
@@ -238,9 +266,13 @@ fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<B
             Err(error) => reasons.push((backend, format!("{error:#}"))),
         }
     }
-    bail!(
+    Err(none_of(&reasons))
+}
+
+fn none_of(reasons: &[(Backend, String)]) -> Error {
+    anyhow!(
         "no usable backend: {} (-vv shows what the kernel said)",
-        told(&reasons).join("; ")
+        told(reasons).join("; ")
     )
 }
 
@@ -253,27 +285,4 @@ fn told(reasons: &[(Backend, String)]) -> Vec<String> {
             format!("{}: {}", names.join(", "), alike[0].1)
         })
         .collect()
-}
-
-/// Loads and attaches a backend, lets go of it, and says what forbids it if the kernel refuses.
-fn try_out(
-    backend: Backend,
-    kernel: &Kernel,
-    privilege: &Privilege,
-    options: &Options,
-) -> Result<()> {
-    let explain = |step, error: Error| match privilege.cause(step, &error) {
-        Some(cause) => {
-            log::debug!("{backend}: {error:#}");
-            anyhow!(cause)
-        }
-        None if backend == Backend::Fexit => {
-            error.context("it needs trampolines (fentry and fexit programs)")
-        }
-        None => error,
-    };
-    let mut object = MaybeUninit::uninit();
-    let mut bpf = Bpf::open(&mut object, backend, kernel, options)
-        .map_err(|error| explain(Step::Load, error))?;
-    bpf.attach().map_err(|error| explain(Step::Attach, error))
 }

@@ -9,7 +9,7 @@ CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E
 C_SOURCES := $(filter-out %/vmlinux.h,$(wildcard src/bpf/*.[ch] fuzz/src/*.[ch] benches/*/*.c))
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
 
-.PHONY: run build arm64 static test fuzz lint format accuracy bench verifier clean help
+.PHONY: run build arm64 static test test-kernels fuzz lint format accuracy bench verifier clean help
 
 run: build ## build the agent and run it (the default); ARGS="-v" hands it flags
 	@$(CARGO_AS_ROOT) run --quiet --release --locked -- $(ARGS)
@@ -34,6 +34,11 @@ test: ## install the servers that the tests talk to and run every test, as root
 	$(CARGO_AS_ROOT) test --locked
 	cargo test --locked --release --manifest-path fuzz/Cargo.toml
 
+test-kernels: ## run the live tests on each kernel that hosts run, emulated; ARGS="6.1 6.12" for some of them
+	@scripts/install-dependencies.sh build arm64 kernels
+	cargo test --locked --manifest-path lab/Cargo.toml
+	cargo run --quiet --locked --manifest-path lab/Cargo.toml -- $(ARGS)
+
 accuracy: ## compare real servers with their own logs, and write what was seen to docs/accuracy.md
 	@scripts/install-dependencies.sh build test
 	@test -e /sys/kernel/tracing/events || $(SUDO) mount -t tracefs tracefs /sys/kernel/tracing
@@ -47,9 +52,11 @@ lint: ## rustfmt, clippy, clang-format and shellcheck, without a warning
 	@scripts/install-dependencies.sh build lint
 	cargo fmt --check
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo fmt --check --manifest-path lab/Cargo.toml
 	cargo clippy --locked -- -D warnings
 	cargo clippy --locked --all-targets -- -D warnings -A clippy::unwrap-used
 	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml -- -D warnings
+	cargo clippy --locked --all-targets --manifest-path lab/Cargo.toml -- -D warnings
 	clang-format --dry-run -Werror $(C_SOURCES)
 	shellcheck $(SCRIPTS)
 
@@ -57,6 +64,7 @@ format: ## bring all code into the form that lint asks for
 	@scripts/install-dependencies.sh build lint
 	cargo fmt
 	cargo fmt --manifest-path fuzz/Cargo.toml
+	cargo fmt --manifest-path lab/Cargo.toml
 	clang-format -i $(C_SOURCES)
 
 bench: ## measure what the agent costs; ARGS="--quick" for a first impression
@@ -65,14 +73,14 @@ bench: ## measure what the agent costs; ARGS="--quick" for a first impression
 	$(CARGO_AS_ROOT) bench --locked --bench memory
 	cargo bench --locked --bench scrape
 
-verifier: ## write what the verifier makes of each BPF program to docs/verifier.txt
+verifier: ## show what the verifier of this kernel makes of each BPF program
 	@scripts/install-dependencies.sh build
-	$(CARGO_AS_ROOT) run --quiet --locked --example verifier > docs/verifier.txt
-	@cat docs/verifier.txt
+	$(CARGO_AS_ROOT) run --quiet --locked --example verifier
 
 clean: ## remove everything that was built
 	cargo clean
 	cargo clean --manifest-path fuzz/Cargo.toml
+	cargo clean --manifest-path lab/Cargo.toml
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what the named parts of the project need and this host lacks, and asks nothing.
-# Usage: scripts/install-dependencies.sh {build|arm64|test|lint|bench}...
+# Usage: scripts/install-dependencies.sh {build|arm64|kernels|test|lint|bench}...
 set -eu
 PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
 
@@ -11,6 +11,7 @@ build="cargo:cargo-web clang gcc /usr/include/stdio.h:libc6-dev make pkg-config
 	autoreconf:autoconf aclocal:automake autopoint flex bison gawk
 	/etc/ssl/certs/ca-certificates.crt:ca-certificates"
 arm64="aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/libc.a:libc6-dev-arm64-cross"
+kernels="tar dpkg-deb:dpkg /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
 test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nodejs /usr/bin/python3:python3
 	/usr/lib/python3/dist-packages/uvicorn:python3-uvicorn
 	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils"
@@ -22,6 +23,7 @@ for part in "$@"; do
 	case $part in
 	build) wanted="$wanted $build" ;;
 	arm64) wanted="$wanted $arm64" ;;
+	kernels) wanted="$wanted $kernels" ;;
 	test) wanted="$wanted $test" ;;
 	lint) wanted="$wanted $lint" ;;
 	bench) wanted="$wanted $bench" ;;
@@ -54,9 +56,44 @@ add_target() {
 	fi
 }
 
+emulators_are_new() {
+	for architecture in x86_64 aarch64; do
+		version=$(qemu-system-$architecture --version 2>/dev/null | sed -n 's/.* version \([0-9]*\).*/\1/p')
+		[ "${version:-0}" -ge 8 ] || return 1
+	done
+}
+
+# Bookworm's own emulator crashes one boot in six, so there it comes from the backports. They are looked up in lists of this
+# script's own: the host's sources stay as they are.
+add_emulators() {
+	! emulators_are_new || return 0
+	$sudo apt-get -q update
+	if [ "$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)" != bookworm ]; then
+		apt_install qemu-system-x86 qemu-system-arm
+		return
+	fi
+	# shellcheck disable=SC2016 # apt's own variables
+	mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
+		sed -n 's/^Debian bookworm //p' | head -n 1)
+	lists=$(mktemp -d)
+	chmod 755 "$lists"
+	mkdir "$lists/partial"
+	{
+		cat /etc/apt/sources.list 2>/dev/null || :
+		echo "deb ${mirror:?apt knows no mirror of bookworm} bookworm-backports main"
+	} >"$lists/sources.list"
+	set -- -o "Dir::Etc::sourcelist=$lists/sources.list" -o "Dir::State::lists=$lists"
+	$sudo apt-get -q update "$@"
+	apt_install "$@" -t bookworm-backports qemu-system-x86 qemu-system-arm
+	$sudo rm -r "$lists"
+}
+
 finish() {
 	case " $* " in
 	*" arm64 "*) add_target ;;
+	esac
+	case " $* " in
+	*" kernels "*) add_emulators ;;
 	esac
 }
 

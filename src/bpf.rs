@@ -2,15 +2,13 @@
 //! The BPF object: chosen, loaded, attached. [`crate::harvest`] reads what it counts.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
-use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, PrintLevel, Program, ProgramInput};
+use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
 
 use crate::backend::{Backend, Kernel};
 use crate::privilege::{Privilege, Step};
@@ -34,15 +32,6 @@ pub struct Options {
     pub backend: Option<Backend>,
     pub max_processes: u32,
     pub max_connections: u32,
-}
-
-/// A program as the verifier saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verified {
-    pub name: String,
-    pub instructions: usize,
-    /// How many instructions it went through, on all ways.
-    pub processed: u32,
 }
 
 /// The programs in the kernel and their counters.
@@ -70,31 +59,24 @@ impl<'obj> Bpf<'obj> {
         privilege.check()?;
         let kernel = Kernel::running()?;
         log::debug!("{:?}, {privilege:?}", kernel.facts);
-        match options.backend {
-            Some(backend) => {
-                let bpf = Self::start(object, backend, &kernel, &privilege, options)
-                    .map_err(|error| none_of(&[(backend, format!("{error:#}"))]))?;
-                log::info!("backend {backend}: as asked");
-                Ok(bpf)
-            }
-            None => {
-                let backend = choose(&kernel, &privilege, options)?;
-                Self::start(object, backend, &kernel, &privilege, options)
-            }
-        }
+        let (backend, why) = match options.backend {
+            Some(backend) => (backend, "as asked".to_owned()),
+            None => choose(&kernel, &privilege, options)?,
+        };
+        let bpf = Self::attached(object, backend, &kernel, &privilege, options)
+            .map_err(|error| none_usable(&[(backend, format!("{error:#}"))]))?;
+        log::info!("backend {backend}: {why}");
+        Ok(bpf)
     }
 
-    /// Loads and attaches one backend, and says what forbids it if that fails.
-    fn start(
+    /// Loads and attaches a backend, and says what forbids it if the kernel refuses.
+    fn attached(
         object: &'obj mut MaybeUninit<OpenObject>,
         backend: Backend,
         kernel: &Kernel,
         privilege: &Privilege,
         options: &Options,
     ) -> Result<Self> {
-        if let Some(obstacle) = kernel.facts.obstacle(backend) {
-            bail!(obstacle);
-        }
         let explain = |step, error: Error| match privilege.cause(step, &error) {
             Some(cause) => {
                 log::debug!("{backend}: {error:#}");
@@ -105,6 +87,9 @@ impl<'obj> Bpf<'obj> {
             }
             None => error,
         };
+        if let Some(obstacle) = kernel.facts.obstacle(backend) {
+            bail!(obstacle);
+        }
         let mut bpf = Self::open(object, backend, kernel, options)
             .map_err(|error| explain(Step::Load, error))?;
         bpf.attach().map_err(|error| explain(Step::Attach, error))?;
@@ -118,54 +103,8 @@ impl<'obj> Bpf<'obj> {
         kernel: &Kernel,
         options: &Options,
     ) -> Result<Self> {
-        let mut open = skeleton::HttpSkelBuilder::default()
-            .open(object)
-            .context("the BPF object cannot be opened")?;
+        let open = configured(object, backend, kernel, options)?;
         let in_storage = kernel.facts.keeps_state_in_storage(backend);
-        let takes_notes = kernel.facts.takes_notes(backend);
-        for mut program in open.open_object_mut().progs_mut() {
-            let name = program.name().to_string_lossy();
-            let wanted = match &*name {
-                "http_storage_tracked" => in_storage,
-                "http_inodes_tracked" => !in_storage,
-                name => Backend::of_program(name)
-                    .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock),
-            };
-            // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
-            let optional = !program.autoload();
-            let section = program.section().to_string_lossy();
-            let there = match section.split_once("fexit/") {
-                Some((_, function)) => kernel.has_function(function),
-                None => true,
-            };
-            if wanted && !there && !optional {
-                bail!("{section} is no function of the kernel's BTF");
-            }
-            program.set_autoload(wanted && there);
-        }
-        let maps = &mut open.maps;
-        maps.http_connections.set_autocreate(in_storage)?;
-        maps.http_strangers.set_autocreate(in_storage)?;
-        maps.http_inodes.set_autocreate(!in_storage)?;
-        maps.http_inodes.set_max_entries(options.max_connections)?;
-        maps.http_stranger_inodes.set_autocreate(!in_storage)?;
-        maps.http_stranger_inodes
-            .set_max_entries(options.max_connections)?;
-        maps.http_messages
-            .set_autocreate(backend == Backend::Sock || takes_notes)?;
-        maps.http_notes.set_autocreate(takes_notes)?;
-        maps.http_processes.set_max_entries(options.max_processes)?;
-        maps.http_series
-            .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
-
-        let rodata = maps
-            .rodata_data
-            .as_mut()
-            .context("the BPF object has no constants")?;
-        rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
-        rodata.http_in_storage = in_storage;
-        rodata.http_notes_taken = takes_notes;
-
         let mut skeleton = open.load().context("the kernel refuses the programs")?;
         let identified = skeleton
             .progs
@@ -221,25 +160,6 @@ impl<'obj> Bpf<'obj> {
     pub fn backend(&self) -> Backend {
         self.backend
     }
-
-    /// What the verifier made of each program.
-    pub fn verified(&self) -> Result<Vec<Verified>> {
-        let processed: HashMap<u32, u32> = ProgInfoIter::default()
-            .map(|info| (info.id, info.verified_insns))
-            .collect();
-        let programs = self.skeleton.object().progs();
-        programs
-            .filter(libbpf_rs::ProgramImpl::autoload)
-            .map(|program| {
-                let id = Program::id_from_fd(program.as_fd())?;
-                Ok(Verified {
-                    name: program.name().to_string_lossy().into_owned(),
-                    instructions: program.insn_cnt(),
-                    processed: *processed.get(&id).context("a program is not listed")?,
-                })
-            })
-            .collect()
-    }
 }
 
 impl Drop for Bpf<'_> {
@@ -248,28 +168,81 @@ impl Drop for Bpf<'_> {
     }
 }
 
-/// The first backend that no fact rules out and that a trial load and attachment accept.
-fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<Backend> {
+/// The programs, maps and constants of one backend, to be loaded.
+pub(crate) fn configured<'obj>(
+    object: &'obj mut MaybeUninit<OpenObject>,
+    backend: Backend,
+    kernel: &Kernel,
+    options: &Options,
+) -> Result<skeleton::OpenHttpSkel<'obj>> {
+    let mut open = skeleton::HttpSkelBuilder::default()
+        .open(object)
+        .context("the BPF object cannot be opened")?;
+    let in_storage = kernel.facts.keeps_state_in_storage(backend);
+    let takes_notes = kernel.facts.takes_notes(backend);
+    for mut program in open.open_object_mut().progs_mut() {
+        let name = program.name().to_string_lossy();
+        let wanted = match &*name {
+            "http_storage_tracked" => in_storage,
+            "http_inodes_tracked" => !in_storage,
+            name => Backend::of_program(name)
+                .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock),
+        };
+        // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
+        let optional = !program.autoload();
+        let section = program.section().to_string_lossy();
+        let there = match section.split_once("fexit/") {
+            Some((_, function)) => kernel.has_function(function),
+            None => true,
+        };
+        if wanted && !there && !optional {
+            bail!("{section} is no function of the kernel's BTF");
+        }
+        program.set_autoload(wanted && there);
+    }
+    let maps = &mut open.maps;
+    maps.http_connections.set_autocreate(in_storage)?;
+    maps.http_strangers.set_autocreate(in_storage)?;
+    maps.http_inodes.set_autocreate(!in_storage)?;
+    maps.http_inodes.set_max_entries(options.max_connections)?;
+    maps.http_stranger_inodes.set_autocreate(!in_storage)?;
+    maps.http_stranger_inodes
+        .set_max_entries(options.max_connections)?;
+    maps.http_messages
+        .set_autocreate(backend == Backend::Sock || takes_notes)?;
+    maps.http_notes.set_autocreate(takes_notes)?;
+    maps.http_processes.set_max_entries(options.max_processes)?;
+    maps.http_series
+        .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
+
+    let rodata = maps
+        .rodata_data
+        .as_mut()
+        .context("the BPF object has no constants")?;
+    rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
+    rodata.http_in_storage = in_storage;
+    rodata.http_notes_taken = takes_notes;
+    Ok(open)
+}
+
+/// The first backend that no fact rules out and that a trial load and attachment accept, and why not one before it.
+fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<(Backend, String)> {
     let mut reasons = Vec::new();
     for backend in Backend::ALL {
         let mut object = MaybeUninit::uninit();
-        match Bpf::start(&mut object, backend, kernel, privilege, options) {
-            Ok(_) => {
-                let why = if reasons.is_empty() {
-                    "it sees most, and this kernel accepts it".to_owned()
-                } else {
-                    format!("not {}", told(&reasons).join("; not "))
-                };
-                log::info!("backend {backend}: {why}");
-                return Ok(backend);
+        match Bpf::attached(&mut object, backend, kernel, privilege, options) {
+            Ok(_) if reasons.is_empty() => {
+                let why = "it sees most, and this kernel accepts it";
+                return Ok((backend, why.to_owned()));
             }
+            Ok(_) => return Ok((backend, format!("not {}", told(&reasons).join("; not ")))),
             Err(error) => reasons.push((backend, format!("{error:#}"))),
         }
     }
-    Err(none_of(&reasons))
+    Err(none_usable(&reasons))
 }
 
-fn none_of(reasons: &[(Backend, String)]) -> Error {
+fn none_usable(reasons: &[(Backend, String)]) -> Error {
     anyhow!(
         "no usable backend: {} (-vv shows what the kernel said)",
         told(reasons).join("; ")

@@ -31,5 +31,6 @@ pub mod table;
 pub mod template;
 pub mod top;
 pub mod tracker;
+pub mod verifier;
 pub mod view;
 pub mod web;

@@ -19,8 +19,14 @@ pub struct Executables {
 }
 
 impl Executables {
-    pub fn build(project: &Path, arch: Arch) -> Result<Self> {
-        let arguments = ["test", "--no-run", "--locked"];
+    /// All of them, as they are built for the host, or else the named tests only: what takes long to build for another
+    /// architecture is not built in vain.
+    pub fn build(project: &Path, arch: Arch, tests: Option<&[&str]>) -> Result<Self> {
+        let mut arguments = vec!["test", "--no-run", "--locked"];
+        if let Some(tests) = tests {
+            arguments.extend(["--bins", "--example", "verifier"]);
+            arguments.extend(tests.iter().flat_map(|test| ["--test", test]));
+        }
         from_artifacts(&cargo(&project.join("Cargo.toml"), arch, &arguments)?)
     }
 }

@@ -33,18 +33,28 @@ pub struct Kernel {
     pub backends: &'static [&'static str],
 }
 
-pub const KERNELS: [Kernel; 5] = [
+pub const KERNELS: [Kernel; 7] = [
     x86_64(Series::Stable(5, 10), &["fexit", "syscall"]),
     x86_64(Series::Stable(6, 1), &["fexit", "syscall"]),
     x86_64(Series::Stable(6, 12), &BACKENDS),
     x86_64(Series::Stable(6, 18), &BACKENDS),
     x86_64(Series::Newest, &BACKENDS),
+    arm64(Series::Stable(6, 1), &["syscall"]),
+    arm64(Series::Stable(6, 12), &BACKENDS),
 ];
 
 const fn x86_64(series: Series, backends: &'static [&'static str]) -> Kernel {
     Kernel {
         series,
         arch: Arch::X86_64,
+        backends,
+    }
+}
+
+const fn arm64(series: Series, backends: &'static [&'static str]) -> Kernel {
+    Kernel {
+        series,
+        arch: Arch::Aarch64,
         backends,
     }
 }

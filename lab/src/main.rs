@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use kernel_lab::apt::Apt;
 use kernel_lab::arch::Arch;
 use kernel_lab::executables::{Executables, build_init};
-use kernel_lab::guest::Order;
+use kernel_lab::guest::{Order, TestProgram, Tests};
 use kernel_lab::kernels::{BACKENDS, KERNELS, Kernel};
 use kernel_lab::machine::{Machine, check_emulator};
 use kernel_lab::outcome::Outcome;
@@ -22,10 +22,19 @@ use kernel_lab::{compatibility, initramfs, selection, verdict, verifier};
 use lexopt::Arg::Value;
 use lexopt::ValueExt;
 
+/// Where the lab itself runs.
+const HOST: &str = std::env::consts::ARCH;
 /// Machines at a time.
 const MACHINES: usize = 2;
 /// For all that one machine does.
 const LIMIT: Duration = Duration::from_secs(400);
+
+/// What a machine starts from.
+struct Start {
+    /// Of its kernel.
+    parameters: &'static str,
+    initramfs: PathBuf,
+}
 
 fn main() -> ExitCode {
     let kernels = match arguments() {
@@ -78,16 +87,20 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
     let mut architectures: Vec<_> = kernels.iter().map(|kernel| kernel.arch).collect();
     architectures.sort();
     architectures.dedup();
-    let mut images = BTreeMap::new();
+    let mut starts = BTreeMap::new();
     for arch in &architectures {
         check_emulator(*arch)?;
-        images.insert(*arch, pack(project, &folder, *arch)?);
+        starts.insert(*arch, pack(project, &folder, *arch)?);
     }
     let apt = Apt::update(&folder.join("apt"), &architectures)?;
     let outcomes = on_each(kernels, &|kernel| {
         let mut outcome = Outcome::of(kernel);
         match fetch(&apt, kernel) {
-            Ok(image) => boot(&folder, kernel, &image, &images[&kernel.arch], &mut outcome),
+            Ok(image) => {
+                for start in &starts[&kernel.arch] {
+                    boot(&folder, kernel, &image, start, &mut outcome);
+                }
+            }
             Err(error) => outcome.skipped = Some(format!("not to be had: {error:#}")),
         }
         outcome
@@ -124,21 +137,45 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
-/// What the machines of an architecture start from.
-fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<PathBuf> {
-    let executables = Executables::build(project, arch)?;
-    let order = Order {
-        programs: selection::programs(&executables)?,
+/// What the machines of an architecture start from: the first for all tests, the others for one that needs parameters.
+fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
+    let tests = (!arch.target().starts_with(HOST)).then_some(&selection::LIVE[..]);
+    let executables = Executables::build(project, arch, tests)?;
+    let init = build_init(project, arch)?;
+    let programs = selection::programs(&executables)?;
+    let environment =
+        selection::ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let mut order = Order {
+        programs: programs.clone(),
         agent: executables.agent,
         verifier: Some(executables.verifier),
         backends: BACKENDS.map(str::to_owned).to_vec(),
-        environment: selection::ENVIRONMENT
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
+        environment: environment.into(),
     };
-    let image = folder.join(format!("initramfs-{arch}"));
-    initramfs::write(&image, &build_init(project, arch)?, &order)?;
-    Ok(image)
+    let all = Start {
+        parameters: "",
+        initramfs: folder.join(format!("initramfs-{arch}")),
+    };
+    initramfs::write(&all.initramfs, &init, &order)?;
+    let mut starts = vec![all];
+
+    order.verifier = None;
+    order.backends.clear();
+    for one in &selection::PARAMETERISED {
+        let program = programs.iter().find(|program| program.name == one.program);
+        let program = program.with_context(|| format!("there is no {}", one.program))?;
+        order.programs = vec![TestProgram {
+            tests: Tests::Only(vec![one.test.to_owned()]),
+            ..program.clone()
+        }];
+        let start = Start {
+            parameters: one.parameters,
+            initramfs: folder.join(format!("initramfs-{arch}-{}", one.parameters)),
+        };
+        initramfs::write(&start.initramfs, &init, &order)?;
+        starts.push(start);
+    }
+    Ok(starts)
 }
 
 fn fetch(apt: &Apt, kernel: Kernel) -> Result<PathBuf> {
@@ -148,26 +185,27 @@ fn fetch(apt: &Apt, kernel: Kernel) -> Result<PathBuf> {
     apt.image(package, kernel.arch)
 }
 
-fn boot(folder: &Path, kernel: Kernel, image: &Path, initramfs: &Path, outcome: &mut Outcome) {
-    let start = Instant::now();
-    let console = folder.join(format!("{kernel}.log"));
+fn boot(folder: &Path, kernel: Kernel, image: &Path, start: &Start, outcome: &mut Outcome) {
+    let begun = Instant::now();
+    let console = folder.join(format!("{kernel}{}.log", start.parameters));
     let machine = Machine {
         arch: kernel.arch,
         kernel: image,
-        initramfs,
-        parameters: "",
+        initramfs: &start.initramfs,
+        parameters: start.parameters,
         console: &console,
     };
     let ended = machine.run(LIMIT, |record| {
+        let record = record.under(start.parameters);
         if let Some(progress) = progress(&record) {
-            println!("{kernel} {:>4} s  {progress}", start.elapsed().as_secs());
+            println!("{kernel} {:>4} s  {progress}", begun.elapsed().as_secs());
         }
         outcome.absorb(record);
     });
     if let Err(error) = ended {
         let last_words = machine.last_words(40).unwrap_or_default();
         let console = console.display();
-        outcome.broken = Some(format!(
+        outcome.broken.push(format!(
             "{error:#}; its console ({console}) ends with\n{last_words}"
         ));
     }

@@ -48,6 +48,22 @@ const PART: &str = "@lab+";
 const LAST: &str = "@lab.";
 
 impl Record {
+    /// As it is known of a kernel that was booted with parameters.
+    pub fn under(self, parameters: &str) -> Self {
+        match self {
+            Self::Test {
+                program,
+                test,
+                result,
+            } if !parameters.is_empty() => Self::Test {
+                program,
+                test: format!("{test} ({parameters})"),
+                result,
+            },
+            other => other,
+        }
+    }
+
     /// The messages that carry it.
     pub fn messages(&self) -> Result<Vec<String>> {
         let json = serde_json::to_string(self)?;

@@ -20,7 +20,8 @@ const fn left_out(program: &'static str, test: &'static str, why: &'static str) 
 }
 
 /// Those that count what a kernel shows.
-const LIVE: [&str; 5] = [
+pub const LIVE: [&str; 6] = [
+    "hostile",
     "live_conversations",
     "live_io_uring",
     "live_processes",
@@ -59,6 +60,19 @@ pub const LEFT_OUT: [LeftOut; 14] = [
 
 /// Less of what takes longest: a machine is ten to twenty times as slow as the host.
 pub const ENVIRONMENT: [(&str, &str); 1] = [("CONVERSATIONS", "40")];
+
+/// A test that makes its point only where the kernel was booted so.
+pub struct Parameterised {
+    pub program: &'static str,
+    pub test: &'static str,
+    pub parameters: &'static str,
+}
+
+pub const PARAMETERISED: [Parameterised; 1] = [Parameterised {
+    program: "hostile",
+    test: "without_leave_to_read_the_kernel",
+    parameters: "lockdown=confidentiality",
+}];
 
 /// What to run, of all that was built.
 pub fn programs(executables: &Executables) -> Result<Vec<TestProgram>> {

@@ -236,7 +236,7 @@ fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<(
         let mut object = MaybeUninit::uninit();
         match Bpf::attached(&mut object, backend, kernel, privilege, options) {
             Ok(_) if reasons.is_empty() => {
-                let why = "the cheapest, and this kernel accepts it";
+                let why = "it sees most, and this kernel accepts it";
                 return Ok((backend, why.to_owned()));
             }
             Ok(_) => return Ok((backend, format!("not {}", told(&reasons).join("; not ")))),

@@ -99,7 +99,7 @@ enum BackendChoice {
     Sock,
     /// System call tracepoints: on every kernel
     Syscall,
-    /// Exits of the sockets' functions: io_uring and 32-bit programs too, where trampolines are allowed
+    /// What `sock` sees, and transfers by `io_uring` and of 32-bit programs too, where trampolines are allowed
     Fexit,
 }
 

@@ -135,7 +135,7 @@ fn main() -> Result<()> {
         })
         .collect();
     if !kinds.is_empty() {
-        let floors = measure(Variant::value_variants(), &kinds, &plan, &mut worker)?;
+        let floors = measure(&Variant::all(), &kinds, &plan, &mut worker)?;
         table::print(&floors, plan.placements);
     }
     if parts.contains(&Part::Nginx) {

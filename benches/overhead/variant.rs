@@ -20,6 +20,8 @@ pub enum Variant {
     EmptySock,
     /// The agent, backend `sock`
     Sock,
+    /// The agent, backend `fexit`
+    Fexit,
     /// Programs that do nothing, where those of `syscall` are
     EmptySyscall,
     /// The agent, backend `syscall`
@@ -36,11 +38,22 @@ impl Variant {
             Self::None => "none",
             Self::EmptySock => "empty-sock",
             Self::Sock => "sock",
+            Self::Fexit => "fexit",
             Self::EmptySyscall => "empty-syscall",
             Self::Syscall => "syscall",
             Self::Bpftrace => "bpftrace",
             Self::Tracepoints => "tracepoints",
         }
+    }
+
+    /// All that this kernel accepts: many refuse trampolines, and so `fexit`.
+    pub fn all() -> Vec<Self> {
+        let mut all = Self::value_variants().to_vec();
+        if let Err(error) = load_agent(&mut MaybeUninit::uninit(), Backend::Fexit) {
+            eprintln!("without fexit: {error:#}");
+            all.retain(|variant| *variant != Self::Fexit);
+        }
+        all
     }
 
     /// Loads a new copy, not attached.
@@ -52,6 +65,7 @@ impl Variant {
             Self::None => Box::new(Nobody),
             Self::EmptySock => Box::new(Tracepoints::load(Programs::EmptySock)?),
             Self::Sock => Box::new(load_agent(storage, Backend::Sock)?),
+            Self::Fexit => Box::new(load_agent(storage, Backend::Fexit)?),
             Self::EmptySyscall => Box::new(Tracepoints::load(Programs::EmptySyscall)?),
             Self::Syscall => Box::new(load_agent(storage, Backend::Syscall)?),
             Self::Bpftrace => Box::new(Bpftrace::default()),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A server on io_uring, whose transfers no system call holds: counted exactly by `fexit`, and counted as missed by
+//! A server on `io_uring`, whose transfers no system call holds: counted exactly by `fexit`, and counted as missed by
 //! `sock`.
 
 #[path = "../common/mod.rs"]
@@ -12,7 +12,7 @@ use common::load::keep_alive;
 use common::process::eventually;
 use scope_http_statistics::backend::Backend;
 use scope_http_statistics::bpf::{Bpf, Options};
-use scope_http_statistics::snapshot::Harvest;
+use scope_http_statistics::snapshot::{Harvest, Histogram};
 
 use server::{Server, Way};
 
@@ -34,7 +34,7 @@ fn counts(harvest: &Harvest, pid: u64) -> (u64, u64) {
         .iter()
         .find(|p| u64::from(p.id.pid) == pid);
     process.map_or((0, 0), |process| {
-        let answers = process.series.values().map(|series| series.count()).sum();
+        let answers = process.series.values().map(Histogram::count).sum();
         (process.requests, answers)
     })
 }

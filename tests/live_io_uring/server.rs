@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A server process that receives and sends by io_uring, in one named way.
+//! A server process that receives and sends by `io_uring`, in one named way.
 //!
 //! It is this very test program started again, with the listening socket as its standard input.
 

@@ -31,6 +31,11 @@ static __always_inline struct http_process_key http_key_of(struct task_struct *t
 	return key;
 }
 
+static __always_inline __u32 http_flags_of(struct task_struct *task)
+{
+	return http_has_helper(get_current_task_btf) ? task->flags : BPF_CORE_READ(task, flags);
+}
+
 /* Where the file table of a task holds a descriptor; NULL if it cannot. */
 static __always_inline struct file **http_descriptor(struct task_struct *task, __u32 fd)
 {

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::process::{spawn, tie_to_parent};
 
 /// Loading may take a while on a busy or an emulated machine: the verifier walks every program.
-const START_LIMIT: Duration = Duration::from_secs(240);
+const START_LIMIT: Duration = Duration::from_secs(300);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const IO_LIMIT: Duration = Duration::from_secs(10);
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 
@@ -16,7 +16,8 @@ use super::load;
 use super::reader::{Reader, Receive};
 
 /// Long enough for a few ticks on a busy machine.
-const LIMIT: Duration = Duration::from_secs(20);
+const LIMIT: Duration = Duration::from_secs(120);
+const TICK: Duration = Duration::from_secs(1);
 /// Twice a tick, so that a slow answer leaves no gap.
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -121,7 +122,7 @@ impl Collector {
         self.books().ledger.rate(pid)
     }
 
-    /// Waits for the count, and two more ticks to see that it stays at that.
+    /// Waits for the count, and another tick to see that it stays at that.
     pub fn wait_for(&self, pid: u64, n: u64) {
         self.wait_for_all(&BTreeMap::from([(pid, n)]));
     }
@@ -135,11 +136,14 @@ impl Collector {
         assert_eq!(&counts.collect::<BTreeMap<_, _>>(), expected);
     }
 
-    /// Waits until all that has happened so far is in the counts.
+    /// Waits until all that has happened so far is in the counts: for a later tick by the clock, since the reports of some
+    /// earlier ones may still be on their way.
     pub fn settle(&self) {
-        let ticks = self.books().ledger.ticks(self.beacon);
+        let later = SystemTime::now() + TICK;
         let beacon = self.beacon;
-        self.wait_until("two more ticks", |ledger| ledger.ticks(beacon) >= ticks + 2);
+        self.wait_until("a later tick", |ledger| {
+            ledger.last_seen(beacon) > Some(later)
+        });
     }
 
     pub fn wait_until_gone(&self, pid: u64) {

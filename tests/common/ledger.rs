@@ -83,6 +83,11 @@ impl Ledger {
         self.processes.get(&pid).map_or(0, |counted| counted.ticks)
     }
 
+    /// The latest tick at which the process was seen.
+    pub fn last_seen(&self, pid: u64) -> Option<SystemTime> {
+        self.processes.get(&pid).map(|counted| counted.last)
+    }
+
     /// The latest rate of a process, if it is in the latest report.
     pub fn rate(&self, pid: u64) -> Option<f64> {
         self.listed.get(&pid).copied()

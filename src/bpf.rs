@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
+use libbpf_rs::{Link, OpenObject, PrintLevel, Program, ProgramInput};
 
 use crate::backend::{Backend, Kernel};
 use crate::privilege::{Privilege, Step};
@@ -159,6 +159,10 @@ impl<'obj> Bpf<'obj> {
 
     pub fn backend(&self) -> Backend {
         self.backend
+    }
+
+    pub(crate) fn programs(&self) -> impl Iterator<Item = Program<'_>> {
+        self.skeleton.object().progs()
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -93,6 +94,7 @@ impl Bpf<'_> {
         missed.push(("recursion", skipped));
         let kernel = KernelState {
             backend: self.backend().name(),
+            reason: Arc::clone(&self.reason),
             maps: vec![
                 fill("http_processes", &maps.http_processes, processes.len()),
                 fill("http_series", &maps.http_series, series),

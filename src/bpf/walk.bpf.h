@@ -186,7 +186,9 @@ static __always_inline void http_walk_receive(struct http1_connection *conn, str
 	__u32 i;
 
 	if (http_in_storage) {
-		bpf_repeat(HTTP_STEPS) if (http_step_request(conn, transfer)) break;
+		bpf_repeat (HTTP_STEPS)
+			if (http_step_request(conn, transfer))
+				break;
 	} else {
 		for (i = 0; i < HTTP_ROUNDS; i++)
 			if (http_walk_requests())
@@ -203,7 +205,9 @@ static __always_inline void http_walk_send(struct http1_connection *conn, struct
 	__u32 i;
 
 	if (http_in_storage) {
-		bpf_repeat(HTTP_STEPS) if (http_step_response(conn, transfer)) break;
+		bpf_repeat (HTTP_STEPS)
+			if (http_step_response(conn, transfer))
+				break;
 	} else {
 		for (i = 0; i < HTTP_ROUNDS; i++)
 			if (http_walk_responses())

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the verifier makes of the BPF programs of each backend on this kernel.
 
+use std::mem::MaybeUninit;
+
 use scope_http_statistics::backend::Backend;
-use scope_http_statistics::bpf::Options;
-use scope_http_statistics::verifier::verify;
+use scope_http_statistics::bpf::{Bpf, Options};
+use scope_http_statistics::verifier::verified;
 
 fn main() {
     let kernel = rustix::system::uname();
@@ -19,7 +21,9 @@ fn main() {
             max_connections: 1024,
         };
         let title = format!("backend {backend}");
-        match verify(backend, &options) {
+        let mut object = MaybeUninit::uninit();
+        let programs = Bpf::load(&mut object, &options).and_then(|bpf| verified(&bpf, &options));
+        match programs {
             Ok(programs) => {
                 println!("\n{title:<24}{:>14}{:>14}", "instructions", "processed");
                 for program in programs {
@@ -27,7 +31,7 @@ fn main() {
                     println!("{name:<24}{size:>14}{:>14}", program.processed);
                 }
             }
-            Err(error) => println!("\n{title}: {error:#}"),
+            Err(error) => println!("\n{title}\nerror: {error:#}"),
         }
     }
 }

@@ -14,7 +14,7 @@ use libbpf_rs::btf::types::{Func, Typedef};
 /// A way to see the bytes of every socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
-    /// `tp_btf/sock_recv_length` and `tp_btf/sock_send_length` (Linux 6.3 and later).
+    /// `tp_btf/sock_recv_length` and `tp_btf/sock_send_length` (Linux 6.4 and later).
     Sock,
     /// `tracepoint/syscalls/sys_exit_read` and its sisters.
     Syscall,

@@ -4,11 +4,12 @@
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, PrintLevel, ProgramInput};
+use libbpf_rs::{Link, OpenObject, PrintLevel, Program, ProgramInput};
 
 use crate::backend::{Backend, Kernel};
 use crate::privilege::{Privilege, Step};
@@ -39,6 +40,8 @@ pub struct Bpf<'obj> {
     pub(crate) skeleton: skeleton::HttpSkel<'obj>,
     links: Vec<Link>,
     backend: Backend,
+    /// Why that one, and what stands in the way of those before it.
+    pub(crate) reason: Arc<str>,
     /// Walks the connections that have state, when it is read.
     pub(crate) connections: Link,
     /// How many there were, and when.
@@ -63,9 +66,10 @@ impl<'obj> Bpf<'obj> {
             Some(backend) => (backend, "as asked".to_owned()),
             None => choose(&kernel, &privilege, options)?,
         };
-        let bpf = Self::attached(object, backend, &kernel, &privilege, options)
+        let mut bpf = Self::attached(object, backend, &kernel, &privilege, options)
             .map_err(|error| none_usable(&[(backend, format!("{error:#}"))]))?;
         log::info!("backend {backend}: {why}");
+        bpf.reason = why.into();
         Ok(bpf)
     }
 
@@ -131,6 +135,7 @@ impl<'obj> Bpf<'obj> {
             skeleton,
             links: Vec::new(),
             backend,
+            reason: Arc::default(),
         })
     }
 
@@ -159,6 +164,10 @@ impl<'obj> Bpf<'obj> {
 
     pub fn backend(&self) -> Backend {
         self.backend
+    }
+
+    pub(crate) fn programs(&self) -> impl Iterator<Item = Program<'_>> {
+        self.skeleton.object().progs()
     }
 }
 
@@ -232,7 +241,7 @@ fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<(
         let mut object = MaybeUninit::uninit();
         match Bpf::attached(&mut object, backend, kernel, privilege, options) {
             Ok(_) if reasons.is_empty() => {
-                let why = "the cheapest, and this kernel accepts it";
+                let why = "it sees most, and this kernel accepts it";
                 return Ok((backend, why.to_owned()));
             }
             Ok(_) => return Ok((backend, format!("not {}", told(&reasons).join("; not ")))),

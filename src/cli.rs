@@ -95,7 +95,7 @@ pub enum Command {
 enum BackendChoice {
     /// The best one that this kernel offers
     Auto,
-    /// Socket tracepoints: the cheapest, since Linux 6.3
+    /// Socket tracepoints: the cheapest, since Linux 6.4
     Sock,
     /// System call tracepoints: on every kernel
     Syscall,

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
@@ -82,11 +83,18 @@ impl Bpf<'_> {
             .map(|cpu| read(cpu))
             .collect::<Result<Vec<_>>>()?;
         let costs = self.costs()?;
-        let skipped = costs.iter().map(|(_, cost)| cost.recursion_misses).sum();
+        let notes = maps.rodata_data.is_some_and(|c| c.http_notes_taken);
+        let skipped = costs
+            .iter()
+            // Where a note that was needed is missing, that is counted already.
+            .filter(|(program, _)| !(notes && takes_note(program)))
+            .map(|(_, cost)| cost.recursion_misses)
+            .sum();
         let mut missed = missed(&per_cpu);
         missed.push(("recursion", skipped));
         let kernel = KernelState {
             backend: self.backend().name(),
+            reason: Arc::clone(&self.reason),
             maps: vec![
                 fill("http_processes", &maps.http_processes, processes.len()),
                 fill("http_series", &maps.http_series, series),
@@ -171,6 +179,11 @@ fn entries(map: &impl MapCore) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         }
         count = count.saturating_mul(4).min(all);
     }
+}
+
+/// Whether a program takes notes, where any does.
+fn takes_note(program: &str) -> bool {
+    program.starts_with("http_fexit_") && (program.ends_with("_recv") || program.ends_with("_send"))
 }
 
 fn fill(name: &'static str, map: &impl MapCore, entries: usize) -> MapFill {

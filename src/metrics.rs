@@ -146,8 +146,14 @@ impl Metrics {
         gauge(
             encoder,
             "scope_http_backend_info",
-            "How the agent sees the bytes of sockets",
-            [([("backend", snapshot.kernel.backend)], 1.0)],
+            "How the agent sees the bytes of sockets, and why in that way",
+            [(
+                [
+                    ("backend", snapshot.kernel.backend),
+                    ("reason", &*snapshot.kernel.reason),
+                ],
+                1.0,
+            )],
         )?;
         gauge(
             encoder,

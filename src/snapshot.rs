@@ -94,6 +94,8 @@ pub struct Harvest {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelState {
     pub backend: &'static str,
+    /// Why that one, and what stands in the way of those before it.
+    pub reason: Arc<str>,
     pub maps: Vec<MapFill>,
     /// Connections that were followed, some seconds ago at most.
     pub connections: u64,

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the kernel's verifier makes of the programs of a backend: how far they are from what it refuses.
 
+use std::collections::HashMap;
 use std::mem::{MaybeUninit, take};
+use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use libbpf_rs::PrintLevel;
+use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel};
+use libbpf_rs::{PrintLevel, Program};
 
-use crate::backend::{Backend, Kernel};
-use crate::bpf::{Options, configured};
+use crate::backend::Kernel;
+use crate::bpf::{Bpf, Options, configured};
 
 /// A program that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,38 +23,55 @@ pub struct Verified {
     pub processed: u64,
 }
 
-/// `BPF_LOG_STATS`: of the verifier's log the last words alone, which kernels before 5.16 give nowhere else.
+/// `BPF_LOG_STATS`: of the verifier's log the last words alone.
 const STATISTICS: u32 = 4;
 
 /// What libbpf says, and so the verifier's log of each program.
 static LOG: Mutex<String> = Mutex::new(String::new());
 
-/// Loads the programs of a backend as the agent does.
-pub fn verify(backend: Backend, options: &Options) -> Result<Vec<Verified>> {
+/// What the verifier made of the programs that the agent has loaded. Kernels before 5.16 tell only whom they load programs
+/// for, so that they have to be loaded once more.
+pub fn verified(bpf: &Bpf<'_>, options: &Options) -> Result<Vec<Verified>> {
+    let told: HashMap<u32, u32> = ProgInfoIter::default()
+        .map(|info| (info.id, info.verified_insns))
+        .collect();
+    let of_program = |program: &Program<'_>| {
+        let id = Program::id_from_fd(program.as_fd())?;
+        let processed = *told.get(&id).context("a program is not listed")?;
+        Ok(u64::from(processed))
+    };
+    let verified = list(bpf.programs(), of_program)?;
+    if verified.iter().all(|program| program.processed > 0) {
+        return Ok(verified);
+    }
     libbpf_rs::set_print(Some((PrintLevel::Debug, |_, text| {
         let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
         log.push_str(&text);
     })));
-    let kernel = Kernel::running()?;
     let mut object = MaybeUninit::uninit();
-    let mut open = configured(&mut object, backend, &kernel, options)?;
+    let mut open = configured(&mut object, bpf.backend(), &Kernel::running()?, options)?;
     for mut program in open.open_object_mut().progs_mut() {
         program.set_log_level(STATISTICS);
     }
     let loaded = open.load();
     let log = take(&mut *LOG.lock().unwrap_or_else(PoisonError::into_inner));
-    loaded?
-        .object()
-        .progs()
+    list(loaded?.object().progs(), |program| {
+        let name = program.name().to_string_lossy();
+        processed(&log, &name).with_context(|| format!("the verifier says nothing of {name}"))
+    })
+}
+
+fn list<'a>(
+    programs: impl Iterator<Item = Program<'a>>,
+    processed: impl Fn(&Program<'_>) -> Result<u64>,
+) -> Result<Vec<Verified>> {
+    programs
         .filter(libbpf_rs::ProgramImpl::autoload)
         .map(|program| {
-            let name = program.name().to_string_lossy().into_owned();
-            let processed = processed(&log, &name)
-                .with_context(|| format!("the verifier says nothing of {name}: {log}"))?;
             Ok(Verified {
-                name,
+                name: program.name().to_string_lossy().into_owned(),
                 instructions: program.insn_cnt(),
-                processed,
+                processed: processed(&program)?,
             })
         })
         .collect()

@@ -139,7 +139,10 @@ fn tells_of_itself_and_has_every_reason_from_the_start() {
     }
     let one = |name, labels: &[&str]| sample(&metrics, name, labels).unwrap_or(-1.0);
     assert_eq!(
-        one("scope_http_backend_info", &["backend=\"syscall\""]),
+        one(
+            "scope_http_backend_info",
+            &["backend=\"syscall\"", "reason=\"as asked\""]
+        ),
         1.0
     );
     let version = concat!("version=\"", env!("CARGO_PKG_VERSION"), "\"");

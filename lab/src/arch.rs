@@ -26,6 +26,14 @@ impl Arch {
         }
     }
 
+    /// As the tools of GNU call it.
+    pub fn gnu(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64-linux-gnu",
+            Self::Aarch64 => "aarch64-linux-gnu",
+        }
+    }
+
     /// The emulator and the machine that it is to be.
     pub fn emulator(self) -> (&'static str, &'static [&'static str]) {
         match self {

@@ -12,10 +12,8 @@ pub const ORDER: &str = "/order.json";
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Order {
     pub agent: PathBuf,
-    /// Prints what the verifier makes of each BPF program.
+    /// Tries each backend, and prints what the verifier makes of its programs.
     pub verifier: Option<PathBuf>,
-    /// The backends to try.
-    pub backends: Vec<String>,
     pub programs: Vec<TestProgram>,
     /// Of the test programs, beside what process 1 has.
     pub environment: BTreeMap<String, String>,

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cpio::newc;
 
+use crate::arch::Arch;
 use crate::guest::{ORDER, Order};
 
 /// Where process 1 mounts, and where programs write.
@@ -18,7 +20,7 @@ const DIRECTORIES: [&str; 5] = ["/dev", "/proc", "/run", "/sys", "/tmp"];
 const DIRECTORY: u32 = 0o040_755;
 const EXECUTABLE: u32 = 0o100_755;
 
-pub fn write(path: &Path, init: &Path, order: &Order) -> Result<()> {
+pub fn write(path: &Path, init: &Path, order: &Order, arch: Arch) -> Result<()> {
     let mut archive = BufWriter::new(File::create(path)?);
     let programs = order.programs.iter().map(|program| &program.path);
     let executables: BTreeSet<&PathBuf> = programs
@@ -46,12 +48,24 @@ pub fn write(path: &Path, init: &Path, order: &Order) -> Result<()> {
     }
     add(Path::new("/init"), EXECUTABLE, &fs::read(init)?)?;
     add(Path::new(ORDER), EXECUTABLE, &serde_json::to_vec(order)?)?;
+    let stripped = path.with_extension("stripped");
     for executable in executables {
-        let content = fs::read(executable).with_context(|| executable.display().to_string())?;
-        add(executable, EXECUTABLE, &content)?;
+        strip(executable, &stripped, arch)?;
+        add(executable, EXECUTABLE, &fs::read(&stripped)?)?;
     }
+    fs::remove_file(stripped)?;
     newc::trailer(&mut archive)?;
     Ok(archive.flush()?)
+}
+
+/// What only debuggers read is most of an executable, and a machine would have to unpack it.
+fn strip(executable: &Path, stripped: &Path, arch: Arch) -> Result<()> {
+    let program = format!("{}-strip", arch.gnu());
+    let mut command = Command::new(program);
+    command.arg("-o").arg(stripped).arg(executable);
+    let status = command.status().with_context(|| format!("{command:?}"))?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(())
 }
 
 /// Names in an archive are relative to its root.

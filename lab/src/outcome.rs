@@ -19,7 +19,7 @@ pub struct Outcome {
     /// What the agent said when it was free to choose.
     pub choice: Option<String>,
     /// By backend and program.
-    pub verified: BTreeMap<(String, String), Option<u64>>,
+    pub verified: BTreeMap<(String, String), u64>,
     /// By program and name.
     pub tests: BTreeMap<(String, String), TestResult>,
     pub outputs: Vec<(String, String)>,

@@ -16,11 +16,11 @@ pub enum Record {
     },
     /// What the agent says when it is free to choose.
     Choice(String),
-    /// The instructions that the verifier went through for a BPF program of a backend; none where the kernel refuses it.
+    /// The instructions that the verifier went through for a BPF program of a backend.
     Verified {
         backend: String,
         program: String,
-        instructions: Option<u64>,
+        instructions: u64,
     },
     Test {
         program: String,

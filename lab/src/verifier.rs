@@ -9,27 +9,45 @@ use crate::outcome::Outcome;
 use crate::record::Record;
 use crate::verdict::MOST_INSTRUCTIONS;
 
-/// What the example `verifier` prints: for each backend a title, and for each program its name, its size and the processed
-/// instructions, or why it is refused.
+/// What the example `verifier` prints: for each backend a title, and below it either why it is refused or, for each program,
+/// its name, its size and the processed instructions.
 pub fn records(text: &str) -> Vec<Record> {
-    let mut backend = None;
+    let mut backend = "";
     let mut records = Vec::new();
     for line in text.lines() {
-        let words: Vec<_> = line.split_whitespace().collect();
-        match (&words[..], backend) {
-            (["backend", name, ..], _) => backend = Some(*name),
-            ([program, numbers @ ..], Some(backend)) => records.push(Record::Verified {
+        if let Some(title) = line.strip_prefix("backend ") {
+            backend = title.split(' ').next().unwrap_or_default();
+        } else if let Some(error) = line.strip_prefix("error: ") {
+            records.push(Record::Backend {
+                name: backend.to_owned(),
+                refusal: Some(reason(error, backend).to_owned()),
+            });
+        } else if let [program, _, processed] = line.split_whitespace().collect::<Vec<_>>()[..]
+            && let Ok(instructions) = processed.parse()
+        {
+            let accepted = Record::Backend {
+                name: backend.to_owned(),
+                refusal: None,
+            };
+            if !records.contains(&accepted) {
+                records.push(accepted);
+            }
+            records.push(Record::Verified {
                 backend: backend.to_owned(),
-                program: (*program).to_owned(),
-                instructions: match numbers {
-                    [_, processed] => processed.parse().ok(),
-                    _ => None,
-                },
-            }),
-            _ => {}
+                program: program.to_owned(),
+                instructions,
+            });
         }
     }
     records
+}
+
+/// Without what is the same for every backend.
+pub fn reason<'a>(error: &'a str, backend: &str) -> &'a str {
+    let error = error.strip_prefix("no usable backend: ").unwrap_or(error);
+    let error = error.strip_prefix(backend).unwrap_or(error);
+    let error = error.strip_prefix(": ").unwrap_or(error);
+    error.split(" (-vv ").next().unwrap_or(error)
 }
 
 pub fn document(outcomes: &[Outcome]) -> String {
@@ -62,7 +80,7 @@ pub fn document(outcomes: &[Outcome]) -> String {
         for key in programs {
             let _ = write!(text, "{:<26}", key.1);
             for outcome in &seen {
-                let instructions = outcome.verified.get(*key).copied().flatten();
+                let instructions = outcome.verified.get(*key);
                 let cell = instructions.map_or("-".to_owned(), |n| n.to_string());
                 let _ = write!(text, "{cell:>12}");
             }
@@ -81,7 +99,7 @@ mod tests {
 Linux 6.1 on x86_64. A program is refused at 1000000 processed instructions.
 
 backend sock              instructions     processed
-http_sock_recv  No such process (os error 3)
+error: no usable backend: sock: the kernel has no tracepoint (-vv shows what the kernel said)
 
 backend syscall           instructions     processed
 http_exit_read                    2824         71997
@@ -89,14 +107,18 @@ http_exit_read                    2824         71997
 
     #[test]
     fn programs_belong_to_the_backend_above_them() {
-        let verified = |backend: &str, program: &str, instructions| Record::Verified {
-            backend: backend.into(),
-            program: program.into(),
-            instructions,
+        let backend = |name: &str, refusal: Option<&str>| Record::Backend {
+            name: name.into(),
+            refusal: refusal.map(str::to_owned),
         };
         let expected = [
-            verified("sock", "http_sock_recv", None),
-            verified("syscall", "http_exit_read", Some(71997)),
+            backend("sock", Some("the kernel has no tracepoint")),
+            backend("syscall", None),
+            Record::Verified {
+                backend: "syscall".into(),
+                program: "http_exit_read".into(),
+                instructions: 71997,
+            },
         ];
         assert_eq!(records(TEXT), expected);
     }
@@ -107,8 +129,8 @@ http_exit_read                    2824         71997
         for record in records(TEXT) {
             outcomes[1].absorb(record);
         }
-        let more = TEXT.replace("No such process (os error 3)", "2901 72810");
-        for record in records(&more) {
+        let of_sock = "backend sock\nhttp_sock_recv 2901 72810\n";
+        for record in records(TEXT).into_iter().chain(records(of_sock)) {
             outcomes[2].absorb(record);
         }
         let text = document(&outcomes);

@@ -63,25 +63,31 @@ enum {
  */
 __u64 http_registers_at;
 
+/* As the kernel has them, and as large as those of any. */
+struct http_registers {
+	__u64 words[48];
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, struct pt_regs);
+	__type(value, struct http_registers);
 } http_registers_copy SEC(".maps");
 
 /* Where they cannot be copied. */
-static const struct pt_regs http_no_registers;
+static const struct http_registers http_no_registers;
 
 static __always_inline const struct pt_regs *http_copy_registers(struct task_struct *task)
 {
 	__u32 key = 0;
-	struct pt_regs *copy = bpf_map_lookup_elem(&http_registers_copy, &key);
+	struct http_registers *copy = bpf_map_lookup_elem(&http_registers_copy, &key);
 
 	if (!copy)
-		return &http_no_registers;
-	bpf_probe_read_kernel(copy, sizeof(*copy), BPF_CORE_READ(task, stack) + http_registers_at);
-	return copy;
+		return (const struct pt_regs *)&http_no_registers;
+	bpf_probe_read_kernel(copy, bpf_core_type_size(struct pt_regs),
+			      BPF_CORE_READ(task, stack) + http_registers_at);
+	return (const struct pt_regs *)copy;
 }
 
 static __always_inline const struct pt_regs *http_registers(struct task_struct *task)

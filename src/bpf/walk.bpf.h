@@ -186,7 +186,7 @@ static __always_inline void http_walk_receive(struct http1_connection *conn, str
 	__u32 i;
 
 	if (http_in_storage) {
-		bpf_repeat(HTTP_STEPS)
+		bpf_repeat (HTTP_STEPS)
 			if (http_step_request(conn, transfer))
 				break;
 	} else {
@@ -205,7 +205,7 @@ static __always_inline void http_walk_send(struct http1_connection *conn, struct
 	__u32 i;
 
 	if (http_in_storage) {
-		bpf_repeat(HTTP_STEPS)
+		bpf_repeat (HTTP_STEPS)
 			if (http_step_response(conn, transfer))
 				break;
 	} else {

@@ -40,7 +40,7 @@ fn work() -> Result<()> {
     let order: Order = serde_json::from_slice(&fs::read(ORDER)?)?;
     let teller = Teller::new()?;
     teller.tell(&Record::Release(system::release()?))?;
-    let refusals = agent::try_all(&order, &teller)?;
+    let refusals = agent::ask(&order, &teller)?;
     for program in &order.programs {
         tests::run(program, &order.environment, &refusals, &teller)?;
     }

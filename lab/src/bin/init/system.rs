@@ -13,11 +13,12 @@ use nix::mount::{MsFlags, mount};
 use nix::unistd::sethostname;
 
 /// Type and place; tracefs and those after it may be missing from a kernel, or closed by a lockdown.
-const FILE_SYSTEMS: [(&str, &str); 8] = [
+const FILE_SYSTEMS: [(&str, &str); 9] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
     ("devtmpfs", "/dev"),
     ("devpts", "/dev/pts"),
+    ("debugfs", "/sys/kernel/debug"),
     ("tracefs", "/sys/kernel/tracing"),
     ("bpf", "/sys/fs/bpf"),
     ("cgroup2", "/sys/fs/cgroup"),

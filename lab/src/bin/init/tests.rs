@@ -18,7 +18,7 @@ use crate::agent::Refusals;
 use crate::teller::Teller;
 
 /// For all tests of a program.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(400);
 /// At a time: they wait for the agent's ticks more than they work.
 const THREADS: &str = "--test-threads=4";
 

@@ -23,7 +23,7 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// In order of preference: what costs the host less comes first.
+    /// In order of preference: what sees more comes first, and then what costs the host less.
     pub const ALL: [Self; 3] = [Self::Fexit, Self::Sock, Self::Syscall];
 
     pub fn name(self) -> &'static str {

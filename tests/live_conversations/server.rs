@@ -26,7 +26,7 @@ use crate::common::agent::folder;
 use crate::common::process::tie_to_parent;
 
 /// Tells the child which conversations to play.
-const ORDER: &str = "CONVERSATIONS";
+const ORDER: &str = "CONVERSATIONS_TO_SERVE";
 /// Enough for the largest receive to be there at once.
 const ROOM: usize = 8 << 20;
 const LIMIT: Duration = Duration::from_secs(20);

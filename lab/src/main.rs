@@ -31,8 +31,11 @@ const LIMIT: Duration = Duration::from_secs(900);
 
 /// What a machine starts from.
 struct Start {
+    name: String,
     /// Of its kernel.
     parameters: &'static str,
+    /// Of the list of kernels.
+    only_at_ends: bool,
     initramfs: PathBuf,
 }
 
@@ -97,7 +100,8 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
         let mut outcome = Outcome::of(kernel);
         match fetch(&apt, kernel) {
             Ok(image) => {
-                for start in &starts[&kernel.arch] {
+                let wanted = |start: &&Start| !start.only_at_ends || kernel.is_at_an_end();
+                for start in starts[&kernel.arch].iter().filter(wanted) {
                     boot(&folder, kernel, &image, start, &mut outcome);
                 }
             }
@@ -137,42 +141,46 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
-/// What the machines of an architecture start from: the first for all tests, the others for one that needs parameters.
+/// What the machines of an architecture start from: one for all that counts, one for the hostile conditions, and one for
+/// each test that needs parameters.
 fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
-    let tests = (!arch.target().starts_with(HOST)).then_some(&selection::LIVE[..]);
+    let named = [&selection::LIVE[..], &[selection::CONDITIONS]].concat();
+    let tests = (!arch.target().starts_with(HOST)).then_some(&named[..]);
     let executables = Executables::build(project, arch, tests)?;
     let init = build_init(project, arch)?;
     let programs = selection::programs(&executables)?;
+    let (conditions, live): (Vec<_>, Vec<_>) =
+        (programs.into_iter()).partition(|program| program.name == selection::CONDITIONS);
     let environment =
         selection::ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut order = Order {
-        programs: programs.clone(),
+        programs: live,
         agent: executables.agent,
         verifier: Some(executables.verifier),
         environment: environment.into(),
     };
-    let all = Start {
-        parameters: "",
-        initramfs: folder.join(format!("initramfs-{arch}")),
+    let start = |name: &str, parameters, only_at_ends, order: &Order| -> Result<Start> {
+        let initramfs = folder.join(format!("initramfs-{arch}-{name}"));
+        initramfs::write(&initramfs, &init, order, arch)?;
+        Ok(Start {
+            name: name.to_owned(),
+            parameters,
+            only_at_ends,
+            initramfs,
+        })
     };
-    initramfs::write(&all.initramfs, &init, &order, arch)?;
-    let mut starts = vec![all];
-
+    let mut starts = vec![start("live", "", false, &order)?];
     order.verifier = None;
     for one in &selection::PARAMETERISED {
-        let program = programs.iter().find(|program| program.name == one.program);
-        let program = program.with_context(|| format!("there is no {}", one.program))?;
-        order.programs = vec![TestProgram {
+        let only = |program: &TestProgram| TestProgram {
             tests: Tests::Only(vec![one.test.to_owned()]),
             ..program.clone()
-        }];
-        let start = Start {
-            parameters: one.parameters,
-            initramfs: folder.join(format!("initramfs-{arch}-{}", one.parameters)),
         };
-        initramfs::write(&start.initramfs, &init, &order, arch)?;
-        starts.push(start);
+        order.programs = conditions.iter().map(only).collect();
+        starts.push(start(one.parameters, one.parameters, false, &order)?);
     }
+    order.programs = conditions;
+    starts.push(start("conditions", "", true, &order)?);
     Ok(starts)
 }
 
@@ -185,7 +193,7 @@ fn fetch(apt: &Apt, kernel: Kernel) -> Result<PathBuf> {
 
 fn boot(folder: &Path, kernel: Kernel, image: &Path, start: &Start, outcome: &mut Outcome) {
     let begun = Instant::now();
-    let console = folder.join(format!("{kernel}{}.log", start.parameters));
+    let console = folder.join(format!("{kernel}-{}.log", start.name));
     let machine = Machine {
         arch: kernel.arch,
         kernel: image,

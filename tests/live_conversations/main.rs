@@ -22,7 +22,7 @@ use server::{Family, Server, kind};
 
 /// For each backend and family, if the environment names no other number: an emulated machine is slow.
 fn conversations() -> u64 {
-    std::env::var("CONVERSATIONS").map_or(300, |number| number.parse().unwrap())
+    std::env::var("CONVERSATIONS_EACH").map_or(300, |number| number.parse().unwrap())
 }
 
 /// Requests, and answers by method, version and status.

@@ -72,7 +72,7 @@ pub const LEFT_OUT: [LeftOut; 16] = [
 ];
 
 /// Less of what takes longest: a machine is ten to twenty times as slow as the host.
-pub const ENVIRONMENT: [(&str, &str); 1] = [("CONVERSATIONS", "40")];
+pub const ENVIRONMENT: [(&str, &str); 1] = [("CONVERSATIONS_EACH", "40")];
 
 /// One of the conditions that makes its point only where the kernel was booted so.
 pub struct Parameterised {

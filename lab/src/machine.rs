@@ -75,7 +75,7 @@ impl Machine<'_> {
         command
             .args(machine)
             .args(["-accel", "tcg,thread=multi,tb-size=256"])
-            .args(["-smp", "2", "-m", "1024"])
+            .args(["-smp", "2", "-m", "2048"])
             .args(["-nodefaults", "-nographic", "-no-reboot"])
             .args(["-serial", "stdio", "-monitor", "none"])
             .arg("-kernel")

@@ -22,12 +22,15 @@ impl Executables {
     /// All of them, as they are built for the host, or else the named tests only: what takes long to build for another
     /// architecture is not built in vain.
     pub fn build(project: &Path, arch: Arch, tests: Option<&[&str]>) -> Result<Self> {
+        let manifest = project.join("Cargo.toml");
+        let own = ["build", "--locked", "--bins", "--example", "verifier"];
+        let mut artifacts = cargo(&manifest, arch, &own)?;
         let mut arguments = vec!["test", "--no-run", "--locked"];
-        if let Some(tests) = tests {
-            arguments.extend(["--bins", "--example", "verifier"]);
-            arguments.extend(tests.iter().flat_map(|test| ["--test", test]));
+        for test in tests.unwrap_or_default() {
+            arguments.extend(["--test", test]);
         }
-        from_artifacts(&cargo(&project.join("Cargo.toml"), arch, &arguments)?)
+        artifacts.extend(cargo(&manifest, arch, &arguments)?);
+        from_artifacts(&artifacts)
     }
 }
 

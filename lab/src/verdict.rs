@@ -42,7 +42,7 @@ pub fn failures(outcome: &Outcome) -> Vec<String> {
 /// Whether a test may fail because transfers were passed over, which the agent says itself (`recursion`): no failure to be
 /// mended here, and none to be passed over in silence.
 fn is_known(outcome: &Outcome, program: &str) -> bool {
-    outcome.preempts_programs() && program.starts_with("live_")
+    outcome.preempts_programs() && program.starts_with("live")
 }
 
 /// Tests that failed for a reason that is known, a line for each.

@@ -1,28 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Processes that come, go, stay and share a pid, and an agent that comes and goes.
 
-mod common;
-
 use std::fs;
 use std::sync::Mutex;
 
-use common::agent::{Agent, folder};
-use common::by_backend;
-use common::collector::{Collector, shared};
-use common::load::{Client, get, keep_alive};
-use common::reader::{Reader, Receive};
-use common::servers::python_forking;
-use common::trampolines;
+use crate::common::agent::{Agent, folder};
+use crate::common::collector::{Collector, shared};
+use crate::common::load::{Client, get, keep_alive};
+use crate::common::reader::{Reader, Receive};
+use crate::common::servers::python_forking;
+use crate::common::trampolines;
 
-by_backend!(
-    a_child_that_exits_at_once_is_counted,
-    a_reused_pid_is_counted_on,
-    an_idle_process_stays_listed,
-    the_agent_is_no_server,
-    a_killed_agent_is_replaced,
-);
-
-fn a_child_that_exits_at_once_is_counted(backend: &'static str) {
+pub fn a_child_that_exits_at_once_is_counted(backend: &'static str) {
     let collector = shared(backend);
     let server = python_forking();
     let mut client = Client::connect(&server.address);
@@ -45,7 +34,7 @@ fn a_child_that_exits_at_once_is_counted(backend: &'static str) {
 }
 
 /// A pid is given out anew when the kernel is told that the one before was the last.
-fn a_reused_pid_is_counted_on(backend: &'static str) {
+pub fn a_reused_pid_is_counted_on(backend: &'static str) {
     let collector = shared(backend);
     let first = Reader::tcp(Receive::Read);
     let pid = first.pid();
@@ -79,7 +68,7 @@ fn reader_with_pid(pid: u64) -> Reader {
     panic!("pid {pid} is taken");
 }
 
-fn an_idle_process_stays_listed(backend: &'static str) {
+pub fn an_idle_process_stays_listed(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Read);
     keep_alive(&reader.address, 5);
@@ -93,7 +82,7 @@ fn an_idle_process_stays_listed(backend: &'static str) {
 }
 
 /// An agent receives a request for each report. It leaves out its own, and nobody else's.
-fn the_agent_is_no_server(backend: &'static str) {
+pub fn the_agent_is_no_server(backend: &'static str) {
     let collector = shared(backend);
     let another = Agent::start(&["--backend", backend]);
     for _ in 0..11 {
@@ -103,7 +92,7 @@ fn the_agent_is_no_server(backend: &'static str) {
     assert!(!collector.counts().contains_key(&collector.agent_pid()));
 }
 
-fn a_killed_agent_is_replaced(backend: &'static str) {
+pub fn a_killed_agent_is_replaced(backend: &'static str) {
     let root = folder();
     let reader = Reader::tcp(Receive::Read);
     let mut client = Client::connect(&reader.address);

@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whatever system call a server receives by, each request counts once.
 
-mod common;
-
-use common::by_backend;
-use common::collector::shared;
-use common::load::{self, Client, get, keep_alive};
-use common::reader::{MESSAGE, Reader, Receive};
-
-by_backend!(
-    every_call_counts,
-    two_messages_of_one_call_count_both,
-    a_second_family_of_addresses,
-    threads_count_into_their_process,
-);
+use crate::common::collector::shared;
+use crate::common::load::{self, Client, get, keep_alive};
+use crate::common::reader::{MESSAGE, Reader, Receive};
 
 /// Keep-alive, and a new connection for each: a receive is not always the first of its socket.
-fn every_call_counts(backend: &'static str) {
+pub fn every_call_counts(backend: &'static str) {
     let collector = shared(backend);
     let calls = [
         Receive::Read,
@@ -45,7 +35,7 @@ fn every_call_counts(backend: &'static str) {
     assert_eq!(counts, calls.map(|call| (call, 101)));
 }
 
-fn two_messages_of_one_call_count_both(backend: &'static str) {
+pub fn two_messages_of_one_call_count_both(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Recvmmsg);
     let mut client = Client::connect(&reader.address);
@@ -63,7 +53,7 @@ fn two_messages_of_one_call_count_both(backend: &'static str) {
     collector.wait_for(reader.pid(), 106);
 }
 
-fn a_second_family_of_addresses(backend: &'static str) {
+pub fn a_second_family_of_addresses(backend: &'static str) {
     let collector = shared(backend);
     let unix = [Receive::Read, Receive::Recvmsg].map(Reader::unix);
     let readers = [Reader::tcp6(Receive::Read), Reader::tcp6(Receive::Recvmsg)];
@@ -74,7 +64,7 @@ fn a_second_family_of_addresses(backend: &'static str) {
     collector.wait_for_all(&readers.map(|reader| (reader.pid(), 97)).collect());
 }
 
-fn threads_count_into_their_process(backend: &'static str) {
+pub fn threads_count_into_their_process(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Read);
     let tally = load::parallel(&reader.address, 16, 61);

@@ -1,25 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Real servers: the count is what the clients got answered and what the server itself counted.
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::by_backend;
-use common::collector::shared;
-use common::load::{self, Tally};
-use common::process::eventually;
-use common::servers::{Haproxy, Nginx, PythonHttpServer, node};
+use crate::common::collector::shared;
+use crate::common::load::{self, Tally};
+use crate::common::process::eventually;
+use crate::common::servers::{Haproxy, Nginx, PythonHttpServer, node};
 
-by_backend!(
-    nginx_by_worker,
-    nginx_under_wrk,
-    python,
-    nodejs,
-    haproxy_before_nginx,
-);
-
-fn nginx_by_worker(backend: &'static str) {
+pub fn nginx_by_worker(backend: &'static str) {
     let collector = shared(backend);
     let nginx = Nginx::start(2);
     let answers = load::parallel(&nginx.address, 24, 13).answers
@@ -37,7 +26,7 @@ fn nginx_by_worker(backend: &'static str) {
     }
 }
 
-fn nginx_under_wrk(backend: &'static str) {
+pub fn nginx_under_wrk(backend: &'static str) {
     let collector = shared(backend);
     let nginx = Nginx::start(2);
     let wrk = load::wrk(&nginx.address, 16);
@@ -53,7 +42,7 @@ fn nginx_under_wrk(backend: &'static str) {
     assert!(!collector.counts().contains_key(&wrk.pid));
 }
 
-fn python(backend: &'static str) {
+pub fn python(backend: &'static str) {
     let collector = shared(backend);
     let server = PythonHttpServer::start();
     let answers = load::parallel(&server.0.address, 8, 17).answers
@@ -62,7 +51,7 @@ fn python(backend: &'static str) {
     collector.wait_for(server.0.pid(), 159);
 }
 
-fn nodejs(backend: &'static str) {
+pub fn nodejs(backend: &'static str) {
     let collector = shared(backend);
     let server = node();
     assert_eq!(load::keep_alive(&server.address, 89).served, 89);
@@ -75,7 +64,7 @@ fn nodejs(backend: &'static str) {
 }
 
 /// Each of the two counts its own: one request is two receives of a request.
-fn haproxy_before_nginx(backend: &'static str) {
+pub fn haproxy_before_nginx(backend: &'static str) {
     let collector = shared(backend);
     let nginx = Nginx::start(1);
     let haproxy = Haproxy::before(&nginx.address);

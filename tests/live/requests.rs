@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is a request, and what only looks like one.
 
-mod common;
+use crate::common::collector::shared;
+use crate::common::load::{Client, get, keep_alive};
+use crate::common::reader::{Reader, Receive};
+use crate::common::servers::{redis, redis_gets};
 
-use common::by_backend;
-use common::collector::shared;
-use common::load::{Client, get, keep_alive};
-use common::reader::{Reader, Receive};
-use common::servers::{redis, redis_gets};
-
-by_backend!(
-    any_method_target_and_version,
-    other_protocols_are_none,
-    redis_commands_are_none,
-    only_stream_sockets_carry_requests,
-);
-
-fn any_method_target_and_version(backend: &'static str) {
+pub fn any_method_target_and_version(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Read);
     let methods = [
@@ -53,7 +43,7 @@ fn any_method_target_and_version(backend: &'static str) {
 }
 
 /// Between requests, so that the socket is known to be one that may carry them.
-fn other_protocols_are_none(backend: &'static str) {
+pub fn other_protocols_are_none(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Read);
     let strangers = [
@@ -84,7 +74,7 @@ fn other_protocols_are_none(backend: &'static str) {
     collector.wait_for(reader.pid(), 17);
 }
 
-fn redis_commands_are_none(backend: &'static str) {
+pub fn redis_commands_are_none(backend: &'static str) {
     let collector = shared(backend);
     let redis = redis();
     let mut client = Client::connect(&redis.address);
@@ -102,7 +92,7 @@ fn redis_commands_are_none(backend: &'static str) {
     assert!(!collector.counts().contains_key(&redis.pid()));
 }
 
-fn only_stream_sockets_carry_requests(backend: &'static str) {
+pub fn only_stream_sockets_carry_requests(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Elsewhere);
     assert_eq!(keep_alive(&reader.address, 29).served, 29);

@@ -5,13 +5,14 @@
 //! port is guessed, and clients can connect before the process is up. It answers once for each
 //! message it receives, so a client that waits for each answer knows where each receive began.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{IoSliceMut, Read, Seek, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use clap::ValueEnum;
@@ -28,6 +29,11 @@ use super::process::Process;
 const ORDER: &str = "READER_RECEIVES_BY";
 /// The most a message of `recvmmsg` holds, so that a client can fill two with one send.
 pub const MESSAGE: usize = 64;
+
+/// Readers start one after the other, so that none gets the pid that is meant for another.
+static STARTING: Mutex<()> = Mutex::new(());
+
+const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
 
 static SERVED: AtomicU64 = AtomicU64::new(0);
 
@@ -66,6 +72,19 @@ impl Reader {
         Self::inet(receive, "[::1]:0")
     }
 
+    /// Started while the kernel is told that `pid` comes next. A thread may still get it before.
+    pub fn tcp_with_pid(receive: Receive, pid: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = fs::read_to_string(LAST_PID).unwrap();
+        fs::write(LAST_PID, (pid - 1).to_string()).expect("setting the next pid needs root");
+        let reader = Self::spawn(receive, listener.into(), address, None);
+        // Back at once, so that others do not get used pids.
+        fs::write(LAST_PID, last.trim()).unwrap();
+        reader
+    }
+
     fn inet(receive: Receive, address: &str) -> Self {
         let listener = TcpListener::bind(address).unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap());
@@ -80,6 +99,16 @@ impl Reader {
     }
 
     fn start(
+        receive: Receive,
+        listener: OwnedFd,
+        address: Address,
+        folder: Option<TempDir>,
+    ) -> Self {
+        let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::spawn(receive, listener, address, folder)
+    }
+
+    fn spawn(
         receive: Receive,
         listener: OwnedFd,
         address: Address,

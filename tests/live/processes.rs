@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Processes that come, go, stay and share a pid, and an agent that comes and goes.
 
-use std::fs;
-use std::sync::Mutex;
-
 use crate::common::agent::{Agent, folder};
 use crate::common::collector::{Collector, shared};
 use crate::common::load::{Client, get, keep_alive};
@@ -52,15 +49,8 @@ pub fn a_reused_pid_is_counted_on(backend: &'static str) {
 }
 
 fn reader_with_pid(pid: u64) -> Reader {
-    const LAST: &str = "/proc/sys/kernel/ns_last_pid";
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap();
     for _ in 0..1000 {
-        let last = fs::read_to_string(LAST).unwrap();
-        fs::write(LAST, (pid - 1).to_string()).expect("setting the next pid needs root");
-        let reader = Reader::tcp(Receive::Read);
-        // Back at once, so that others do not get used pids.
-        fs::write(LAST, last.trim()).unwrap();
+        let reader = Reader::tcp_with_pid(Receive::Read, pid);
         if reader.pid() == pid {
             return reader;
         }

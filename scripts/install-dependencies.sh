@@ -75,17 +75,18 @@ add_emulators() {
 	# shellcheck disable=SC2016 # apt's own variables
 	mirror=$(apt-get indextargets --format '$(ORIGIN) $(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
 		sed -n 's/^Debian bookworm //p' | head -n 1)
-	lists=$(mktemp -d)
-	chmod 755 "$lists"
-	mkdir "$lists/partial"
+	folder=$(mktemp -d)
+	chmod 755 "$folder"
+	# Apart from the lists: apt removes from their folder what it does not know.
+	mkdir -p "$folder/lists/partial"
 	{
 		cat /etc/apt/sources.list 2>/dev/null || :
 		echo "deb ${mirror:?apt knows no mirror of bookworm} bookworm-backports main"
-	} >"$lists/sources.list"
-	set -- -o "Dir::Etc::sourcelist=$lists/sources.list" -o "Dir::State::lists=$lists"
+	} >"$folder/sources.list"
+	set -- -o "Dir::Etc::sourcelist=$folder/sources.list" -o "Dir::State::lists=$folder/lists"
 	$sudo apt-get -q update "$@"
 	apt_install "$@" -t bookworm-backports qemu-system-x86 qemu-system-arm
-	$sudo rm -r "$lists"
+	$sudo rm -r "$folder"
 }
 
 finish() {

@@ -1,12 +1,13 @@
-//! Compiles the CO-RE object with clang and generates its skeleton into `OUT_DIR`.
+//! Compiles the CO-RE objects with clang and generates their skeletons into `OUT_DIR`.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use libbpf_cargo::SkeletonBuilder;
 
 const FOLDER: &str = "src/bpf";
+const OBJECTS: [&str; 2] = ["http", "preemption"];
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed={FOLDER}");
@@ -18,21 +19,26 @@ fn main() -> Result<()> {
         "aarch64" => "arm64",
         other => anyhow::bail!("no BPF register layout is known for {other}"),
     };
-    let mut builder = SkeletonBuilder::new();
-    if let Some(clang) = std::env::var_os("CLANG") {
-        builder.clang(clang);
+    for object in OBJECTS {
+        let mut builder = SkeletonBuilder::new();
+        if let Some(clang) = std::env::var_os("CLANG") {
+            builder.clang(clang);
+        }
+        builder
+            .source(format!("{FOLDER}/{object}.bpf.c"))
+            // The instruction set is named, since newer compilers default to one that older kernels refuse.
+            .clang_args([
+                OsStr::new(&format!("-D__TARGET_ARCH_{arch}")),
+                OsStr::new("-mcpu=v3"),
+                OsStr::new("-Wall"),
+                OsStr::new("-Wextra"),
+                OsStr::new("-Wno-unused-parameter"),
+                OsStr::new("-Werror"),
+            ])
+            .build_and_generate(Path::new(&out_dir).join(format!("{object}.skel.rs")))
+            .with_context(|| {
+                format!("{FOLDER}/{object}.bpf.c does not compile (is clang installed?)")
+            })?;
     }
-    builder
-        .source(format!("{FOLDER}/http.bpf.c"))
-        // The instruction set is named, since newer compilers default to one that older kernels refuse.
-        .clang_args([
-            OsStr::new(&format!("-D__TARGET_ARCH_{arch}")),
-            OsStr::new("-mcpu=v3"),
-            OsStr::new("-Wall"),
-            OsStr::new("-Wextra"),
-            OsStr::new("-Wno-unused-parameter"),
-            OsStr::new("-Werror"),
-        ])
-        .build_and_generate(PathBuf::from(out_dir).join("http.skel.rs"))
-        .with_context(|| format!("{FOLDER}/http.bpf.c does not compile (is clang installed?)"))
+    Ok(())
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the verifier makes of the BPF programs of each backend on this kernel.
 
-use std::mem::MaybeUninit;
-
 use scope_http_statistics::backend::Backend;
-use scope_http_statistics::bpf::{Bpf, Options};
+use scope_http_statistics::bpf::Options;
+use scope_http_statistics::choice::{load, objects};
 use scope_http_statistics::verifier::verified;
 
 fn main() {
@@ -20,9 +19,9 @@ fn main() {
             max_processes: 1024,
             max_connections: 1024,
         };
+        let mut objects = objects();
         let title = format!("backend {backend}");
-        let mut object = MaybeUninit::uninit();
-        let programs = Bpf::load(&mut object, &options).and_then(|bpf| verified(&bpf, &options));
+        let programs = load(&mut objects, &options).and_then(|bpf| verified(&bpf, &options));
         match programs {
             Ok(programs) => {
                 println!("\n{title:<24}{:>14}{:>14}", "instructions", "processed");

@@ -3,7 +3,6 @@
 //! [`crate::bpf`].
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -11,10 +10,13 @@ use clap::ValueEnum;
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Func, Typedef};
 
+use crate::preemption;
+use crate::privilege::Privilege;
+
 /// A way to see the bytes of every socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
-    /// `tp_btf/sock_recv_length` and `tp_btf/sock_send_length` (Linux 6.4 and later).
+    /// The tracepoints `sock_recv_length` and `sock_send_length` (Linux 6.4 and later).
     Sock,
     /// `tracepoint/syscalls/sys_exit_read` and its sisters.
     Syscall,
@@ -59,11 +61,11 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    pub fn running() -> Result<Self> {
+    pub fn running(privilege: &Privilege) -> Result<Self> {
         let btf = Btf::from_vmlinux().context(
             "the kernel has no BTF (/sys/kernel/btf/vmlinux): it has to be built with CONFIG_DEBUG_INFO_BTF=y",
         )?;
-        let facts = Facts::of(&btf);
+        let facts = Facts::of(&btf, privilege);
         Ok(Self { btf, facts })
     }
 
@@ -85,22 +87,15 @@ pub struct Facts {
     pub sends_pages: bool,
     /// Open-coded iterators (Linux 6.4 and later): how programs loop that have state in socket storage.
     pub iterators: bool,
-    /// The kernel may preempt a task within a program. `None`: that is not to be found out.
+    /// The kernel may preempt a task while it is in the kernel. `None`: that is not to be found out.
     pub preempts: Option<bool>,
-    /// The system call tracepoints, as tracefs shows them.
-    pub syscall_tracepoints: Tracefs,
-}
-
-/// Whether this kernel may preempt a task while it is in the kernel. One that leaves that to its boot parameters says so
-/// in debugfs alone.
-fn preempts() -> Option<bool> {
-    let built = rustix::system::uname();
-    let built = built.version().to_string_lossy();
-    if !built.contains("PREEMPT_DYNAMIC") {
-        return Some(built.contains("PREEMPT"));
-    }
-    let mode = fs::read_to_string("/sys/kernel/debug/sched/preempt").ok()?;
-    Some(!(mode.contains("(none)") || mode.contains("(voluntary)")))
+    /// Also while it is in a program at a tracepoint (Linux 7.0 and later).
+    pub preempts_tracepoints: bool,
+    /// Also while it is in one at the event of a system call's tracepoint (Linux 7.2 and later).
+    pub preempts_syscall_events: bool,
+    /// The events of the tracepoints of sockets and of system calls, as tracefs shows them.
+    pub sock_events: Tracefs,
+    pub syscall_events: Tracefs,
 }
 
 /// What tracefs shows.
@@ -115,10 +110,12 @@ impl Tracefs {
     /// Where libbpf looks, in that order.
     const ROOTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-    fn of_this_kernel() -> Self {
+    fn of(event: &str) -> Self {
         let found = Self::ROOTS.map(|root| {
             Path::new(root)
-                .join("events/syscalls/sys_exit_read/id")
+                .join("events")
+                .join(event)
+                .join("id")
                 .try_exists()
         });
         if found.iter().any(|exists| matches!(exists, Ok(true))) {
@@ -132,27 +129,56 @@ impl Tracefs {
 }
 
 impl Facts {
-    fn of(btf: &Btf<'_>) -> Self {
+    fn of(btf: &Btf<'_>, privilege: &Privilege) -> Self {
         let has_tracepoint = |name: &str| {
             btf.type_by_name::<Typedef<'_>>(&format!("btf_trace_{name}"))
                 .is_some()
         };
+        let sock_tracepoints =
+            has_tracepoint("sock_recv_length") && has_tracepoint("sock_send_length");
+        let preempts = preemption::of_tasks();
+        let has_preemptible_events = has_function(btf, "trace_call_bpf_faultable");
         Self {
-            sock_tracepoints: has_tracepoint("sock_recv_length")
-                && has_tracepoint("sock_send_length"),
+            sock_tracepoints,
             sends_pages: has_function(btf, "inet_sendpage"),
-            preempts: preempts(),
             iterators: has_function(btf, "bpf_iter_num_new"),
-            syscall_tracepoints: Tracefs::of_this_kernel(),
+            preempts,
+            preempts_tracepoints: sock_tracepoints
+                && preempts != Some(false)
+                && preemption::in_tracepoints().unwrap_or_else(|error| {
+                    log::debug!("whether programs are preempted cannot be seen: {error:#}");
+                    has_preemptible_events
+                }),
+            preempts_syscall_events: preempts != Some(false) && has_preemptible_events,
+            sock_events: if privilege.tracepoints_restricted {
+                Tracefs::Denied
+            } else {
+                Tracefs::of("sock/sock_recv_length")
+            },
+            syscall_events: Tracefs::of("syscalls/sys_exit_read"),
         }
     }
 
-    /// Whether the state of a connection lies in its socket's storage, and not in a hash.
+    /// Whether programs at the events of tracepoints take the place of those at the tracepoints themselves: the kernel does
+    /// not preempt them.
+    pub fn takes_events(&self) -> bool {
+        self.preempts_tracepoints && self.sock_events == Tracefs::Readable
+    }
+
+    /// What the kernel skips that the backends could have seen, if anything: it is counted as missed.
+    pub fn shortcoming(&self) -> Option<&'static str> {
+        (self.preempts_tracepoints && !self.takes_events()).then_some(
+            "the kernel preempts programs at tracepoints, and then skips them in other tasks, which is counted \
+            (recursion): for exact counts let the agent use their events (tracefs at /sys/kernel/tracing, and \
+            CAP_SYS_ADMIN where kernel.perf_event_paranoid is over 2)",
+        )
+    }
+
+    /// Whether the state of a connection lies in its socket's storage, and not in a hash. Programs at events may not use it.
     pub fn keeps_state_in_storage(&self, backend: Backend) -> bool {
         match backend {
-            Backend::Sock => true,
+            Backend::Sock | Backend::Fexit => self.iterators && !self.takes_events(),
             Backend::Syscall => false,
-            Backend::Fexit => self.iterators,
         }
     }
 
@@ -170,7 +196,10 @@ impl Facts {
             Backend::Sock if !self.iterators => {
                 Some("the kernel has no open-coded iterators (Linux 6.4 and later)")
             }
-            Backend::Syscall => match self.syscall_tracepoints {
+            Backend::Syscall => match self.syscall_events {
+                Tracefs::Readable if self.preempts_syscall_events => Some(
+                    "the kernel preempts programs at system calls, and then skips them in other tasks (Linux 7.2 and later)",
+                ),
                 Tracefs::Readable => None,
                 Tracefs::Denied => Some(
                     "tracefs (/sys/kernel/tracing) cannot be read: run as root, or grant CAP_DAC_READ_SEARCH",
@@ -203,7 +232,10 @@ mod tests {
         sends_pages: false,
         iterators: true,
         preempts: Some(true),
-        syscall_tracepoints: Tracefs::Readable,
+        preempts_tracepoints: false,
+        preempts_syscall_events: false,
+        sock_events: Tracefs::Readable,
+        syscall_events: Tracefs::Readable,
     };
 
     #[test]
@@ -238,7 +270,7 @@ mod tests {
         assert_eq!(quiet.obstacle(Backend::Fexit), None);
 
         let no_tracefs = Facts {
-            syscall_tracepoints: Tracefs::Absent,
+            syscall_events: Tracefs::Absent,
             ..ALL
         };
         assert_eq!(no_tracefs.obstacle(Backend::Sock), None);
@@ -247,5 +279,29 @@ mod tests {
                 .obstacle(Backend::Syscall)
                 .is_some_and(|o| o.contains("mount"))
         );
+    }
+
+    #[test]
+    fn programs_that_are_preempted_give_way_to_events() {
+        assert!(!ALL.takes_events() && ALL.keeps_state_in_storage(Backend::Sock));
+        let preempting = Facts {
+            preempts_tracepoints: true,
+            preempts_syscall_events: true,
+            ..ALL
+        };
+        assert!(preempting.takes_events() && preempting.shortcoming().is_none());
+        assert_eq!(preempting.obstacle(Backend::Sock), None);
+        assert_eq!(preempting.obstacle(Backend::Fexit), None);
+        assert!(preempting.obstacle(Backend::Syscall).is_some());
+        for backend in Backend::ALL {
+            assert!(!preempting.keeps_state_in_storage(backend));
+        }
+        // What the kernel skips is counted.
+        let without_events = Facts {
+            sock_events: Tracefs::Denied,
+            ..preempting
+        };
+        assert!(!without_events.takes_events() && without_events.shortcoming().is_some());
+        assert!(without_events.keeps_state_in_storage(Backend::Sock));
     }
 }

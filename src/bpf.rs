@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The BPF object: chosen, loaded, attached. [`crate::harvest`] reads what it counts.
+//! The BPF object of one backend: loaded and attached. [`crate::choice`] says which backend, [`crate::harvest`] reads what it counts.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, PrintLevel, Program, ProgramInput};
+use libbpf_rs::{Link, OpenObject, Program, ProgramInput};
 
 use crate::backend::{Backend, Kernel};
 use crate::privilege::{Privilege, Step};
@@ -24,6 +23,13 @@ use crate::snapshot::BOUNDS_US;
 pub(crate) mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/http.skel.rs"));
 }
+/// Programs that user space runs itself.
+const NOT_ATTACHED: [&str; 2] = ["http_identify", "http_count_connections"];
+/// Programs at tracepoints that have a twin at the tracepoint's event.
+const TWINS: [&str; 3] = ["http_sock_recv", "http_sock_send", "http_process_exit"];
+/// How the twin's name ends.
+const EVENT: &str = "_event";
+
 /// A process seldom shows more kinds of answers: methods times status codes.
 const SERIES_PER_PROCESS: u32 = 4;
 
@@ -40,41 +46,19 @@ pub struct Bpf<'obj> {
     pub(crate) skeleton: skeleton::HttpSkel<'obj>,
     links: Vec<Link>,
     backend: Backend,
+    /// Whether its programs are those of events, which the kernel skips while it reads a map.
+    pub at_events: bool,
     /// Why that one, and what stands in the way of those before it.
     pub(crate) reason: Arc<str>,
-    /// Walks the connections that have state, when it is read.
+    /// Counts the connections that have state, when it is read.
     pub(crate) connections: Link,
     /// How many there were, and when.
-    pub(crate) tracked: Cell<Option<(Instant, u64)>>,
+    pub(crate) counted: Cell<Option<(Instant, u64)>>,
 }
 
 impl<'obj> Bpf<'obj> {
-    /// Loads and attaches the first backend that this kernel accepts.
-    pub fn load(object: &'obj mut MaybeUninit<OpenObject>, options: &Options) -> Result<Self> {
-        libbpf_rs::set_print(Some((PrintLevel::Debug, |level, text| {
-            let level = match level {
-                PrintLevel::Debug => log::Level::Trace,
-                PrintLevel::Info | PrintLevel::Warn => log::Level::Debug,
-            };
-            log::log!(target: "libbpf", level, "{}", text.trim_end());
-        })));
-        let privilege = Privilege::of_this_process()?;
-        privilege.check()?;
-        let kernel = Kernel::running()?;
-        log::debug!("{:?}, {privilege:?}", kernel.facts);
-        let (backend, why) = match options.backend {
-            Some(backend) => (backend, "as asked".to_owned()),
-            None => choose(&kernel, &privilege, options)?,
-        };
-        let mut bpf = Self::attached(object, backend, &kernel, &privilege, options)
-            .map_err(|error| none_usable(&[(backend, format!("{error:#}"))]))?;
-        log::info!("backend {backend}: {why}");
-        bpf.reason = why.into();
-        Ok(bpf)
-    }
-
     /// Loads and attaches a backend, and says what forbids it if the kernel refuses.
-    fn attached(
+    pub(crate) fn load(
         object: &'obj mut MaybeUninit<OpenObject>,
         backend: Backend,
         kernel: &Kernel,
@@ -108,8 +92,7 @@ impl<'obj> Bpf<'obj> {
         options: &Options,
     ) -> Result<Self> {
         let open = configured(object, backend, kernel, options)?;
-        let in_storage = kernel.facts.keeps_state_in_storage(backend);
-        let mut skeleton = open.load().context("the kernel refuses the programs")?;
+        let skeleton = open.load().context("the kernel refuses the programs")?;
         let identified = skeleton
             .progs
             .http_identify
@@ -119,22 +102,14 @@ impl<'obj> Bpf<'obj> {
             identified.return_value == 0,
             "the registers of a system call are not where this kernel was expected to keep them"
         );
-        let (programs, maps) = (&mut skeleton.progs, &skeleton.maps);
-        let connections = if in_storage {
-            programs
-                .http_storage_tracked
-                .attach_iter(maps.http_connections.as_fd())
-        } else {
-            programs
-                .http_inodes_tracked
-                .attach_iter(maps.http_inodes.as_fd())
-        };
+        let connections = skeleton.progs.http_count_connections.attach();
         Ok(Self {
             connections: connections.context("connections cannot be counted")?,
-            tracked: Cell::new(None),
+            counted: Cell::new(None),
             skeleton,
             links: Vec::new(),
             backend,
+            at_events: backend == Backend::Syscall || kernel.facts.takes_events(),
             reason: Arc::default(),
         })
     }
@@ -143,7 +118,7 @@ impl<'obj> Bpf<'obj> {
     pub fn attach(&mut self) -> Result<()> {
         for program in self.skeleton.object_mut().progs_mut() {
             let name = program.name().to_string_lossy();
-            if program.autoload() && name != "http_identify" && !name.ends_with("_tracked") {
+            if program.autoload() && !NOT_ATTACHED.contains(&&*name) {
                 let link = program.attach().with_context(|| {
                     format!("{} cannot be attached", program.name().to_string_lossy())
                 })?;
@@ -191,12 +166,14 @@ pub(crate) fn configured<'obj>(
     let takes_notes = kernel.facts.takes_notes(backend);
     for mut program in open.open_object_mut().progs_mut() {
         let name = program.name().to_string_lossy();
-        let wanted = match &*name {
-            "http_storage_tracked" => in_storage,
-            "http_inodes_tracked" => !in_storage,
-            name => Backend::of_program(name)
-                .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock),
-        };
+        let of_backend = Backend::of_program(&name)
+            .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock);
+        let wanted = of_backend
+            && if kernel.facts.takes_events() {
+                !TWINS.contains(&&*name)
+            } else {
+                !name.ends_with(EVENT)
+            };
         // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
         let optional = !program.autoload();
         let section = program.section().to_string_lossy();
@@ -232,42 +209,4 @@ pub(crate) fn configured<'obj>(
     rodata.http_in_storage = in_storage;
     rodata.http_notes_taken = takes_notes;
     Ok(open)
-}
-
-/// The first backend that no fact rules out and that a trial load and attachment accept, and why not one before it.
-fn choose(kernel: &Kernel, privilege: &Privilege, options: &Options) -> Result<(Backend, String)> {
-    let mut reasons = Vec::new();
-    for backend in Backend::ALL {
-        let mut object = MaybeUninit::uninit();
-        match Bpf::attached(&mut object, backend, kernel, privilege, options) {
-            Ok(_) if reasons.is_empty() => {
-                let why = "it sees most, and this kernel accepts it";
-                return Ok((backend, why.to_owned()));
-            }
-            Ok(_) => return Ok((backend, format!("not {}", told(&reasons).join("; not ")))),
-            Err(error) => reasons.push((backend, format!("{error:#}"))),
-        }
-    }
-    Err(none_usable(&reasons))
-}
-
-fn none_usable(reasons: &[(Backend, String)]) -> Error {
-    anyhow!(
-        "no usable backend: {} (-vv shows what the kernel said)",
-        told(reasons).join("; ")
-    )
-}
-
-/// What speaks against each backend; what speaks against several is told once.
-fn told(reasons: &[(Backend, String)]) -> Vec<String> {
-    let mut told: Vec<(String, &str)> = Vec::new();
-    for (backend, reason) in reasons {
-        match told.iter_mut().find(|(_, known)| known == reason) {
-            Some((names, _)) => *names = format!("{names}, {backend}"),
-            None => told.push((backend.to_string(), reason)),
-        }
-    }
-    told.iter()
-        .map(|(names, reason)| format!("{names}: {reason}"))
-        .collect()
 }

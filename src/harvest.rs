@@ -122,17 +122,17 @@ impl Bpf<'_> {
             .collect()
     }
 
-    /// Connections that have state. There may be very many, so that they are not walked on every harvest.
+    /// Connections that have state. There may be very many files, so that they are not walked on every harvest.
     fn connections(&self) -> Result<u64> {
-        match self.tracked.get() {
-            Some((when, tracked)) if when.elapsed() < CONNECTIONS_INTERVAL => Ok(tracked),
+        match self.counted.get() {
+            Some((when, counted)) if when.elapsed() < CONNECTIONS_INTERVAL => Ok(counted),
             _ => {
                 let mut walk =
                     Iter::new(&self.connections).context("connections cannot be walked")?;
-                let tracked =
+                let counted =
                     io::copy(&mut walk, &mut io::sink()).context("connections cannot be walked")?;
-                self.tracked.set(Some((Instant::now(), tracked)));
-                Ok(tracked)
+                self.counted.set(Some((Instant::now(), counted)));
+                Ok(counted)
             }
         }
     }
@@ -159,26 +159,50 @@ impl Bpf<'_> {
         Ok(())
     }
 }
+
+/// How many entries are read one by one.
+const FEW: usize = 256;
 /// How many map entries are asked for at first.
 const BATCH: u32 = 1024;
 /// More than a bucket of a hash map ever holds.
 const BUCKET: usize = 64;
 
-/// All entries of a map, keys and values. The kernel ends a batch early where the next bucket does not fit, and the iterator
-/// takes such a batch for the last one. So a batch counts only if a bucket would still have fitted, or the whole map.
+/// All entries of a map, keys and values. While the kernel reads a batch, it skips the programs at events on that CPU, also when
+/// the reader is preempted. In a map of few entries that would be for as long as it takes to pass over all empty buckets; to
+/// read one entry takes no time.
 fn entries(map: &impl MapCore) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let keys: Vec<_> = map.keys().take(FEW + 1).collect();
+    if keys.len() > FEW {
+        return batches(map);
+    }
+    let unreadable = || unreadable(map);
+    keys.into_iter()
+        .filter_map(|key| {
+            let value = map.lookup(&key, MapFlags::ANY).with_context(unreadable);
+            value.transpose().map(|value| Ok((key, value?)))
+        })
+        .collect()
+}
+
+/// The kernel ends a batch early where the next bucket does not fit, and the iterator takes such a batch for the last one. So a
+/// batch counts only if a bucket would still have fitted, or the whole map.
+fn batches(map: &impl MapCore) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     let all = map.max_entries();
     let mut count = BATCH.min(all);
     loop {
         let entries: Vec<_> = map
             .lookup_batch(count, MapFlags::ANY, MapFlags::ANY)
-            .with_context(|| format!("{} cannot be read", map.name().to_string_lossy()))?
+            .with_context(|| unreadable(map))?
             .collect();
         if count == all || entries.len() + BUCKET <= count as usize {
             return Ok(entries);
         }
         count = count.saturating_mul(4).min(all);
     }
+}
+
+fn unreadable(map: &impl MapCore) -> String {
+    format!("{} cannot be read", map.name().to_string_lossy())
 }
 
 /// Whether a program takes notes, where any does.
@@ -251,6 +275,7 @@ missed!(
     compat,
     syscall,
 );
+
 fn read<T: Plain + Copy>(bytes: &[u8]) -> Result<T> {
     plain::from_bytes(bytes)
         .copied()

@@ -27,7 +27,7 @@ pub struct Privilege {
     bpf_denied: bool,
     locked_memory_limited: bool,
     /// Some distributions' kernels know a third level of `kernel.perf_event_paranoid`, which `CAP_PERFMON` does not pass.
-    tracepoints_restricted: bool,
+    pub tracepoints_restricted: bool,
 }
 
 /// What the kernel was asked to do when it refused.

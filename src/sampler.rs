@@ -3,7 +3,6 @@
 //!
 //! One thread owns the BPF object, and with it everything in the kernel, on its stack.
 
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -13,9 +12,11 @@ use anyhow::{Context, Result};
 use tokio::sync::{oneshot, watch};
 
 use crate::bpf::{Bpf, Options};
+use crate::choice;
 use crate::process;
 use crate::snapshot::Snapshot;
 use crate::tracker::Tracker;
+use crate::urgency::Urgency;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -59,8 +60,8 @@ impl Drop for Sampler {
 }
 
 fn run(options: &Options, ready: oneshot::Sender<Result<Snapshots>>, stopped: &mpsc::Receiver<()>) {
-    let mut object = MaybeUninit::uninit();
-    let bpf = match Bpf::load(&mut object, options) {
+    let mut objects = choice::objects();
+    let bpf = match choice::load(&mut objects, options) {
         Ok(bpf) => bpf,
         Err(error) => return report(ready, Err(error)),
     };
@@ -110,7 +111,7 @@ fn sample(
         let now = Moment::now();
         deadline = next_deadline(deadline, now.instant);
         // After a failure the next rates are over the whole time since the last success.
-        let outcome = bpf.harvest().and_then(|harvest| {
+        let outcome = with_maps(bpf, || bpf.harvest()).and_then(|harvest| {
             let elapsed = now.instant - previous;
             previous = now.instant;
             let (snapshot, exited) = tracker.tick(harvest, now.date, elapsed);
@@ -118,7 +119,7 @@ fn sample(
                 log::debug!("missed so far: {:?}", snapshot.missed);
             }
             publisher.send_replace(Arc::new(snapshot));
-            bpf.forget(&exited)
+            with_maps(bpf, || bpf.forget(&exited))
         });
         match outcome {
             Ok(()) => failing = false,
@@ -129,6 +130,21 @@ fn sample(
             }
         }
     }
+}
+
+/// Works on maps, at real-time priority where the programs that count would suffer from an interruption.
+fn with_maps<T>(bpf: &Bpf, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let _urgency = bpf
+        .at_events
+        .then(Urgency::begin)
+        .transpose()
+        .unwrap_or_else(|error| {
+            log::trace!(
+                "what is skipped while maps are read counts as missed (recursion): {error}"
+            );
+            None
+        });
+    work()
 }
 
 /// The next deadline on the grid. One that is less than half an interval away is left out: a rate over a short time

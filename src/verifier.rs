@@ -13,6 +13,7 @@ use libbpf_rs::{PrintLevel, Program};
 
 use crate::backend::Kernel;
 use crate::bpf::{Bpf, Options, configured};
+use crate::privilege::Privilege;
 
 /// A program that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +50,8 @@ pub fn verified(bpf: &Bpf<'_>, options: &Options) -> Result<Vec<Verified>> {
         log.push_str(&text);
     })));
     let mut object = MaybeUninit::uninit();
-    let mut open = configured(&mut object, bpf.backend(), &Kernel::running()?, options)?;
+    let kernel = Kernel::running(&Privilege::of_this_process()?)?;
+    let mut open = configured(&mut object, bpf.backend(), &kernel, options)?;
     for mut program in open.open_object_mut().progs_mut() {
         program.set_log_level(STATISTICS);
     }

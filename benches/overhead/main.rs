@@ -15,14 +15,13 @@ mod variant;
 mod worker;
 mod workload;
 
-use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::builder::PossibleValue;
 use clap::{Parser, ValueEnum};
-use libbpf_rs::OpenObject;
 use scope_http_statistics::backend::Backend;
+use scope_http_statistics::choice::objects;
 
 use crate::cores::{Cores, pin};
 use crate::table::{Added, Floors, least};
@@ -169,7 +168,7 @@ fn measure(
     worker: &mut Worker,
 ) -> Result<Floors> {
     let mut storage: Vec<_> = (0..plan.placements * variants.len())
-        .map(|_| MaybeUninit::<OpenObject>::uninit())
+        .map(|_| objects())
         .collect();
     let mut slots = storage.iter_mut();
     // Nothing is unloaded before the end, or the next copy would land on the same place.

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use libbpf_rs::OpenObject;
 use rustix::process::{Pid, Signal, kill_process};
+use scope_http_statistics::choice::objects;
 use tempfile::TempDir;
 
 use crate::cores::{Cores, pin};
@@ -31,9 +30,7 @@ pub type Rates = BTreeMap<Variant, Vec<f64>>;
 /// Each turn has a new copy of each program, and its own rate with nobody watching.
 pub fn measure(turns: usize, seconds: u32, cores: Cores) -> Result<Rates> {
     let nginx = Nginx::start(cores)?;
-    let mut storage: Vec<_> = (0..turns * VARIANTS.len())
-        .map(|_| MaybeUninit::<OpenObject>::uninit())
-        .collect();
+    let mut storage: Vec<_> = (0..turns * VARIANTS.len()).map(|_| objects()).collect();
     let mut slots = storage.iter_mut();
     let mut loaded = Vec::new();
     let mut order = VARIANTS;

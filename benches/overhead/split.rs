@@ -3,7 +3,6 @@
 //! that these figures explain the table and do not replace it.
 
 use std::collections::BTreeMap;
-use std::mem::MaybeUninit;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use anyhow::{Context, Result};
 use libbpf_rs::libbpf_sys::{BPF_STATS_RUN_TIME, bpf_enable_stats};
 use libbpf_rs::query::{ProgInfoIter, ProgramInfo};
 use scope_http_statistics::backend::Backend;
+use scope_http_statistics::choice::objects;
 
 use crate::variant::load_agent;
 use crate::worker::Worker;
@@ -18,7 +18,7 @@ use crate::workload::Kind;
 
 pub fn run(backend: Backend, worker: &mut Worker) -> Result<()> {
     let before = programs();
-    let mut storage = MaybeUninit::uninit();
+    let mut storage = objects();
     let mut bpf = load_agent(&mut storage, backend)?;
     bpf.attach()?;
     let ours = |all: BTreeMap<u32, ProgramInfo>| {

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who is watching: nobody, the agent by either backend, or what one would do without the agent.
 
-use std::mem::MaybeUninit;
-
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use libbpf_rs::OpenObject;
 use scope_http_statistics::backend::Backend;
 use scope_http_statistics::bpf::{Bpf, Options};
+use scope_http_statistics::choice::{self, Objects, objects};
 
 use crate::bpftrace::Bpftrace;
 use crate::tracepoints::{Programs, Tracepoints};
@@ -49,7 +47,7 @@ impl Variant {
     /// All that this kernel accepts: many refuse trampolines, and so `fexit`.
     pub fn all() -> Vec<Self> {
         let mut all = Self::value_variants().to_vec();
-        if let Err(error) = load_agent(&mut MaybeUninit::uninit(), Backend::Fexit) {
+        if let Err(error) = load_agent(&mut objects(), Backend::Fexit) {
             eprintln!("without fexit: {error:#}");
             all.retain(|variant| *variant != Self::Fexit);
         }
@@ -57,10 +55,7 @@ impl Variant {
     }
 
     /// Loads a new copy, not attached.
-    pub fn load<'o>(
-        self,
-        storage: &'o mut MaybeUninit<OpenObject>,
-    ) -> Result<Box<dyn Observer + 'o>> {
+    pub fn load<'o>(self, storage: &'o mut Objects) -> Result<Box<dyn Observer + 'o>> {
         Ok(match self {
             Self::None => Box::new(Nobody),
             Self::EmptySock => Box::new(Tracepoints::load(Programs::EmptySock)?),
@@ -98,14 +93,14 @@ impl Observer for Nobody {
     }
 }
 
-pub fn load_agent(storage: &mut MaybeUninit<OpenObject>, backend: Backend) -> Result<Bpf<'_>> {
+pub fn load_agent(storage: &mut Objects, backend: Backend) -> Result<Bpf<'_>> {
     let options = Options {
         backend: Some(backend),
         max_processes: 1024,
         max_connections: 1024,
     };
     let mut bpf =
-        Bpf::load(storage, &options).with_context(|| format!("cannot load {backend:?}"))?;
+        choice::load(storage, &options).with_context(|| format!("cannot load {backend:?}"))?;
     bpf.detach();
     Ok(bpf)
 }

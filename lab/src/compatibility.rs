@@ -8,7 +8,6 @@ use crate::kernels::BACKENDS;
 use crate::outcome::Outcome;
 use crate::record::TestResult;
 use crate::selection::{LEFT_OUT, backend_of};
-use crate::verdict;
 
 const INTRODUCTION: &str = "\
 # Compatibility
@@ -24,24 +23,7 @@ pub fn document(outcomes: &[Outcome]) -> String {
     text.push_str(&words(outcomes));
     text.push_str("\n## Tests\n");
     text.push_str(&tests(outcomes));
-    text.push_str(&known(outcomes));
     text.push_str(&left_out());
-    text
-}
-
-/// Why some tests in the tables have failed, where that has a reason.
-fn known(outcomes: &[Outcome]) -> String {
-    let lines: Vec<_> = outcomes.iter().flat_map(verdict::known).collect();
-    if lines.is_empty() {
-        return String::new();
-    }
-    let mut text = "\n## Not exact\n\
-        While a task is preempted within a program, the kernel passes over that program in the other tasks of the CPU. The agent counts each such transfer as missed\n\
-        (`recursion`, [limitations.md](limitations.md)). An emulated machine, 10 to 20 times as slow as a real one, is preempted that much more often.\n\n"
-        .to_owned();
-    for line in lines {
-        let _ = writeln!(text, "- {line}");
-    }
     text
 }
 

@@ -47,7 +47,7 @@ pub const KERNELS: [Kernel; 7] = [
     x86_64(Series::Stable(6, 1), &["fexit", "syscall"]),
     x86_64(Series::Stable(6, 12), &BACKENDS),
     x86_64(Series::Stable(6, 18), &BACKENDS),
-    x86_64(Series::Newest, &BACKENDS),
+    x86_64(Series::Newest, &["fexit", "sock"]),
     arm64(Series::Stable(6, 1), &["syscall"]),
     arm64(Series::Stable(6, 12), &BACKENDS),
 ];

@@ -66,12 +66,6 @@ impl Outcome {
         }
     }
 
-    /// Linux 7 runs programs at tracepoints with preemption on, and passes over them in other tasks while one is preempted.
-    pub fn preempts_programs(&self) -> bool {
-        let major = |release: &str| release.split('.').next()?.parse::<u32>().ok();
-        self.release.as_deref().and_then(major) >= Some(7)
-    }
-
     /// As people name it: the first two numbers of the release, where it is known.
     pub fn name(&self) -> String {
         let Some(release) = &self.release else {

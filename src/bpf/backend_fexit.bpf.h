@@ -15,25 +15,6 @@
 #ifndef BACKEND_FEXIT_BPF_H
 #define BACKEND_FEXIT_BPF_H
 
-/* The endpoint of a socket; without a sock if it is no stream socket of a user. */
-static __always_inline struct http_endpoint http_endpoint_of_socket(struct socket *socket)
-{
-	struct http_endpoint endpoint = {};
-	struct sock *sk = socket->sk;
-
-	if (!sk || !http_is_stream(sk->sk_type, sk->__sk_common.skc_family))
-		return endpoint;
-	if (!http_in_storage) {
-		struct file *file = socket->file;
-
-		if (!file)
-			return endpoint;
-		endpoint.inode = file->f_inode->i_ino;
-	}
-	endpoint.sk = sk;
-	return endpoint;
-}
-
 static __always_inline int http_fexit_receive(struct socket *socket, struct msghdr *message, __u64 size,
 					      int flags, int ret)
 {

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The backend `sock`: tp_btf/sock_recv_length and sock_send_length, which every receive and send of a
- * socket passes, whatever system call it came by. They say how much was moved and not where: the user
+ * The backend `sock`: the tracepoints sock_recv_length and sock_send_length, which every receive and send
+ * of a socket passes, whatever system call it came by. They say how much was moved and not where: the user
  * buffers are found in the registers of the current system call.
+ *
+ * Two programs for each, of which user space loads one. Those of tp_btf cost less. Where the kernel runs
+ * them with preemption on (preemption.bpf.c), those of the tracepoints' events take their place: the kernel
+ * disables preemption for the buffers of perf, whose programs they are. They are given the socket's
+ * address, which may not be used for socket storage.
  */
 #ifndef BACKEND_SOCK_BPF_H
 #define BACKEND_SOCK_BPF_H
@@ -112,34 +117,61 @@ static __always_inline void http_locate(struct task_struct *task, struct sock *s
 		http_miss(io_uring, 1);
 }
 
-SEC("tp_btf/sock_recv_length")
-int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
+static __always_inline int http_sock_receive(const struct http_endpoint *endpoint, int ret, int flags)
 {
-	struct http_endpoint endpoint = { .sk = sk };
+	struct sock *sk = endpoint->sk;
 	struct http1_connection *conn;
 	struct http_transfer *transfer;
 	struct task_struct *task;
 
-	if (ret <= 0) {
-		http_no_message();
-		return 0;
-	}
 	if (flags & HTTP_MSG_NO_DATA || !http_is_stream(sk->sk_type, sk->__sk_common.skc_family))
 		return 0;
-	conn = http_connection_of(&endpoint);
-	if (!conn && http_is_no_server(&endpoint)) {
+	conn = http_connection_of(endpoint);
+	if (!conn && http_is_no_server(endpoint)) {
 		http_no_message();
 		return 0;
 	}
 	transfer = http_transfer_of(HTTP_RECEIVE, ret);
 	if (!transfer)
 		return 0;
+	transfer->inode = endpoint->inode;
 	task = bpf_get_current_task_btf();
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
 		http_locate(task, sk, conn, transfer, ret);
 	if (conn)
 		http_skip_hidden(conn, sk, ret);
-	http_endpoint_receive(task, &endpoint, conn, transfer);
+	http_endpoint_receive(task, endpoint, conn, transfer);
+	return 0;
+}
+
+static __always_inline int http_sock_sent(const struct http_endpoint *endpoint, int ret)
+{
+	struct http1_connection *conn = http_connection_of(endpoint);
+	struct http_transfer *transfer;
+	struct task_struct *task;
+
+	if (!conn) {
+		http_stranger_send(endpoint);
+		return 0;
+	}
+	transfer = http_transfer_of(HTTP_SEND, ret);
+	if (!transfer)
+		return 0;
+	transfer->inode = endpoint->inode;
+	task = bpf_get_current_task_btf();
+	http_locate(task, endpoint->sk, conn, transfer, -ret);
+	http_send(task, conn, transfer);
+	return 0;
+}
+
+SEC("tp_btf/sock_recv_length")
+int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
+{
+	struct http_endpoint endpoint = { .sk = sk };
+
+	if (ret > 0)
+		return http_sock_receive(&endpoint, ret, flags);
+	http_no_message();
 	return 0;
 }
 
@@ -147,26 +179,43 @@ SEC("tp_btf/sock_send_length")
 int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 {
 	struct http_endpoint endpoint = { .sk = sk };
-	struct http1_connection *conn;
-	struct http_transfer *transfer;
-	struct task_struct *task;
 
-	if (ret <= 0) {
+	if (ret > 0)
+		return http_sock_sent(&endpoint, ret);
+	http_no_message();
+	return 0;
+}
+
+static __always_inline struct http_endpoint
+http_endpoint_of_event(const struct trace_event_raw_sock_msg_length *event)
+{
+	return http_endpoint_of_socket(http_read(event->sk, struct sock, sk_socket));
+}
+
+SEC("tracepoint/sock/sock_recv_length")
+int http_sock_recv_event(struct trace_event_raw_sock_msg_length *event)
+{
+	struct http_endpoint endpoint;
+
+	if (event->ret <= 0) {
 		http_no_message();
 		return 0;
 	}
-	conn = http_connection_of(&endpoint);
-	if (!conn) {
-		http_stranger_send(&endpoint);
+	endpoint = http_endpoint_of_event(event);
+	return endpoint.sk ? http_sock_receive(&endpoint, event->ret, event->flags) : 0;
+}
+
+SEC("tracepoint/sock/sock_send_length")
+int http_sock_send_event(struct trace_event_raw_sock_msg_length *event)
+{
+	struct http_endpoint endpoint;
+
+	if (event->ret <= 0) {
+		http_no_message();
 		return 0;
 	}
-	transfer = http_transfer_of(HTTP_SEND, ret);
-	if (!transfer)
-		return 0;
-	task = bpf_get_current_task_btf();
-	http_locate(task, sk, conn, transfer, -ret);
-	http_send(task, conn, transfer);
-	return 0;
+	endpoint = http_endpoint_of_event(event);
+	return endpoint.sk ? http_sock_sent(&endpoint, event->ret) : 0;
 }
 
 #endif /* BACKEND_SOCK_BPF_H */

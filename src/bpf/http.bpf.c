@@ -6,9 +6,9 @@
  *
  * Three backends find the same thing, and user space loads the programs of one of them:
  *
- * sock	    tp_btf/sock_recv_length and sock_send_length (Linux 6.3). They fire below every receive and
- *	    send of a socket and of nothing else, so that a read of a file costs nothing. State lies in
- *	    the socket's own storage and goes with it.
+ * sock	    The tracepoints sock_recv_length and sock_send_length (Linux 6.3). They fire below every
+ *	    receive and send of a socket and of nothing else, so that a read of a file costs nothing.
+ *	    State lies in the socket's own storage and goes with it.
  * syscall  The exits of the system calls that move bytes. A hook on all exits at once (tp_btf/sys_exit)
  *	    would be charged to every system call of the host. The price: a file read pays for the look
  *	    at its descriptor, and a tracepoint program may not use socket storage, so that state lies in
@@ -55,12 +55,25 @@ int http_identify(void *ctx)
 	return !http_find_registers(http_current_task());
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(http_process_exit, struct task_struct *task)
+/* A thread, which is the current one, ends. */
+static __always_inline int http_thread_exit(struct task_struct *task)
 {
 	if (task->signal->live.counter == 0)
 		http_mark_exited(task);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(http_process_exit, struct task_struct *task)
+{
+	return http_thread_exit(task);
+}
+
+/* The same where preemption is on in the other one. */
+SEC("tracepoint/sched/sched_process_exit")
+int http_process_exit_event(void *event)
+{
+	return http_thread_exit(bpf_get_current_task_btf());
 }
 
 #include "backend_sock.bpf.h"

@@ -84,7 +84,10 @@ struct http1_stream {
 		__u64 time; /* when the response's first byte was transferred */
 	};
 	__u16 flags;
-	__u16 status;
+	union {
+		__u16 status; /* of the response */
+		__u16 mark;   /* the includer's, in the direction of requests */
+	};
 	__u8 state;
 	__u8 match; /* characters of the current element that were taken */
 	__u8 minor; /* of HTTP/1.x */

@@ -155,11 +155,6 @@ static __always_inline void http_miss_syscall(struct task_struct *task, __u64 sy
 		http_miss(syscall, 1);
 }
 
-enum {
-	HTTP_S_IFMT = 0170000,
-	HTTP_S_IFSOCK = 0140000,
-};
-
 /* The socket behind a descriptor; without an inode if it is no stream socket. */
 static __always_inline struct http_endpoint http_endpoint_of(struct task_struct *task, int fd)
 {

@@ -141,14 +141,24 @@ struct trace_event_raw_sys_exit {
 	long ret;
 };
 
+struct trace_event_raw_sock_msg_length {
+	struct trace_entry ent;
+	void *sk;
+	int ret;
+	int flags;
+};
+
 struct sock_common {
 	unsigned short skc_family;
 };
+
+struct socket;
 
 struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+	struct socket *sk_socket;
 };
 
 struct tcp_sock {
@@ -176,8 +186,12 @@ struct file {
 
 struct socket {
 	short type;
-	struct file *file;
 	struct sock *sk;
+};
+
+struct socket_alloc {
+	struct socket socket;
+	struct inode vfs_inode;
 };
 
 enum iter_type {
@@ -235,7 +249,13 @@ struct signal_struct {
 
 struct thread_info {
 	unsigned long flags;
+#if defined(__TARGET_ARCH_x86)
 	u32 status;
+#elif defined(__TARGET_ARCH_arm64)
+	struct {
+		u32 count;
+	} preempt;
+#endif
 };
 
 struct task_struct {
@@ -253,20 +273,12 @@ struct task_struct {
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
+	u64 session_id;
 };
 
-struct bpf_iter__bpf_map_elem {
+struct bpf_iter__task_file {
 	struct bpf_iter_meta *meta;
-	struct bpf_map *map;
-	void *key;
-	void *value;
-};
-
-struct bpf_iter__bpf_sk_storage_map {
-	struct bpf_iter_meta *meta;
-	struct bpf_map *map;
-	struct sock *sk;
-	void *value;
+	struct file *file;
 };
 
 #pragma clang attribute pop

@@ -19,15 +19,15 @@ mod witness;
 mod wrk;
 
 use std::fs;
-use std::mem::MaybeUninit;
 use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use scope_http_statistics::choice;
 
 use audit::Books;
 use sites::Site;
 use table::Row;
-use witness::{Objects, Witnesses};
+use witness::{Storage, Witnesses};
 
 /// Where to write the table.
 const TABLE: &str = "ACCURACY_TABLE";
@@ -38,8 +38,8 @@ fn every_count_and_every_latency_is_the_truth() {
     allow_many_connections();
     let files = common::agent::folder();
     make_files(files.path());
-    let mut objects: Objects = [const { MaybeUninit::uninit() }; _];
-    let witnesses = Witnesses::load(&mut objects);
+    let mut storage: Storage = [const { choice::objects() }; _];
+    let witnesses = Witnesses::load(&mut storage);
 
     let mut rows = Vec::new();
     for start in sites::ALL {

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::mem::MaybeUninit;
 
-use libbpf_rs::OpenObject;
 use scope_http_statistics::backend::Backend;
 use scope_http_statistics::bpf::{Bpf, Options};
+use scope_http_statistics::choice::{self, Objects};
 use scope_http_statistics::snapshot::Histogram;
 
 use crate::answers::Answers;
@@ -16,7 +15,7 @@ use crate::answers::Answers;
 /// these servers do not use.
 const BACKENDS: [Backend; 2] = [Backend::Sock, Backend::Syscall];
 
-pub type Objects = [MaybeUninit<OpenObject>; BACKENDS.len()];
+pub type Storage = [Objects; BACKENDS.len()];
 
 pub struct Witnesses<'obj>(Vec<Bpf<'obj>>);
 
@@ -50,16 +49,16 @@ impl Count {
 }
 
 impl<'obj> Witnesses<'obj> {
-    pub fn load(objects: &'obj mut Objects) -> Self {
-        let load = |(object, backend)| {
+    pub fn load(storage: &'obj mut Storage) -> Self {
+        let load = |(objects, backend)| {
             let options = Options {
                 backend: Some(backend),
                 max_processes: 16384,
                 max_connections: 65536,
             };
-            Bpf::load(object, &options).unwrap_or_else(|error| panic!("{backend}: {error:#}"))
+            choice::load(objects, &options).unwrap_or_else(|error| panic!("{backend}: {error:#}"))
         };
-        Self(objects.iter_mut().zip(BACKENDS).map(load).collect())
+        Self(storage.iter_mut().zip(BACKENDS).map(load).collect())
     }
 
     /// What each backend has counted so far of these processes together.

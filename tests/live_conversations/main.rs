@@ -9,13 +9,13 @@ mod common;
 mod server;
 
 use std::collections::BTreeMap;
-use std::mem::MaybeUninit;
 
 use http1_fuzz::account::Account;
 use http1_fuzz::corpus::transcript;
 use http1_fuzz::trial;
 use scope_http_statistics::backend::Backend;
 use scope_http_statistics::bpf::{Bpf, Options};
+use scope_http_statistics::choice;
 use scope_http_statistics::snapshot::Harvest;
 
 use server::{Family, Server, kind};
@@ -111,13 +111,13 @@ fn count(bpf: &Bpf<'_>, family: Family) {
 }
 
 fn all_families(backend: Backend) {
-    let mut object = MaybeUninit::uninit();
+    let mut objects = choice::objects();
     let options = Options {
         backend: Some(backend),
         max_processes: 4096,
         max_connections: 65536,
     };
-    let bpf = Bpf::load(&mut object, &options).unwrap();
+    let bpf = choice::load(&mut objects, &options).unwrap();
     for family in [Family::Inet, Family::Inet6, Family::Unix] {
         count(&bpf, family);
     }

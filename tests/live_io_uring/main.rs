@@ -6,25 +6,24 @@
 mod common;
 mod server;
 
-use std::mem::MaybeUninit;
-
 use common::load::keep_alive;
 use common::process::eventually;
 use scope_http_statistics::backend::Backend;
 use scope_http_statistics::bpf::{Bpf, Options};
+use scope_http_statistics::choice::{self, Objects};
 use scope_http_statistics::snapshot::{Harvest, Histogram};
 
 use server::{Server, Way};
 
 const REQUESTS: u64 = 53;
 
-fn load(object: &mut MaybeUninit<libbpf_rs::OpenObject>, backend: Backend) -> Bpf<'_> {
+fn load(objects: &mut Objects, backend: Backend) -> Bpf<'_> {
     let options = Options {
         backend: Some(backend),
         max_processes: 4096,
         max_connections: 65536,
     };
-    Bpf::load(object, &options).unwrap()
+    choice::load(objects, &options).unwrap()
 }
 
 /// Requests and answers of a process.
@@ -63,8 +62,8 @@ fn serve(bpf: &Bpf<'_>, way: Way, expected: (u64, u64)) -> u64 {
 #[test]
 fn by_fexit() {
     common::trampolines::test(|| {
-        let mut object = MaybeUninit::uninit();
-        let bpf = load(&mut object, Backend::Fexit);
+        let mut objects = choice::objects();
+        let bpf = load(&mut objects, Backend::Fexit);
         for way in Way::of_this_kernel() {
             if way == Way::Worker && server::workers_are_kernel_threads() {
                 let missed = serve(&bpf, way, (0, 0));
@@ -79,8 +78,8 @@ fn by_fexit() {
 /// Other processes of the host may add to what is missed, but not take away.
 #[test]
 fn by_sock() {
-    let mut object = MaybeUninit::uninit();
-    let bpf = load(&mut object, Backend::Sock);
+    let mut objects = choice::objects();
+    let bpf = load(&mut objects, Backend::Sock);
     for way in Way::of_this_kernel() {
         let missed = serve(&bpf, way, (0, 0));
         assert!(missed >= REQUESTS, "{way:?}: {missed}");

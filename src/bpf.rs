@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, Program, ProgramInput};
+use libbpf_rs::{Link, OpenObject, Program, ProgramInput, TracepointCategory};
 
 use crate::backend::{Backend, Kernel};
 use crate::privilege::{Privilege, Step};
@@ -29,6 +29,32 @@ const NOT_ATTACHED: [&str; 2] = ["http_identify", "http_count_connections"];
 const TWINS: [&str; 3] = ["http_sock_recv", "http_sock_send", "http_process_exit"];
 /// How the twin's name ends.
 const EVENT: &str = "_event";
+
+/// The system calls at whose exits a program is attached that is there for several.
+const CALLS: [(&str, &[&str]); 2] = [
+    (
+        "http_exit_receive",
+        &["read", "readv", "recvfrom", "recvmsg"],
+    ),
+    (
+        "http_exit_send",
+        &[
+            "write",
+            "writev",
+            "sendto",
+            "sendmsg",
+            "sendfile64",
+            "splice",
+        ],
+    ),
+];
+
+/// The events of these exits.
+fn exits_of(program: &str) -> impl Iterator<Item = String> {
+    let calls = CALLS.iter().find(|(name, _)| *name == program);
+    let calls = calls.map_or(&[][..], |(_, calls)| calls);
+    calls.iter().map(|call| format!("sys_exit_{call}"))
+}
 
 /// A process seldom shows more kinds of answers: methods times status codes.
 const SERIES_PER_PROCESS: u32 = 4;
@@ -118,12 +144,20 @@ impl<'obj> Bpf<'obj> {
     pub fn attach(&mut self) -> Result<()> {
         for program in self.skeleton.object_mut().progs_mut() {
             let name = program.name().to_string_lossy();
-            if program.autoload() && !NOT_ATTACHED.contains(&&*name) {
-                let link = program.attach().with_context(|| {
-                    format!("{} cannot be attached", program.name().to_string_lossy())
-                })?;
-                self.links.push(link);
+            if !program.autoload() || NOT_ATTACHED.contains(&&*name) {
+                continue;
             }
+            let exits: Vec<_> = exits_of(&name).collect();
+            let links: Result<Vec<_>, _> = if exits.is_empty() {
+                program.attach().map(|link| vec![link])
+            } else {
+                let attach = |exit| program.attach_tracepoint(TracepointCategory::Syscalls, exit);
+                exits.into_iter().map(attach).collect()
+            };
+            let links = links.with_context(|| {
+                format!("{} cannot be attached", program.name().to_string_lossy())
+            })?;
+            self.links.extend(links);
         }
         Ok(())
     }

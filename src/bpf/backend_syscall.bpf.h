@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The backend `syscall`: the exits of the system calls that move bytes. One body, and an entry point for
- * each call, so that other calls pay nothing.
+ * The backend `syscall`: the exits of the system calls that move bytes, and of no others, so that those pay
+ * nothing. One program for several calls, since the verifier takes its time for each program.
  */
 #ifndef BACKEND_SYSCALL_BPF_H
 #define BACKEND_SYSCALL_BPF_H
@@ -28,161 +28,114 @@ static __always_inline void http_inode_send(struct task_struct *task, const stru
 		http_stranger_send(endpoint);
 }
 
-static __always_inline void http_inode_transfer(struct task_struct *task, enum http_direction direction,
-						const struct http_endpoint *endpoint,
-						struct http_transfer *transfer)
+/* The flags of a system call that receives. */
+static __always_inline int http_flags_of_receive(long syscall, const struct pt_regs *regs)
 {
-	if (direction == HTTP_RECEIVE)
-		http_inode_receive(task, endpoint, transfer);
-	else
-		http_inode_send(task, endpoint, transfer);
+	switch (syscall) {
+	case HTTP_NR_recvmsg:
+		return PT_REGS_PARM3_SYSCALL(regs);
+	case HTTP_NR_recvfrom:
+	case HTTP_NR_recvmmsg:
+		return PT_REGS_PARM4_SYSCALL(regs);
+	default:
+		return 0;
+	}
 }
 
-enum http_shape {
-	HTTP_BUFFER,
-	HTTP_VECTOR,
-	HTTP_MESSAGE,
-};
-
-/* Where the system call's flags stand among its arguments. */
-enum http_flags_at {
-	HTTP_NO_FLAGS,
-	HTTP_FLAGS_THIRD,
-	HTTP_FLAGS_FOURTH,
-};
-
-/* A system call of the given shape has returned. */
-static __always_inline int http_exit(struct trace_event_raw_sys_exit *ctx, enum http_direction direction,
-				     enum http_shape shape, enum http_flags_at flags_at)
+/* Where the bytes are that a system call has moved. */
+static __always_inline void http_set_buffers(long syscall, const struct pt_regs *regs,
+					     struct http_transfer *transfer)
 {
-	struct task_struct *task;
+	switch (syscall) {
+	case HTTP_NR_read:
+	case HTTP_NR_recvfrom:
+	case HTTP_NR_write:
+	case HTTP_NR_sendto:
+		http_set_buffer(transfer, PT_REGS_PARM2_SYSCALL(regs), transfer->cursor.length);
+		break;
+	case HTTP_NR_readv:
+	case HTTP_NR_writev:
+		http_set_vector(transfer, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs));
+		break;
+	case HTTP_NR_recvmsg:
+	case HTTP_NR_sendmsg:
+		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs));
+		break;
+	default: /* sendfile and splice, from the page cache or a pipe: only the length is known */
+		break;
+	}
+}
+
+/* Attached by user space to the exits of read, readv, recvfrom and recvmsg. */
+SEC("tracepoint")
+int http_exit_receive(struct trace_event_raw_sys_exit *ctx)
+{
+	struct http_endpoint endpoint;
 	struct http_transfer *transfer;
 	const struct pt_regs *regs;
-	struct http_endpoint endpoint;
-	int flags = 0;
+	struct task_struct *task;
+	int flags;
 
 	if (ctx->ret <= 0)
 		return 0;
 	task = http_current_task();
 	regs = http_registers(task);
-	if (flags_at == HTTP_FLAGS_THIRD)
-		flags = PT_REGS_PARM3_SYSCALL(regs);
-	else if (flags_at == HTTP_FLAGS_FOURTH)
-		flags = PT_REGS_PARM4_SYSCALL(regs);
+	flags = http_flags_of_receive(ctx->id, regs);
 	if (flags & HTTP_MSG_NO_DATA)
 		return 0;
 	endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs));
 	if (!endpoint.inode)
 		return 0;
-	transfer = http_transfer_of(direction, ctx->ret);
+	transfer = http_transfer_of(HTTP_RECEIVE, ctx->ret);
 	if (!transfer)
 		return 0;
-	if (flags & HTTP_MSG_TRUNC)
-		;
-	else if (shape == HTTP_BUFFER)
-		http_set_buffer(transfer, PT_REGS_PARM2_SYSCALL(regs), ctx->ret);
-	else if (shape == HTTP_VECTOR)
-		http_set_vector(transfer, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs));
-	else
-		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs));
-	http_inode_transfer(task, direction, &endpoint, transfer);
+	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
+		http_set_buffers(ctx->id, regs, transfer);
+	http_inode_receive(task, &endpoint, transfer);
 	return 0;
 }
 
-SEC("tracepoint/syscalls/sys_exit_read")
-int http_exit_read(struct trace_event_raw_sys_exit *ctx)
+/* Attached by user space to the exits of write, writev, sendto, sendmsg, sendfile and splice. */
+SEC("tracepoint")
+int http_exit_send(struct trace_event_raw_sys_exit *ctx)
 {
-	return http_exit(ctx, HTTP_RECEIVE, HTTP_BUFFER, HTTP_NO_FLAGS);
-}
-
-SEC("tracepoint/syscalls/sys_exit_recvfrom")
-int http_exit_recvfrom(struct trace_event_raw_sys_exit *ctx)
-{
-	return http_exit(ctx, HTTP_RECEIVE, HTTP_BUFFER, HTTP_FLAGS_FOURTH);
-}
-
-SEC("tracepoint/syscalls/sys_exit_readv")
-int http_exit_readv(struct trace_event_raw_sys_exit *ctx)
-{
-	return http_exit(ctx, HTTP_RECEIVE, HTTP_VECTOR, HTTP_NO_FLAGS);
-}
-
-SEC("tracepoint/syscalls/sys_exit_recvmsg")
-int http_exit_recvmsg(struct trace_event_raw_sys_exit *ctx)
-{
-	return http_exit(ctx, HTTP_RECEIVE, HTTP_MESSAGE, HTTP_FLAGS_THIRD);
-}
-
-SEC("tracepoint/syscalls/sys_exit_write")
-int http_exit_write(struct trace_event_raw_sys_exit *ctx)
-{
-	return http_exit(ctx, HTTP_SEND, HTTP_BUFFER, HTTP_NO_FLAGS);
-}
-
-SEC("tracepoint/syscalls/sys_exit_sendto")
-int http_exit_sendto(struct trace_event_raw_sys_exit *ctx)
-{
-	return http_exit(ctx, HTTP_SEND, HTTP_BUFFER, HTTP_NO_FLAGS);
-}
-
-SEC("tracepoint/syscalls/sys_exit_writev")
-int http_exit_writev(struct trace_event_raw_sys_exit *ctx)
-{
-	return http_exit(ctx, HTTP_SEND, HTTP_VECTOR, HTTP_NO_FLAGS);
-}
-
-SEC("tracepoint/syscalls/sys_exit_sendmsg")
-int http_exit_sendmsg(struct trace_event_raw_sys_exit *ctx)
-{
-	return http_exit(ctx, HTTP_SEND, HTTP_MESSAGE, HTTP_NO_FLAGS);
-}
-
-/* From a file or a pipe to a socket, or from a socket to a pipe: only the length is known. */
-static __always_inline void http_exit_hidden(struct task_struct *task, enum http_direction direction, int fd,
-					     __u64 length)
-{
-	struct http1_connection *conn;
+	struct http_endpoint endpoint;
 	struct http_transfer *transfer;
-	struct http_endpoint endpoint = http_endpoint_of(task, fd);
-
-	conn = endpoint.inode ? http_connection_of(&endpoint) : NULL;
-	if (!conn)
-		return;
-	if (direction == HTTP_RECEIVE) {
-		http_receive_hidden(conn, length);
-		return;
-	}
-	transfer = http_transfer_of(HTTP_SEND, length);
-	if (transfer) {
-		transfer->inode = endpoint.inode;
-		http_send(task, conn, transfer);
-	}
-}
-
-SEC("tracepoint/syscalls/sys_exit_sendfile64")
-int http_exit_sendfile(struct trace_event_raw_sys_exit *ctx)
-{
-	struct task_struct *task;
-
-	if (ctx->ret <= 0)
-		return 0;
-	task = http_current_task();
-	http_exit_hidden(task, HTTP_SEND, PT_REGS_PARM1_SYSCALL(http_registers(task)), ctx->ret);
-	return 0;
-}
-
-SEC("tracepoint/syscalls/sys_exit_splice")
-int http_exit_splice(struct trace_event_raw_sys_exit *ctx)
-{
-	struct task_struct *task;
 	const struct pt_regs *regs;
+	struct task_struct *task;
+	int fd;
 
 	if (ctx->ret <= 0)
 		return 0;
 	task = http_current_task();
 	regs = http_registers(task);
-	http_exit_hidden(task, HTTP_RECEIVE, PT_REGS_PARM1_SYSCALL(regs), ctx->ret);
-	http_exit_hidden(task, HTTP_SEND, PT_REGS_PARM3_SYSCALL(regs), ctx->ret);
+	fd = ctx->id == HTTP_NR_splice ? PT_REGS_PARM3_SYSCALL(regs) : PT_REGS_PARM1_SYSCALL(regs);
+	endpoint = http_endpoint_of(task, fd);
+	if (!endpoint.inode)
+		return 0;
+	transfer = http_transfer_of(HTTP_SEND, ctx->ret);
+	if (!transfer)
+		return 0;
+	http_set_buffers(ctx->id, regs, transfer);
+	http_inode_send(task, &endpoint, transfer);
+	return 0;
+}
+
+/* From a socket to a pipe: only the length is known. */
+SEC("tracepoint/syscalls/sys_exit_splice")
+int http_exit_splice(struct trace_event_raw_sys_exit *ctx)
+{
+	struct http1_connection *conn;
+	struct http_endpoint endpoint;
+	struct task_struct *task;
+
+	if (ctx->ret <= 0)
+		return 0;
+	task = http_current_task();
+	endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(http_registers(task)));
+	conn = endpoint.inode ? http_connection_of(&endpoint) : NULL;
+	if (conn)
+		http_receive_hidden(conn, ctx->ret);
 	return 0;
 }
 
@@ -249,7 +202,7 @@ __noinline int http_send_message(__u32 i)
 #define HTTP_MESSAGES 1024 /* UIO_MAXIOV: more in one call are refused */
 
 /* Whether there are messages to look at. */
-static __always_inline bool http_begin_many(struct trace_event_raw_sys_exit *ctx, enum http_flags_at flags_at)
+static __always_inline bool http_begin_many(struct trace_event_raw_sys_exit *ctx)
 {
 	struct http_many *many = http_many_of_cpu();
 	const struct pt_regs *regs;
@@ -259,7 +212,7 @@ static __always_inline bool http_begin_many(struct trace_event_raw_sys_exit *ctx
 		return false;
 	task = http_current_task();
 	regs = http_registers(task);
-	if (flags_at == HTTP_FLAGS_FOURTH && PT_REGS_PARM4_SYSCALL(regs) & HTTP_MSG_NO_DATA)
+	if (http_flags_of_receive(ctx->id, regs) & HTTP_MSG_NO_DATA)
 		return false;
 	many->endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs));
 	many->messages = PT_REGS_PARM2_SYSCALL(regs);
@@ -272,7 +225,7 @@ int http_exit_recvmmsg(struct trace_event_raw_sys_exit *ctx)
 {
 	__u32 i;
 
-	if (!http_begin_many(ctx, HTTP_FLAGS_FOURTH))
+	if (!http_begin_many(ctx))
 		return 0;
 	for (i = 0; i < HTTP_MESSAGES; i++)
 		if (http_receive_message(i))
@@ -285,7 +238,7 @@ int http_exit_sendmmsg(struct trace_event_raw_sys_exit *ctx)
 {
 	__u32 i;
 
-	if (!http_begin_many(ctx, HTTP_NO_FLAGS))
+	if (!http_begin_many(ctx))
 		return 0;
 	for (i = 0; i < HTTP_MESSAGES; i++)
 		if (http_send_message(i))

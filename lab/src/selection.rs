@@ -20,7 +20,7 @@ const fn left_out(program: &'static str, test: &'static str, why: &'static str) 
 }
 
 /// Those that count what a kernel shows.
-pub const LIVE: [&str; 4] = ["live", "live_compat", "live_conversations", "live_io_uring"];
+pub const LIVE: [&str; 2] = ["live", "live_programs"];
 
 /// Those that take something away from the agent. Kernels differ little in what they then say, and many agents take long
 /// to start, so that only the kernels at the ends of the list run all of them.
@@ -58,7 +58,7 @@ pub const LEFT_OUT: [LeftOut; 20] = [
 ];
 
 /// Less of what takes longest: a machine is ten to twenty times as slow as the host.
-pub const ENVIRONMENT: [(&str, &str); 1] = [("CONVERSATIONS_EACH", "40")];
+pub const ENVIRONMENT: [(&str, &str); 1] = [("CONVERSATIONS_EACH", "20")];
 
 /// One of the conditions that makes its point only where the kernel was booted so.
 pub struct Parameterised {

@@ -8,7 +8,6 @@ pub mod agent;
 pub mod answering;
 pub mod cgroup;
 pub mod collector;
-pub mod inside;
 pub mod ledger;
 pub mod load;
 pub mod process;

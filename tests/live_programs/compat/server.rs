@@ -14,7 +14,7 @@ use clap::ValueEnum;
 use nix::libc::SIGSEGV;
 use nix::sys::socket::accept;
 
-use crate::call::{self, Iovec, Message, address, call, low};
+use super::call::{self, Iovec, Message, address, call, low};
 use crate::common::load::Address;
 use crate::common::process::Process;
 

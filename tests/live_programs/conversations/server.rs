@@ -21,9 +21,10 @@ use rustix::io::ioctl_fionread;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::calls::Caller;
 use crate::common::agent::folder;
 use crate::common::process::tie_to_parent;
+
+use super::calls::Caller;
 
 /// Tells the child which conversations to play.
 const ORDER: &str = "CONVERSATIONS_TO_SERVE";
@@ -151,7 +152,7 @@ fn plays() {
         let (client, server) = UnixStream::pair().unwrap();
         setsockopt(&client, sockopt::SndBufForce, &ROOM).unwrap();
         std::thread::scope(|scope| {
-            scope.spawn(|| crate::client::play(client.into(), &conversation));
+            scope.spawn(|| super::client::play(client.into(), &conversation));
             play(server.into(), &conversation, seed);
         });
     }

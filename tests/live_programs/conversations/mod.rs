@@ -4,8 +4,6 @@
 
 mod calls;
 mod client;
-#[path = "../common/mod.rs"]
-mod common;
 mod server;
 
 use std::collections::BTreeMap;
@@ -14,11 +12,11 @@ use http1_fuzz::account::Account;
 use http1_fuzz::corpus::transcript;
 use http1_fuzz::trial;
 use scope_http_statistics::backend::Backend;
-use scope_http_statistics::bpf::{Bpf, Options};
-use scope_http_statistics::choice;
 use scope_http_statistics::snapshot::Harvest;
 
-use server::{Family, Server, kind};
+use self::server::{Family, Server, kind};
+use crate::common::trampolines;
+use crate::observer::{Observer, missed};
 
 /// For each backend and family, if the environment names no other number: an emulated machine is slow.
 fn conversations() -> u64 {
@@ -75,23 +73,18 @@ impl Counts {
     }
 }
 
-fn missed(harvest: &Harvest, reason: &str) -> u64 {
-    let of_reason = harvest.missed.iter().find(|(name, _)| *name == reason);
-    of_reason.unwrap().1
-}
-
 /// Plays all conversations, and compares after each.
-fn count(bpf: &Bpf<'_>, family: Family) {
+fn count(observer: &Observer, family: Family) {
     let seeds = trial::seeds(0..conversations()).unwrap();
     let mut server = Server::start(family, &seeds);
-    let before = bpf.harvest().unwrap();
+    let before = observer.harvest();
     let mut total = Counts::default();
     let mut unmatched = 0;
     for seed in seeds {
         let (conversation, account) = kind(seed).conversation(seed);
         client::play(server.connect(), &conversation);
         server.wait_for(seed);
-        let harvest = bpf.harvest().unwrap();
+        let harvest = observer.harvest();
         let now = Counts::of_process(&harvest, server.pid());
         let counted = now.since(&total);
         let expected = Counts::of_account(&account);
@@ -106,20 +99,14 @@ fn count(bpf: &Bpf<'_>, family: Family) {
         unmatched += account.unmatched.len() as u64;
     }
     // Other processes of the host may add to it, but not take away.
-    let after = bpf.harvest().unwrap();
+    let after = observer.harvest();
     assert!(missed(&after, "unmatched") - missed(&before, "unmatched") >= unmatched);
 }
 
 fn all_families(backend: Backend) {
-    let mut objects = choice::objects();
-    let options = Options {
-        backend: Some(backend),
-        max_processes: 4096,
-        max_connections: 65536,
-    };
-    let bpf = choice::load(&mut objects, &options).unwrap();
+    let observer = Observer::of(backend);
     for family in [Family::Inet, Family::Inet6, Family::Unix] {
-        count(&bpf, family);
+        count(&observer, family);
     }
 }
 
@@ -135,5 +122,5 @@ fn by_syscall() {
 
 #[test]
 fn by_fexit() {
-    common::trampolines::test(|| all_families(Backend::Fexit));
+    trampolines::test(|| all_families(Backend::Fexit));
 }

@@ -2,37 +2,33 @@
 //! A server on `io_uring`, whose transfers no system call holds: counted exactly by `fexit`, and counted as missed by
 //! `sock`.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod server;
 
-use common::inside;
 use scope_http_statistics::backend::Backend;
-use scope_http_statistics::bpf::Bpf;
-use scope_http_statistics::choice;
 
-use server::{Server, Way};
+use self::server::{Server, Way};
+use crate::common::trampolines;
+use crate::observer::Observer;
 
 const REQUESTS: u64 = 53;
 
 /// What was missed of a server's transfers.
-fn serve(bpf: &Bpf<'_>, way: Way, expected: (u64, u64)) -> u64 {
+fn serve(observer: &Observer, way: Way, expected: (u64, u64)) -> u64 {
     let server = Server::start(way);
     let served = (way, server.pid(), &server.address);
-    inside::serve(bpf, served, REQUESTS, expected, "io_uring")
+    observer.serve(served, REQUESTS, expected, "io_uring")
 }
 
 #[test]
 fn by_fexit() {
-    common::trampolines::test(|| {
-        let mut objects = choice::objects();
-        let bpf = inside::load(&mut objects, Backend::Fexit);
+    trampolines::test(|| {
+        let observer = Observer::of(Backend::Fexit);
         for way in Way::of_this_kernel() {
             if way == Way::Worker && server::workers_are_kernel_threads() {
-                let missed = serve(&bpf, way, (0, 0));
+                let missed = serve(&observer, way, (0, 0));
                 assert!(missed >= REQUESTS, "{way:?}: {missed}");
             } else {
-                assert_eq!(serve(&bpf, way, (REQUESTS, REQUESTS)), 0, "{way:?}");
+                assert_eq!(serve(&observer, way, (REQUESTS, REQUESTS)), 0, "{way:?}");
             }
         }
     });
@@ -41,10 +37,9 @@ fn by_fexit() {
 /// Other processes of the host may add to what is missed, but not take away.
 #[test]
 fn by_sock() {
-    let mut objects = choice::objects();
-    let bpf = inside::load(&mut objects, Backend::Sock);
+    let observer = Observer::of(Backend::Sock);
     for way in Way::of_this_kernel() {
-        let missed = serve(&bpf, way, (0, 0));
+        let missed = serve(&observer, way, (0, 0));
         assert!(missed >= REQUESTS, "{way:?}: {missed}");
     }
 }

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The agent's programs and counters without the agent, on servers of the tests' own. One program, so that a backend is loaded
+//! once for all tests of it.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[cfg(target_arch = "x86_64")]
+mod compat;
+mod conversations;
+mod io_uring;
+mod observer;

@@ -177,7 +177,12 @@ fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
             ..program.clone()
         };
         order.programs = conditions.iter().map(only).collect();
-        starts.push(start(one.parameters, one.parameters, false, &order)?);
+        starts.push(start(
+            one.parameters,
+            one.parameters,
+            one.only_at_ends,
+            &order,
+        )?);
     }
     order.programs = conditions;
     starts.push(start("conditions", "", true, &order)?);

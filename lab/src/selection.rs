@@ -64,12 +64,28 @@ pub const ENVIRONMENT: [(&str, &str); 1] = [("CONVERSATIONS_EACH", "20")];
 pub struct Parameterised {
     pub test: &'static str,
     pub parameters: &'static str,
+    /// Of the list of kernels.
+    pub only_at_ends: bool,
 }
 
-pub const PARAMETERISED: [Parameterised; 1] = [Parameterised {
-    test: "without_leave_to_read_the_kernel",
-    parameters: "lockdown=confidentiality",
-}];
+pub const PARAMETERISED: [Parameterised; 3] = [
+    Parameterised {
+        test: "without_leave_to_read_the_kernel",
+        parameters: "lockdown=confidentiality",
+        only_at_ends: false,
+    },
+    // Debian's kernels have 2.
+    Parameterised {
+        test: "without_any_capability",
+        parameters: "sysctl.kernel.unprivileged_bpf_disabled=0",
+        only_at_ends: true,
+    },
+    Parameterised {
+        test: "without_any_capability",
+        parameters: "sysctl.kernel.unprivileged_bpf_disabled=1",
+        only_at_ends: true,
+    },
+];
 
 /// What to run, of all that was built.
 pub fn programs(executables: &Executables) -> Result<Vec<TestProgram>> {

@@ -73,7 +73,7 @@ pub struct Bpf<'obj> {
     links: Vec<Link>,
     backend: Backend,
     /// Whether its programs are those of events, which the kernel skips while it reads a map.
-    pub at_events: bool,
+    pub(crate) at_events: bool,
     /// Why that one, and what stands in the way of those before it.
     pub(crate) reason: Arc<str>,
     /// Counts the connections that have state, when it is read.

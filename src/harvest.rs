@@ -18,6 +18,7 @@ use crate::costs::{self, Cost};
 use crate::snapshot::{
     Harvest, Histogram, KernelState, MapFill, ProcessCounters, ProcessId, SeriesKey,
 };
+use crate::urgency::Urgency;
 
 // SAFETY: `#[repr(C)]`, integers only, no padding: every bit pattern is a value.
 unsafe impl Plain for types::http_process_key {}
@@ -41,6 +42,7 @@ impl Bpf<'_> {
     /// Reads all counters.
     pub fn harvest(&self) -> Result<Harvest> {
         let start = Instant::now();
+        let _urgency = self.urgency();
         let maps = &self.skeleton.maps;
         let mut processes = BTreeMap::new();
         let mut series = 0;
@@ -110,6 +112,14 @@ impl Bpf<'_> {
         })
     }
 
+    /// Programs at events suffer when work on a map is interrupted.
+    fn urgency(&self) -> Option<Urgency> {
+        let begun = self.at_events.then(Urgency::begin)?;
+        begun
+            .inspect_err(|error| log::trace!("the sampling thread may be interrupted: {error}"))
+            .ok()
+    }
+
     /// What each attached program has cost so far.
     fn costs(&self) -> Result<Vec<(String, Cost)>> {
         let programs = self.skeleton.object().progs();
@@ -142,6 +152,7 @@ impl Bpf<'_> {
         if ids.is_empty() {
             return Ok(());
         }
+        let _urgency = self.urgency();
         let maps = &self.skeleton.maps;
         for (key, _) in entries(&maps.http_series)? {
             if ids.contains(&owner(&read(&key)?)) {

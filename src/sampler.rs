@@ -16,7 +16,6 @@ use crate::choice;
 use crate::process;
 use crate::snapshot::Snapshot;
 use crate::tracker::Tracker;
-use crate::urgency::Urgency;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -111,7 +110,7 @@ fn sample(
         let now = Moment::now();
         deadline = next_deadline(deadline, now.instant);
         // After a failure the next rates are over the whole time since the last success.
-        let outcome = with_maps(bpf, || bpf.harvest()).and_then(|harvest| {
+        let outcome = bpf.harvest().and_then(|harvest| {
             let elapsed = now.instant - previous;
             previous = now.instant;
             let (snapshot, exited) = tracker.tick(harvest, now.date, elapsed);
@@ -119,7 +118,7 @@ fn sample(
                 log::debug!("missed so far: {:?}", snapshot.missed);
             }
             publisher.send_replace(Arc::new(snapshot));
-            with_maps(bpf, || bpf.forget(&exited))
+            bpf.forget(&exited)
         });
         match outcome {
             Ok(()) => failing = false,
@@ -130,21 +129,6 @@ fn sample(
             }
         }
     }
-}
-
-/// Works on maps, at real-time priority where the programs that count would suffer from an interruption.
-fn with_maps<T>(bpf: &Bpf, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    let _urgency = bpf
-        .at_events
-        .then(Urgency::begin)
-        .transpose()
-        .unwrap_or_else(|error| {
-            log::trace!(
-                "what is skipped while maps are read counts as missed (recursion): {error}"
-            );
-            None
-        });
-    work()
 }
 
 /// The next deadline on the grid. One that is less than half an interval away is left out: a rate over a short time

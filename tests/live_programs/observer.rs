@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use scope_http_statistics::backend::Backend;
@@ -15,20 +15,29 @@ use scope_http_statistics::snapshot::{Harvest, Histogram};
 use crate::common::load::{Address, keep_alive};
 use crate::common::process::eventually;
 
-/// Asks the thread that owns the programs for what they have counted.
-#[derive(Clone)]
-pub struct Observer(Sender<Sender<Harvest>>);
+/// To ask the thread that owns the programs of a backend for what they have counted.
+type Questions = Sender<Sender<Harvest>>;
+
+/// One test at a time has one, since what is missed is counted for all.
+pub struct Observer {
+    ask: Questions,
+    _turn: MutexGuard<'static, BTreeMap<&'static str, Questions>>,
+}
 
 impl Observer {
     /// The one of a backend, loaded by the first test that asks for it.
     pub fn of(backend: Backend) -> Self {
-        static LOADED: Mutex<BTreeMap<&str, Observer>> = Mutex::new(BTreeMap::new());
-        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        static LOADED: Mutex<BTreeMap<&str, Questions>> = Mutex::new(BTreeMap::new());
+        let mut turn = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         let load = || Self::load(backend);
-        loaded.entry(backend.name()).or_insert_with(load).clone()
+        let ask = turn.entry(backend.name()).or_insert_with(load).clone();
+        let observer = Self { ask, _turn: turn };
+        // Once it is answered, the programs are there.
+        observer.harvest();
+        observer
     }
 
-    fn load(backend: Backend) -> Self {
+    fn load(backend: Backend) -> Questions {
         let (ask, asked) = channel::<Sender<Harvest>>();
         thread::spawn(move || {
             let options = Options {
@@ -42,14 +51,12 @@ impl Observer {
                 answer.send(bpf.harvest().unwrap()).unwrap();
             }
         });
-        let observer = Self(ask);
-        observer.harvest();
-        observer
+        ask
     }
 
     pub fn harvest(&self) -> Harvest {
         let (answer, answered) = channel();
-        self.0.send(answer).expect("the programs are loaded");
+        self.ask.send(answer).expect("the programs are loaded");
         answered.recv().expect("the counters can be read")
     }
 

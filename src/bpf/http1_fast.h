@@ -18,9 +18,13 @@
 
 /* What a whole head says. Volatile for the reason above. */
 struct http1_head {
-	volatile __u64 filled; /* bytes in the window */
-	volatile __u64 start;  /* where to look next: the target, then the header lines */
-	volatile __u64 end;    /* its length */
+	volatile __u64 filled;	  /* bytes in the window */
+	volatile __u64 start;	  /* where to look next: the target, then the header lines */
+	volatile __u64 end;	  /* its length */
+	volatile __u64 length_at; /* the line of Content-Length */
+	volatile __u64 coding_at; /* the line of Transfer-Encoding */
+	volatile __u32 lengths;	  /* how many there are of each */
+	volatile __u32 codings;
 	volatile __u64 length;
 	volatile __u64 token;
 	volatile __u16 flags;
@@ -62,58 +66,61 @@ static HTTP1_INLINE __s64 http1_fast_number(const __u8 *text)
 	return (digits & 0x0000ffff0000ffffULL) * (10000ULL << 32 | 1) >> 32;
 }
 
-/* A line that begins with "content-". */
+/* The line of Content-Length. */
 static HTTP1_INLINE int http1_fast_length(struct http1_head *head, const __u8 *line)
 {
-	__u64 name = http1_word(line + 8) | HTTP1_EACH(0x20);
-	__s64 length;
+	__s64 length = http1_fast_number(line + 16);
 
-	if (name << 8 != HTTP1_TEXT("length:") << 8)
-		return 0;
-	length = http1_fast_number(line + 16);
-	if (line[7] != '-' || line[14] != ':' || line[15] != ' ' || length < 0 ||
-	    head->flags & HTTP1_HAS_LENGTH)
+	if (line[7] != '-' || line[14] != ':' || line[15] != ' ' || length < 0)
 		return -1;
 	head->length = length;
 	head->flags |= HTTP1_HAS_LENGTH;
 	return 0;
 }
 
-/* A line that begins with "transfer". */
+/* The line of Transfer-Encoding. */
 static HTTP1_INLINE int http1_fast_coding(struct http1_head *head, const __u8 *line)
 {
-	if ((http1_word(line + 8) | HTTP1_EACH(0x20)) != HTTP1_TEXT("-encodin"))
-		return 0;
-	if (line[8] != '-' || line[17] != ':' || line[18] != ' ' ||
-	    (http1_word(line + 16) | HTTP1_EACH(0x20)) != HTTP1_TEXT("g: chunk") ||
-	    http1_word(line + 24) << 32 != HTTP1_TEXT("ed\r\n") << 32 || head->flags & HTTP1_HAS_CODING)
+	if ((http1_word(line + 8) | HTTP1_EACH(0x20)) != HTTP1_TEXT("-encodin") || line[8] != '-' ||
+	    (http1_word(line + 16) | HTTP1_EACH(0x20)) != HTTP1_TEXT("g: chunk") || line[17] != ':' ||
+	    line[18] != ' ' || http1_word(line + 24) << 32 != HTTP1_TEXT("ed\r\n") << 32)
 		return -1;
 	head->flags |= HTTP1_HAS_CODING | HTTP1_CHUNKED;
 	return 0;
 }
 
-/* A line starts here: 1 if it is the empty one, -1 if it is unusual. */
-static HTTP1_INLINE int http1_fast_line(struct http1_head *head, const __u8 *line)
+/* What the lines say that tell how long the body is. */
+static HTTP1_INLINE int http1_fast_body(struct http1_head *head, const __u8 *window)
 {
-	__u64 word = http1_word(line);
-
-	if ((word & 0xffff) == ('\r' | '\n' << 8))
-		return 1;
-	if ((word & 0xff) == '\r' || (word & 0xff) == '\n')
+	if (head->lengths > 1 || head->codings > 1 ||
+	    (head->lengths && http1_fast_length(head, window + (head->length_at & (HTTP1_WINDOW - 1)))) ||
+	    (head->codings && http1_fast_coding(head, window + (head->coding_at & (HTTP1_WINDOW - 1)))))
 		return -1;
-	word |= HTTP1_EACH(0x20);
-	if (word == HTTP1_TEXT("content-"))
-		return http1_fast_length(head, line);
-	if (word == HTTP1_TEXT("transfer"))
-		return http1_fast_coding(head, line);
 	return 0;
+}
+
+/* Notes a line that tells how long the body is, to be read after the loop over all lines: the verifier goes
+ * through what is within that loop once a step, by each of its ways. */
+static HTTP1_INLINE void http1_fast_note(struct http1_head *head, const __u8 *window, __u64 offset)
+{
+	__u64 name = http1_word(window + offset) | HTTP1_EACH(0x20);
+
+	if (name == HTTP1_TEXT("content-")) {
+		name = http1_word(window + offset + 8) | HTTP1_EACH(0x20);
+		if (name << 8 == HTTP1_TEXT("length:") << 8) {
+			head->length_at = offset;
+			head->lengths++;
+		}
+	} else if (name == HTTP1_TEXT("transfer")) {
+		head->coding_at = offset;
+		head->codings++;
+	}
 }
 
 /* The word at an offset of the header lines: 1 if the head ends in it, -1 if it is unusual. */
 static HTTP1_INLINE int http1_fast_word(struct http1_head *head, const __u8 *window, __u64 offset)
 {
 	__u64 word = http1_word(window + offset), feeds;
-	int kind;
 
 	if (!http1_has_control(word))
 		return 0;
@@ -123,12 +130,15 @@ static HTTP1_INLINE int http1_fast_word(struct http1_head *head, const __u8 *win
 	offset += http1_first_byte(feeds) + 1;
 	if (offset > head->filled)
 		return -1;
-	kind = http1_fast_line(head, window + offset);
-	if (kind > 0) {
+	word = http1_word(window + offset);
+	if ((word & 0xffff) == ('\r' | '\n' << 8)) {
 		head->end = offset + 2;
 		return offset + 2 > head->filled ? -1 : 1;
 	}
-	return feeds & (feeds - 1) ? -1 : kind;
+	if ((word & 0xff) == '\r' || (word & 0xff) == '\n' || feeds & (feeds - 1))
+		return -1;
+	http1_fast_note(head, window, offset);
+	return 0;
 }
 
 /* The header lines, from the word that ends the first line on: 0 if they are whole and usual. */
@@ -146,7 +156,7 @@ static HTTP1_INLINE int http1_fast_lines(struct http1_head *head, const __u8 *wi
 		asm volatile("" : "+r"(offset));
 		kind = http1_fast_word(head, window, offset & (HTTP1_WINDOW - 8));
 		if (kind)
-			return kind > 0 ? 0 : -1;
+			return kind > 0 ? http1_fast_body(head, window) : -1;
 	}
 	return -1;
 }
@@ -208,19 +218,25 @@ static HTTP1_INLINE int http1_fast_status_line(struct http1_head *head, const __
 	return 0;
 }
 
-/* A whole request head at the start of the window: 0, or -1 if there is none, or an unusual one. */
-static HTTP1_INLINE int http1_fast_request(struct http1_head *head, const __u8 *window, __u64 filled)
+static HTTP1_INLINE void http1_begin_head(struct http1_head *head, __u64 filled)
 {
 	head->filled = filled;
 	head->flags = 0;
+	head->lengths = 0;
+	head->codings = 0;
+}
+
+/* A whole request head at the start of the window: 0, or -1 if there is none, or an unusual one. */
+static HTTP1_INLINE int http1_fast_request(struct http1_head *head, const __u8 *window, __u64 filled)
+{
+	http1_begin_head(head, filled);
 	return http1_fast_request_line(head, window) ? -1 : http1_fast_lines(head, window);
 }
 
 /* A whole response head at the start of the window: 0, or -1 if there is none, or an unusual one. */
 static HTTP1_INLINE int http1_fast_response(struct http1_head *head, const __u8 *window, __u64 filled)
 {
-	head->filled = filled;
-	head->flags = 0;
+	http1_begin_head(head, filled);
 	return http1_fast_status_line(head, window) ? -1 : http1_fast_lines(head, window);
 }
 

@@ -98,7 +98,7 @@ static __always_inline void http_locate_message(struct task_struct *task, const 
 {
 	struct iov_iter *iter = &message->msg_iter;
 
-	if (http_flags_of(task) & HTTP_PF_KTHREAD) {
+	if (http_task_field(task, flags) & HTTP_PF_KTHREAD) {
 		/* Before Linux 5.12 a worker of io_uring was a kernel thread that borrows the memory. */
 		if (http_iterates_buffer(iter) || http_iterates_vector(iter))
 			http_miss(io_uring, 1);

@@ -139,7 +139,8 @@ static __always_inline bool http_is_compat(struct task_struct *task)
 /* A task whose transfers may be io_uring's: they come at the end of any system call of the task. */
 static __always_inline bool http_uses_io_uring(struct task_struct *task)
 {
-	return task->flags & HTTP_PF_IO_WORKER || (bpf_core_field_exists(task->io_uring) && task->io_uring);
+	return http_task_field(task, flags) & HTTP_PF_IO_WORKER ||
+	       (bpf_core_field_exists(task->io_uring) && http_task_field(task, io_uring));
 }
 
 /* The current task's registers tell nothing about a transfer: counts why. */

@@ -16,24 +16,30 @@ static __always_inline struct task_struct *http_current_task(void)
 	return (struct task_struct *)bpf_get_current_task();
 }
 
+/*
+ * A field of a task. Where the kernel can (6.2), by a pointer that it does not trust: for each pointer that
+ * comes of one it trusts, the verifier searches all types by name, on all ways through a program.
+ */
+#define http_task_field(task, field)                                           \
+	({                                                                     \
+		struct task_struct *one = (task);                              \
+		typeof(one->field) value;                                      \
+		if (bpf_ksym_exists(bpf_rdonly_cast))                          \
+			value = bpf_core_cast(one, struct task_struct)->field; \
+		else if (http_has_helper(get_current_task_btf))                \
+			value = one->field;                                    \
+		else                                                           \
+			BPF_CORE_READ_INTO(&value, one, field);                \
+		value;                                                         \
+	})
+
 /* The process of a task. */
 static __always_inline struct http_process_key http_key_of(struct task_struct *task)
 {
-	struct http_process_key key;
+	struct http_process_key key = { .pid = http_task_field(task, tgid) };
 
-	if (http_has_helper(get_current_task_btf)) {
-		key.start_time = task->group_leader->start_boottime;
-		key.pid = task->tgid;
-	} else {
-		key.start_time = BPF_CORE_READ(task, group_leader, start_boottime);
-		key.pid = BPF_CORE_READ(task, tgid);
-	}
+	key.start_time = http_task_field(http_task_field(task, group_leader), start_boottime);
 	return key;
-}
-
-static __always_inline __u32 http_flags_of(struct task_struct *task)
-{
-	return http_has_helper(get_current_task_btf) ? task->flags : BPF_CORE_READ(task, flags);
 }
 
 /* Where the file table of a task holds a descriptor; NULL if it cannot. */
@@ -42,7 +48,7 @@ static __always_inline struct file **http_descriptor(struct task_struct *task, _
 	struct fdtable *table;
 
 	if (http_has_helper(get_current_task_btf)) {
-		table = task->files->fdt;
+		table = http_task_field(task, files)->fdt;
 		return fd < table->max_fds ? table->fd + fd : NULL;
 	}
 	table = BPF_CORE_READ(task, files, fdt);

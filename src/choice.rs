@@ -20,13 +20,7 @@ pub const fn objects() -> Objects {
 
 /// Loads and attaches it, and logs which one it is and why.
 pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'obj>> {
-    libbpf_rs::set_print(Some((PrintLevel::Debug, |level, text| {
-        let level = match level {
-            PrintLevel::Debug => log::Level::Trace,
-            PrintLevel::Info | PrintLevel::Warn => log::Level::Debug,
-        };
-        log::log!(target: "libbpf", level, "{}", text.trim_end());
-    })));
+    log_what_libbpf_says();
     let privilege = Privilege::of_this_process()?;
     privilege.check()?;
     let kernel = Kernel::running(&privilege)?;
@@ -57,6 +51,22 @@ pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'
         }
     }
     Err(none_usable(&reasons))
+}
+
+/// Its thousands of messages for debugging are not even formatted unless somebody wants them.
+fn log_what_libbpf_says() {
+    let most = if log::log_enabled!(target: "libbpf", log::Level::Trace) {
+        PrintLevel::Debug
+    } else {
+        PrintLevel::Info
+    };
+    libbpf_rs::set_print(Some((most, |level, text| {
+        let level = match level {
+            PrintLevel::Debug => log::Level::Trace,
+            PrintLevel::Info | PrintLevel::Warn => log::Level::Debug,
+        };
+        log::log!(target: "libbpf", level, "{}", text.trim_end());
+    })));
 }
 
 fn none_usable(reasons: &[(Backend, String)]) -> Error {

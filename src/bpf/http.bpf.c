@@ -76,6 +76,7 @@ int http_process_exit_event(void *event)
 	return http_thread_exit(bpf_get_current_task_btf());
 }
 
+/* First what locked-down kernels refuse: programs are loaded in this order. */
+#include "backend_fexit.bpf.h"
 #include "backend_sock.bpf.h"
 #include "backend_syscall.bpf.h"
-#include "backend_fexit.bpf.h"

@@ -42,6 +42,7 @@ impl Backend {
             ("http_sock_", Self::Sock),
             ("http_exit_", Self::Syscall),
             ("http_fexit_", Self::Fexit),
+            ("http_fentry_", Self::Fexit),
         ];
         let owner = prefixes.iter().find(|(prefix, _)| name.starts_with(prefix));
         owner.map(|(_, backend)| *backend)

@@ -175,6 +175,10 @@ impl<'obj> Bpf<'obj> {
         self.backend
     }
 
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
     pub(crate) fn programs(&self) -> impl Iterator<Item = Program<'_>> {
         self.skeleton.object().progs()
     }
@@ -202,23 +206,27 @@ pub(crate) fn configured<'obj>(
         let name = program.name().to_string_lossy();
         let of_backend = Backend::of_program(&name)
             .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock);
-        let wanted = of_backend
-            && if kernel.facts.takes_events() {
-                !TWINS.contains(&&*name)
-            } else {
-                !name.ends_with(EVENT)
-            };
+        let other_twin = if kernel.facts.takes_events() {
+            TWINS.contains(&&*name)
+        } else {
+            name.ends_with(EVENT)
+        };
+        let useless_note = !takes_notes && name.starts_with("http_fentry_");
+        if !of_backend || other_twin || useless_note {
+            program.set_autoload(false);
+            continue;
+        }
         // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
         let optional = !program.autoload();
         let section = program.section().to_string_lossy();
-        let there = match section.split_once("fexit/") {
-            Some((_, function)) => kernel.has_function(function),
-            None => true,
-        };
-        if wanted && !there && !optional {
+        let there = ["fentry/", "fexit/"]
+            .iter()
+            .find_map(|hook| section.split_once(hook))
+            .is_none_or(|(_, function)| kernel.has_function(function));
+        if !there && !optional {
             bail!("{section} is no function of the kernel's BTF");
         }
-        program.set_autoload(wanted && there);
+        program.set_autoload(there);
     }
     let maps = &mut open.maps;
     maps.http_connections.set_autocreate(in_storage)?;

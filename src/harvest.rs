@@ -218,7 +218,9 @@ fn unreadable(map: &impl MapCore) -> String {
 
 /// Whether a program takes notes, where any does.
 fn takes_note(program: &str) -> bool {
-    program.starts_with("http_fexit_") && (program.ends_with("_recv") || program.ends_with("_send"))
+    program.starts_with("http_fentry_")
+        || program.starts_with("http_fexit_")
+            && (program.ends_with("_recv") || program.ends_with("_send"))
 }
 
 fn fill(name: &'static str, map: &impl MapCore, entries: usize) -> MapFill {

@@ -8,9 +8,9 @@
  * A task may be preempted within such a program, and the kernel skips the program in other tasks on that
  * CPU until the first one goes on: with all the work in it, a busy server would lose whole time slices. So
  * these programs only take a note of the message, of the few tasks where that is needed, and leave the work
- * to the programs of the backend `sock`, which run a moment later and are not preempted. A note that was
- * skipped is a transfer that is counted as missed. Only where the kernel has no such tracepoints, or still
- * sends past them, and does not preempt, the work is done here.
+ * to the programs of the backend `sock`, which run a moment later and are not preempted. Others at the
+ * functions' entries take the same note. If both were skipped, the transfer is counted as missed. Only where
+ * the kernel has no such tracepoints, or still sends past them, and does not preempt, the work is done here.
  */
 #ifndef BACKEND_FEXIT_BPF_H
 #define BACKEND_FEXIT_BPF_H
@@ -26,7 +26,7 @@ static __always_inline int http_fexit_receive(struct socket *socket, struct msgh
 	if (ret <= 0 || flags & HTTP_MSG_NO_DATA)
 		return 0;
 	if (http_notes_taken) {
-		http_take_note(socket->sk, message, size, ret);
+		http_take_note(socket, message, size, HTTP_RECEIVE);
 		return 0;
 	}
 	endpoint = http_endpoint_of_socket(socket);
@@ -41,10 +41,18 @@ static __always_inline int http_fexit_receive(struct socket *socket, struct msgh
 	transfer->inode = endpoint.inode;
 	task = http_current_task();
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
-		http_locate_message(task, conn, transfer, message, size);
+		http_locate_message(task, conn, transfer, HTTP_RECEIVE, message, size);
 	if (conn)
 		http_skip_hidden(conn, endpoint.sk, ret);
 	http_endpoint_receive(task, &endpoint, conn, transfer);
+	return 0;
+}
+
+static __always_inline int http_fentry_receive(struct socket *socket, struct msghdr *message, __u64 size,
+					       int flags)
+{
+	if (!(flags & HTTP_MSG_NO_DATA))
+		http_take_note(socket, message, size, HTTP_RECEIVE);
 	return 0;
 }
 
@@ -59,7 +67,7 @@ static __always_inline int http_fexit_send(struct socket *socket, struct msghdr 
 	if (ret <= 0)
 		return 0;
 	if (http_notes_taken) {
-		http_take_note(socket->sk, message, size, -ret);
+		http_take_note(socket, message, size, HTTP_SEND);
 		return 0;
 	}
 	endpoint = http_endpoint_of_socket(socket);
@@ -76,8 +84,47 @@ static __always_inline int http_fexit_send(struct socket *socket, struct msghdr 
 	transfer->inode = endpoint.inode;
 	task = http_current_task();
 	if (message)
-		http_locate_message(task, conn, transfer, message, size);
+		http_locate_message(task, conn, transfer, HTTP_SEND, message, size);
 	http_send(task, conn, transfer);
+	return 0;
+}
+
+SEC("fentry/inet_recvmsg")
+int BPF_PROG(http_fentry_inet_recv, struct socket *sock, struct msghdr *msg, size_t size, int flags)
+{
+	return http_fentry_receive(sock, msg, size, flags);
+}
+
+SEC("fentry/inet6_recvmsg")
+int BPF_PROG(http_fentry_inet6_recv, struct socket *sock, struct msghdr *msg, size_t size, int flags)
+{
+	return http_fentry_receive(sock, msg, size, flags);
+}
+
+SEC("fentry/unix_stream_recvmsg")
+int BPF_PROG(http_fentry_unix_recv, struct socket *sock, struct msghdr *msg, size_t size, int flags)
+{
+	return http_fentry_receive(sock, msg, size, flags);
+}
+
+SEC("fentry/inet_sendmsg")
+int BPF_PROG(http_fentry_inet_send, struct socket *sock, struct msghdr *msg, size_t size)
+{
+	http_take_note(sock, msg, size, HTTP_SEND);
+	return 0;
+}
+
+SEC("fentry/inet6_sendmsg")
+int BPF_PROG(http_fentry_inet6_send, struct socket *sock, struct msghdr *msg, size_t size)
+{
+	http_take_note(sock, msg, size, HTTP_SEND);
+	return 0;
+}
+
+SEC("fentry/unix_stream_sendmsg")
+int BPF_PROG(http_fentry_unix_send, struct socket *sock, struct msghdr *msg, size_t size)
+{
+	http_take_note(sock, msg, size, HTTP_SEND);
 	return 0;
 }
 

@@ -38,11 +38,12 @@ static __always_inline __u32 http_next_message(__u32 messages)
 	return index;
 }
 
-/* An error ends a recvmmsg or sendmmsg, and the messages of a stranger are of no interest. */
-static __always_inline void http_no_message(void)
+/* Nothing was moved, or what is of no interest. An error also ends a recvmmsg or sendmmsg. */
+static __always_inline void http_no_transfer(void)
 {
 	__u64 thread;
 
+	http_drop_note();
 	if (!http_messages_used)
 		return;
 	thread = bpf_get_current_pid_tgid();
@@ -96,10 +97,10 @@ static __always_inline void http_locate_call(struct task_struct *task, struct so
 	http_miss_syscall(task, syscall);
 }
 
-/* Finds the user buffers of a transfer, whose length is negative if it is a send. */
+/* Finds the user buffers of a transfer. */
 static __always_inline void http_locate(struct task_struct *task, struct sock *sk,
 					const struct http1_connection *conn, struct http_transfer *transfer,
-					__s64 length)
+					enum http_direction direction)
 {
 	struct http_note *note;
 
@@ -107,10 +108,10 @@ static __always_inline void http_locate(struct task_struct *task, struct sock *s
 		http_locate_call(task, sk, transfer);
 		return;
 	}
-	note = http_read_note(task, sk, length);
+	note = http_read_note(task, sk, direction);
 	if (note)
-		http_locate_message(task, conn, transfer, bpf_core_cast((void *)note->message, struct msghdr),
-				    note->size);
+		http_locate_message(task, conn, transfer, direction,
+				    bpf_core_cast((void *)note->message, struct msghdr), note->size);
 	else if (http_is_compat(task))
 		http_miss(compat, 1);
 	else
@@ -128,7 +129,7 @@ static __always_inline int http_sock_receive(const struct http_endpoint *endpoin
 		return 0;
 	conn = http_connection_of(endpoint);
 	if (!conn && http_is_no_server(endpoint)) {
-		http_no_message();
+		http_no_transfer();
 		return 0;
 	}
 	transfer = http_transfer_of(HTTP_RECEIVE, ret);
@@ -137,7 +138,7 @@ static __always_inline int http_sock_receive(const struct http_endpoint *endpoin
 	transfer->inode = endpoint->inode;
 	task = bpf_get_current_task_btf();
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
-		http_locate(task, sk, conn, transfer, ret);
+		http_locate(task, sk, conn, transfer, HTTP_RECEIVE);
 	if (conn)
 		http_skip_hidden(conn, sk, ret);
 	http_endpoint_receive(task, endpoint, conn, transfer);
@@ -151,6 +152,7 @@ static __always_inline int http_sock_sent(const struct http_endpoint *endpoint, 
 	struct task_struct *task;
 
 	if (!conn) {
+		http_drop_note();
 		http_stranger_send(endpoint);
 		return 0;
 	}
@@ -159,7 +161,7 @@ static __always_inline int http_sock_sent(const struct http_endpoint *endpoint, 
 		return 0;
 	transfer->inode = endpoint->inode;
 	task = bpf_get_current_task_btf();
-	http_locate(task, endpoint->sk, conn, transfer, -ret);
+	http_locate(task, endpoint->sk, conn, transfer, HTTP_SEND);
 	http_send(task, conn, transfer);
 	return 0;
 }
@@ -171,7 +173,7 @@ int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 
 	if (ret > 0)
 		return http_sock_receive(&endpoint, ret, flags);
-	http_no_message();
+	http_no_transfer();
 	return 0;
 }
 
@@ -182,7 +184,7 @@ int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 
 	if (ret > 0)
 		return http_sock_sent(&endpoint, ret);
-	http_no_message();
+	http_no_transfer();
 	return 0;
 }
 
@@ -198,7 +200,7 @@ int http_sock_recv_event(struct trace_event_raw_sock_msg_length *event)
 	struct http_endpoint endpoint;
 
 	if (event->ret <= 0) {
-		http_no_message();
+		http_no_transfer();
 		return 0;
 	}
 	endpoint = http_endpoint_of_event(event);
@@ -211,7 +213,7 @@ int http_sock_send_event(struct trace_event_raw_sock_msg_length *event)
 	struct http_endpoint endpoint;
 
 	if (event->ret <= 0) {
-		http_no_message();
+		http_no_transfer();
 		return 0;
 	}
 	endpoint = http_endpoint_of_event(event);

@@ -6,7 +6,10 @@
 #ifndef ITERATOR_BPF_H
 #define ITERATOR_BPF_H
 
-#define HTTP_IOVECS 1024 /* UIO_MAXIOV: more in one call are refused */
+enum {
+	HTTP_IOVECS = 1024, /* UIO_MAXIOV: more in one call are refused */
+	HTTP_IOVECS_A_CALL = 1 << 5,
+};
 
 /*
  * Until Linux 5.14 the type and the direction were bits of one field
@@ -41,11 +44,37 @@ static __always_inline bool http_iterates_vector(struct iov_iter *iter)
 	return http_iterator_type(iter) == bpf_core_enum_value(enum iter_type, ITER_IOVEC);
 }
 
-/* Walks the vector back to the iovec in which the moved bytes begin, and has the transfer begin in it. */
-static __always_inline void http_set_moved_vector(struct http_transfer *transfer, struct iov_iter *iter,
+/*
+ * Walks some iovecs back towards the one in which the moved bytes begin: 1 when that is reached, -1 when it
+ * cannot be. A global function, which the verifier proves once, however often it is called.
+ */
+__noinline int http_walk_back(__u32 direction)
+{
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &direction);
+	struct iovec segment;
+	__u32 i;
+
+	if (!transfer)
+		return -1;
+	for (i = 0; i < HTTP_IOVECS_A_CALL; i++) {
+		asm volatile("" : "+r"(i)); /* older kernels refuse a loop that clang has turned inside out */
+		if ((__s64)transfer->start <= 0)
+			return 1;
+		transfer->vector -= sizeof(segment);
+		if (bpf_probe_read_kernel(&segment, sizeof(segment), (void *)transfer->vector))
+			return -1;
+		transfer->start -= segment.iov_len;
+		transfer->vectors++;
+	}
+	return 0;
+}
+
+/* Has the transfer begin in the iovec in which the moved bytes do. */
+static __always_inline void http_set_moved_vector(struct http_transfer *transfer,
+						  enum http_direction direction, struct iov_iter *iter,
 						  __u64 moved)
 {
-	struct iovec segment;
+	int walked = 0;
 	__u32 i;
 
 	transfer->vector = http_iterator_vector(iter);
@@ -53,25 +82,18 @@ static __always_inline void http_set_moved_vector(struct http_transfer *transfer
 	transfer->vector_in_kernel = true;
 	/* Where the iovec begins among the moved bytes: at first behind most of them, at last before the first. */
 	transfer->start = moved - iter->iov_offset;
-	for (i = 0; i < HTTP_IOVECS; i++) {
-		asm volatile("" : "+r"(i)); /* older kernels refuse a loop that clang has turned inside out */
-		if ((__s64)transfer->start <= 0)
-			return;
-		transfer->vector -= sizeof(segment);
-		if (bpf_probe_read_kernel(&segment, sizeof(segment), (void *)transfer->vector))
-			break;
-		transfer->start -= segment.iov_len;
-		transfer->vectors++;
-	}
-	transfer->vectors = 0;
+	for (i = 0; i <= HTTP_IOVECS / HTTP_IOVECS_A_CALL && !walked; i++)
+		walked = http_walk_back(direction);
+	if (walked <= 0)
+		transfer->vectors = 0;
 }
 
 /*
  * The buffers of a transfer through an iterator that was over `size` bytes. Where it is one over pages or
  * kernel memory, or was not moved by as much, only the length of the transfer is known.
  */
-static __always_inline bool http_set_iterator(struct http_transfer *transfer, struct iov_iter *iter,
-					      __u64 size)
+static __always_inline bool http_set_iterator(struct http_transfer *transfer, enum http_direction direction,
+					      struct iov_iter *iter, __u64 size)
 {
 	__u64 moved = size - iter->count;
 
@@ -85,7 +107,7 @@ static __always_inline bool http_set_iterator(struct http_transfer *transfer, st
 		return true;
 	}
 	if (http_iterates_vector(iter)) {
-		http_set_moved_vector(transfer, iter, moved);
+		http_set_moved_vector(transfer, direction, iter, moved);
 		return true;
 	}
 	return false;
@@ -93,8 +115,8 @@ static __always_inline bool http_set_iterator(struct http_transfer *transfer, st
 
 /* Finds the user buffers of a transfer. A connection's framing says itself where it would have needed them. */
 static __always_inline void http_locate_message(struct task_struct *task, const struct http1_connection *conn,
-						struct http_transfer *transfer, struct msghdr *message,
-						__u64 size)
+						struct http_transfer *transfer, enum http_direction direction,
+						struct msghdr *message, __u64 size)
 {
 	struct iov_iter *iter = &message->msg_iter;
 
@@ -104,7 +126,7 @@ static __always_inline void http_locate_message(struct task_struct *task, const 
 			http_miss(io_uring, 1);
 		else
 			http_miss(kernel_thread, 1);
-	} else if (!http_set_iterator(transfer, iter, size) && !conn) {
+	} else if (!http_set_iterator(transfer, direction, iter, size) && !conn) {
 		http_miss(unreadable, 1);
 	}
 }

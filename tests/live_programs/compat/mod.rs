@@ -19,7 +19,7 @@ fn by_fexit() {
         let observer = Observer::of(Backend::Fexit);
         for way in Way::of_this_kernel() {
             let server = Server::start(way);
-            observer.counts_or_misses((&way, server.pid(), &server.address), REQUESTS);
+            observer.counts_all((&way, server.pid(), &server.address), REQUESTS);
         }
     });
 }

@@ -21,7 +21,7 @@ fn by_fexit() {
             if way == Way::Worker && server::workers_are_kernel_threads() {
                 observer.misses_all(served, REQUESTS, "io_uring");
             } else {
-                observer.counts_or_misses(served, REQUESTS);
+                observer.counts_all(served, REQUESTS);
             }
         }
     });

@@ -147,7 +147,24 @@ struct Moment {
 }
 
 impl Moment {
+    /// How far apart the two readings may be, and how often they are taken until they are not.
+    const TOGETHER: Duration = Duration::from_micros(50);
+    const TRIES: u32 = 10;
+
+    /// A thread may be interrupted between the readings. Then a rate, which is over the time on the one clock, times the
+    /// time between dates on the other would no longer be what was counted.
     fn now() -> Self {
+        let mut moment = Self::read();
+        for _ in 1..Self::TRIES {
+            if moment.instant.elapsed() < Self::TOGETHER {
+                break;
+            }
+            moment = Self::read();
+        }
+        moment
+    }
+
+    fn read() -> Self {
         Self {
             instant: Instant::now(),
             date: SystemTime::now(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -96,19 +96,22 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
         starts.insert(*arch, pack(project, &folder, *arch)?);
     }
     let apt = Apt::update(&folder.join("apt"), &architectures)?;
-    let outcomes = on_each(kernels, &|kernel| {
-        let mut outcome = Outcome::of(kernel);
-        match fetch(&apt, kernel) {
-            Ok(image) => {
-                let wanted = |start: &&Start| !start.only_at_ends || kernel.is_at_an_end();
-                for start in starts[&kernel.arch].iter().filter(wanted) {
-                    boot(&folder, kernel, &image, start, &mut outcome);
-                }
-            }
-            Err(error) => outcome.skipped = Some(format!("not to be had: {error:#}")),
+    let mut outcomes: Vec<_> = kernels.iter().copied().map(Outcome::of).collect();
+    let mut images = BTreeMap::new();
+    for (i, kernel) in kernels.iter().enumerate() {
+        match fetch(&apt, *kernel) {
+            Ok(image) => drop(images.insert(i, image)),
+            Err(error) => outcomes[i].skipped = Some(format!("not to be had: {error:#}")),
         }
-        outcome
+    }
+    println!("{} s  all is built and fetched", start.elapsed().as_secs());
+    let outcomes = outcomes.into_iter().map(Mutex::new).collect::<Vec<_>>();
+    each_of(boots(kernels, &images, &starts), &|(i, start)| {
+        boot(&folder, kernels[i], &images[&i], start, &outcomes[i]);
     });
+    let outcomes: Vec<_> = (outcomes.into_iter())
+        .map(|outcome| outcome.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .collect();
 
     println!("{}", compatibility::tests(&outcomes));
     let failures: Vec<_> = outcomes.iter().flat_map(verdict::failures).collect();
@@ -141,8 +144,8 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
-/// What the machines of an architecture start from: one for all that counts, one for the hostile conditions, and one for
-/// each test that needs parameters.
+/// What the machines of an architecture start from, what takes longest first: one for all that counts, one for the hostile
+/// conditions, and one for each test that needs parameters.
 fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
     let named = [&selection::LIVE[..], &[selection::CONDITIONS]].concat();
     let tests = (!arch.target().starts_with(HOST)).then_some(&named[..]);
@@ -171,6 +174,8 @@ fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
     };
     let mut starts = vec![start("live", "", false, &order)?];
     order.verifier = None;
+    order.programs = conditions.clone();
+    starts.push(start("conditions", "", true, &order)?);
     for one in &selection::PARAMETERISED {
         let only = |program: &TestProgram| TestProgram {
             tests: Tests::Only(vec![one.test.to_owned()]),
@@ -184,9 +189,24 @@ fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
             &order,
         )?);
     }
-    order.programs = conditions;
-    starts.push(start("conditions", "", true, &order)?);
     Ok(starts)
+}
+
+/// What is to be booted: kernels, by number, and what each starts from; what takes longest comes first, so that no machine
+/// is still at work long after the others.
+fn boots<'a>(
+    kernels: &[Kernel],
+    images: &BTreeMap<usize, PathBuf>,
+    starts: &'a BTreeMap<Arch, Vec<Start>>,
+) -> Vec<(usize, &'a Start)> {
+    let mut boots = Vec::new();
+    for i in images.keys() {
+        let wanted = |start: &&Start| !start.only_at_ends || kernels[*i].is_at_an_end();
+        let starts = starts[&kernels[*i].arch].iter().filter(wanted);
+        boots.extend(starts.enumerate().map(|(place, start)| (place, *i, start)));
+    }
+    boots.sort_by_key(|(place, i, _)| (*place, *i));
+    boots.into_iter().map(|(_, i, start)| (i, start)).collect()
 }
 
 fn fetch(apt: &Apt, kernel: Kernel) -> Result<PathBuf> {
@@ -196,7 +216,8 @@ fn fetch(apt: &Apt, kernel: Kernel) -> Result<PathBuf> {
     apt.image(package, kernel.arch)
 }
 
-fn boot(folder: &Path, kernel: Kernel, image: &Path, start: &Start, outcome: &mut Outcome) {
+fn boot(folder: &Path, kernel: Kernel, image: &Path, start: &Start, outcome: &Mutex<Outcome>) {
+    let outcome = || outcome.lock().unwrap_or_else(PoisonError::into_inner);
     let begun = Instant::now();
     let console = folder.join(format!("{kernel}-{}.log", start.name));
     let machine = Machine {
@@ -211,12 +232,12 @@ fn boot(folder: &Path, kernel: Kernel, image: &Path, start: &Start, outcome: &mu
         if let Some(progress) = progress(&record) {
             println!("{kernel} {:>4} s  {progress}", begun.elapsed().as_secs());
         }
-        outcome.absorb(record);
+        outcome().absorb(record);
     });
     if let Err(error) = ended {
         let last_words = machine.last_words(40).unwrap_or_default();
         let console = console.display();
-        outcome.broken.push(format!(
+        outcome().broken.push(format!(
             "{error:#}; its console ({console}) ends with\n{last_words}"
         ));
     }
@@ -236,25 +257,17 @@ fn progress(record: &Record) -> Option<String> {
     }
 }
 
-/// Does the work for each kernel, for some at a time, and gives what came of it in their order.
-fn on_each(kernels: &[Kernel], work: &(impl Fn(Kernel) -> Outcome + Sync)) -> Vec<Outcome> {
-    let waiting = Mutex::new(kernels.iter().copied().enumerate());
-    let done = Mutex::new(BTreeMap::new());
+/// Does the work for each, for some at a time.
+fn each_of<T: Send>(all: Vec<T>, work: &(impl Fn(T) + Sync)) {
+    let waiting = Mutex::new(all.into_iter());
     let next = || waiting.lock().ok()?.next();
     thread::scope(|scope| {
         for _ in 0..MACHINES {
             scope.spawn(|| {
-                while let Some((i, kernel)) = next() {
-                    let outcome = work(kernel);
-                    if let Ok(mut done) = done.lock() {
-                        done.insert(i, outcome);
-                    }
+                while let Some(one) = next() {
+                    work(one);
                 }
             });
         }
     });
-    done.into_inner()
-        .unwrap_or_default()
-        .into_values()
-        .collect()
 }

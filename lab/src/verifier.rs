@@ -9,13 +9,16 @@ use crate::outcome::Outcome;
 use crate::record::Record;
 use crate::verdict::MOST_INSTRUCTIONS;
 
-/// What the example `verifier` prints: for each backend a title, and below it either why it is refused or, for each program,
-/// its name, its size and the processed instructions.
+/// What the example `verifier` prints: which backend the agent takes and why; then for each backend a title, and below it
+/// either why it is refused or, for each program, its name, its size and the processed instructions.
 pub fn records(text: &str) -> Vec<Record> {
     let mut backend = "";
     let mut records = Vec::new();
     for line in text.lines() {
-        if let Some(title) = line.strip_prefix("backend ") {
+        if let Some(choice) = line.strip_prefix("auto: ") {
+            let words = choice.strip_prefix("error: ").unwrap_or(choice);
+            records.push(Record::Choice(reason(words, "").to_owned()));
+        } else if let Some(title) = line.strip_prefix("backend ") {
             backend = title.split(' ').next().unwrap_or_default();
         } else if let Some(error) = line.strip_prefix("error: ") {
             records.push(Record::Backend {
@@ -43,7 +46,7 @@ pub fn records(text: &str) -> Vec<Record> {
 }
 
 /// Without what is the same for every backend.
-pub fn reason<'a>(error: &'a str, backend: &str) -> &'a str {
+fn reason<'a>(error: &'a str, backend: &str) -> &'a str {
     let error = error.strip_prefix("no usable backend: ").unwrap_or(error);
     let error = error.strip_prefix(backend).unwrap_or(error);
     let error = error.strip_prefix(": ").unwrap_or(error);
@@ -98,6 +101,8 @@ mod tests {
     const TEXT: &str = "\
 Linux 6.1 on x86_64. A program is refused at 1000000 processed instructions.
 
+auto: syscall: not sock: the kernel has no tracepoint
+
 backend sock              instructions     processed
 error: no usable backend: sock: the kernel has no tracepoint (-vv shows what the kernel said)
 
@@ -112,6 +117,7 @@ http_exit_read                    2824         71997
             refusal: refusal.map(str::to_owned),
         };
         let expected = [
+            Record::Choice("syscall: not sock: the kernel has no tracepoint".into()),
             backend("sock", Some("the kernel has no tracepoint")),
             backend("syscall", None),
             Record::Verified {

@@ -63,38 +63,14 @@ static __always_inline void http_locate_call(struct task_struct *task, struct so
 		http_miss(io_uring, 1);
 		return;
 	}
-	switch (syscall) {
-	case HTTP_NR_read:
-	case HTTP_NR_recvfrom:
-	case HTTP_NR_write:
-	case HTTP_NR_sendto:
-		/* The registers of a kernel thread are all zero, which is a read to nowhere. */
-		if (!PT_REGS_PARM2_SYSCALL(regs))
-			break;
-		http_set_buffer(transfer, PT_REGS_PARM2_SYSCALL(regs), transfer->cursor.length);
-		return;
-	case HTTP_NR_readv:
-	case HTTP_NR_writev:
-		http_set_vector(transfer, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs));
-		return;
-	case HTTP_NR_recvmsg:
-	case HTTP_NR_sendmsg:
-		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs));
-		return;
-	case HTTP_NR_recvmmsg:
-		/* One that ends by its time-out would leave its place behind for the next. */
-		if (PT_REGS_PARM5_SYSCALL(regs))
-			break;
-		__attribute__((fallthrough));
-	case HTTP_NR_sendmmsg:
+	if (syscall == HTTP_NR_sendmmsg ||
+	    /* One that ends by its time-out would leave its place behind for the next. */
+	    (syscall == HTTP_NR_recvmmsg && !PT_REGS_PARM5_SYSCALL(regs))) {
 		index = http_next_message(PT_REGS_PARM3_SYSCALL(regs));
 		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs) + index * sizeof(struct mmsghdr));
-		return;
-	case HTTP_NR_sendfile:
-	case HTTP_NR_splice:
-		return; /* from the page cache or a pipe: only its length is known */
+	} else if (!http_set_buffers(syscall, regs, transfer)) {
+		http_miss_syscall(task, syscall);
 	}
-	http_miss_syscall(task, syscall);
 }
 
 /* Finds the user buffers of a transfer. */

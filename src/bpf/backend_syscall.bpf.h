@@ -42,30 +42,6 @@ static __always_inline int http_flags_of_receive(long syscall, const struct pt_r
 	}
 }
 
-/* Where the bytes are that a system call has moved. */
-static __always_inline void http_set_buffers(long syscall, const struct pt_regs *regs,
-					     struct http_transfer *transfer)
-{
-	switch (syscall) {
-	case HTTP_NR_read:
-	case HTTP_NR_recvfrom:
-	case HTTP_NR_write:
-	case HTTP_NR_sendto:
-		http_set_buffer(transfer, PT_REGS_PARM2_SYSCALL(regs), transfer->cursor.length);
-		break;
-	case HTTP_NR_readv:
-	case HTTP_NR_writev:
-		http_set_vector(transfer, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs));
-		break;
-	case HTTP_NR_recvmsg:
-	case HTTP_NR_sendmsg:
-		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs));
-		break;
-	default: /* sendfile and splice, from the page cache or a pipe: only the length is known */
-		break;
-	}
-}
-
 /* Attached by user space to the exits of read, readv, recvfrom and recvmsg. */
 SEC("tracepoint")
 int http_exit_receive(struct trace_event_raw_sys_exit *ctx)

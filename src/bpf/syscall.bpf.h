@@ -143,6 +143,34 @@ static __always_inline bool http_uses_io_uring(struct task_struct *task)
 	       (bpf_core_field_exists(task->io_uring) && http_task_field(task, io_uring));
 }
 
+/* Finds the user buffers of a transfer by the system call that makes it; false if that does not tell. */
+static __always_inline bool http_set_buffers(__u64 syscall, const struct pt_regs *regs,
+					     struct http_transfer *transfer)
+{
+	switch (syscall) {
+	case HTTP_NR_read:
+	case HTTP_NR_recvfrom:
+	case HTTP_NR_write:
+	case HTTP_NR_sendto:
+		http_set_buffer(transfer, PT_REGS_PARM2_SYSCALL(regs), transfer->cursor.length);
+		/* The registers of a kernel thread are all zero, which is a read to nowhere. */
+		return PT_REGS_PARM2_SYSCALL(regs);
+	case HTTP_NR_readv:
+	case HTTP_NR_writev:
+		http_set_vector(transfer, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs));
+		return true;
+	case HTTP_NR_recvmsg:
+	case HTTP_NR_sendmsg:
+		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs));
+		return true;
+	case HTTP_NR_sendfile:
+	case HTTP_NR_splice:
+		return true; /* from the page cache or a pipe: only the length is known */
+	default:
+		return false;
+	}
+}
+
 /* The current task's registers tell nothing about a transfer: counts why. */
 static __always_inline void http_miss_syscall(struct task_struct *task, __u64 syscall)
 {

@@ -152,9 +152,11 @@ static __always_inline bool http_set_buffers(__u64 syscall, const struct pt_regs
 	case HTTP_NR_recvfrom:
 	case HTTP_NR_write:
 	case HTTP_NR_sendto:
-		http_set_buffer(transfer, PT_REGS_PARM2_SYSCALL(regs), transfer->cursor.length);
 		/* The registers of a kernel thread are all zero, which is a read to nowhere. */
-		return PT_REGS_PARM2_SYSCALL(regs);
+		if (!PT_REGS_PARM2_SYSCALL(regs))
+			return false;
+		http_set_buffer(transfer, PT_REGS_PARM2_SYSCALL(regs), transfer->cursor.length);
+		return true;
 	case HTTP_NR_readv:
 	case HTTP_NR_writev:
 		http_set_vector(transfer, PT_REGS_PARM2_SYSCALL(regs), PT_REGS_PARM3_SYSCALL(regs));

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which backend the agent takes on this kernel, and what the verifier makes of the BPF programs of each.
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 use scope_http_statistics::backend::Backend;
 use scope_http_statistics::bpf::Options;
 use scope_http_statistics::choice::{load, objects};
 use scope_http_statistics::verifier::{Verified, verified};
 
-/// A backend that was loaded, why it was chosen, and its programs.
-type Loaded = (Backend, String, Vec<Verified>);
+/// A backend that the kernel accepts.
+struct Loaded {
+    backend: Backend,
+    /// Why it was chosen.
+    reason: String,
+    programs: Vec<Verified>,
+}
 
 fn main() {
     let kernel = rustix::system::uname();
@@ -17,25 +22,20 @@ fn main() {
         kernel.release().to_string_lossy(),
         kernel.machine().to_string_lossy()
     );
-    let chosen = try_backend(None);
+    let chosen = try_to_load(None);
     match &chosen {
-        Ok((backend, why, _)) => println!("\nauto: {backend}: {why}"),
+        Ok(loaded) => println!("\nauto: {}: {}", loaded.backend, loaded.reason),
         Err(error) => println!("\nauto: error: {error:#}"),
     }
     for backend in Backend::ALL {
         match &chosen {
-            Ok((loaded, _, programs)) if *loaded == backend => print(backend, Ok(programs)),
-            _ => print(
-                backend,
-                try_backend(Some(backend))
-                    .as_ref()
-                    .map(|(_, _, programs)| &**programs),
-            ),
+            Ok(loaded) if loaded.backend == backend => print(backend, &chosen),
+            _ => print(backend, &try_to_load(Some(backend))),
         }
     }
 }
 
-fn try_backend(backend: Option<Backend>) -> Result<Loaded> {
+fn try_to_load(backend: Option<Backend>) -> Result<Loaded> {
     let options = Options {
         backend,
         max_processes: 1024,
@@ -43,16 +43,19 @@ fn try_backend(backend: Option<Backend>) -> Result<Loaded> {
     };
     let mut objects = objects();
     let bpf = load(&mut objects, &options)?;
-    let programs = verified(&bpf, &options)?;
-    Ok((bpf.backend(), bpf.reason().to_owned(), programs))
+    Ok(Loaded {
+        backend: bpf.backend(),
+        reason: bpf.reason().to_owned(),
+        programs: verified(&bpf, &options)?,
+    })
 }
 
-fn print(backend: Backend, programs: Result<&[Verified], &Error>) {
+fn print(backend: Backend, loaded: &Result<Loaded>) {
     let title = format!("backend {backend}");
-    match programs {
-        Ok(programs) => {
+    match loaded {
+        Ok(loaded) => {
             println!("\n{title:<24}{:>14}{:>14}", "instructions", "processed");
-            for program in programs {
+            for program in &loaded.programs {
                 let (name, size) = (&program.name, program.instructions);
                 println!("{name:<24}{size:>14}{:>14}", program.processed);
             }

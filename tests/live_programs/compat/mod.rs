@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A server that calls the kernel as a 32-bit program does, with other registers and structures: counted by `fexit`,
-//! and counted as missed by `sock`.
+//! A server that calls the kernel as a 32-bit program does, with other registers and structures: counted exactly by
+//! `fexit`, and counted as missed by `sock`.
 
 mod call;
 mod server;

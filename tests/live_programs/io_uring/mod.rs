@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A server on `io_uring`, whose transfers no system call holds: counted by `fexit`, and counted as missed by `sock`.
+//! A server on `io_uring`, whose transfers no system call holds: counted exactly by `fexit`, and counted as missed by `sock`.
 
 mod server;
 

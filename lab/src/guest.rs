@@ -24,6 +24,8 @@ pub struct TestProgram {
     pub name: String,
     pub path: PathBuf,
     pub tests: Tests,
+    /// Set before they run, if they are to run under one: `name=value`, as sysctl has it.
+    pub setting: Option<String>,
 }
 
 /// Tests of a program, by name.

@@ -31,7 +31,7 @@ const LIMIT: Duration = Duration::from_secs(900);
 
 /// What a machine starts from.
 struct Start {
-    name: String,
+    name: &'static str,
     /// Of its kernel.
     parameters: &'static str,
     /// Of the list of kernels.
@@ -145,7 +145,7 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
 }
 
 /// What the machines of an architecture start from, what takes longest first: one for all that counts, one for the hostile
-/// conditions, and one for each test that needs parameters.
+/// conditions, and one for the test that needs parameters.
 fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
     let named = [&selection::LIVE[..], &[selection::CONDITIONS]].concat();
     let tests = (!arch.target().starts_with(HOST)).then_some(&named[..]);
@@ -162,34 +162,37 @@ fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
         verifier: Some(executables.verifier),
         environment: environment.into(),
     };
-    let start = |name: &str, parameters, only_at_ends, order: &Order| -> Result<Start> {
+    let start = |name, parameters, only_at_ends, order: &Order| -> Result<Start> {
         let initramfs = folder.join(format!("initramfs-{arch}-{name}"));
         initramfs::write(&initramfs, &init, order, arch)?;
         Ok(Start {
-            name: name.to_owned(),
+            name,
             parameters,
             only_at_ends,
             initramfs,
         })
     };
-    let mut starts = vec![start("live", "", false, &order)?];
+    let only = |test: &str, setting: Option<&str>| {
+        let conditions = conditions.iter().cloned();
+        let only = conditions.map(|program| TestProgram {
+            tests: Tests::Only(vec![test.to_owned()]),
+            setting: setting.map(str::to_owned),
+            ..program
+        });
+        only.collect::<Vec<_>>()
+    };
+    let live = start("live", "", false, &order)?;
     order.verifier = None;
     order.programs = conditions.clone();
-    starts.push(start("conditions", "", true, &order)?);
-    for one in &selection::PARAMETERISED {
-        let only = |program: &TestProgram| TestProgram {
-            tests: Tests::Only(vec![one.test.to_owned()]),
-            ..program.clone()
-        };
-        order.programs = conditions.iter().map(only).collect();
-        starts.push(start(
-            one.parameters,
-            one.parameters,
-            one.only_at_ends,
-            &order,
-        )?);
+    let (test, settings) = selection::SETTINGS;
+    for setting in settings {
+        order.programs.extend(only(test, Some(setting)));
     }
-    Ok(starts)
+    let all = start("conditions", "", true, &order)?;
+    let (test, parameters) = selection::BOOTED_SO;
+    order.programs = only(test, None);
+    let booted_so = start(parameters, parameters, false, &order)?;
+    Ok(vec![live, all, booted_so])
 }
 
 /// What is to be booted: kernels, by number, and what each starts from; what takes longest comes first, so that no machine

@@ -48,16 +48,16 @@ const PART: &str = "@lab+";
 const LAST: &str = "@lab.";
 
 impl Record {
-    /// As it is known of a kernel that was booted with parameters.
-    pub fn under(self, parameters: &str) -> Self {
+    /// As it is known of a kernel that was booted with parameters, or has a setting that is not its own.
+    pub fn under(self, conditions: &str) -> Self {
         match self {
             Self::Test {
                 program,
                 test,
                 result,
-            } if !parameters.is_empty() => Self::Test {
+            } if !conditions.is_empty() => Self::Test {
                 program,
-                test: format!("{test} ({parameters})"),
+                test: format!("{test} ({conditions})"),
                 result,
             },
             other => other,

@@ -60,32 +60,20 @@ pub const LEFT_OUT: [LeftOut; 20] = [
 /// Less of what takes longest: a machine is ten to twenty times as slow as the host.
 pub const ENVIRONMENT: [(&str, &str); 1] = [("CONVERSATIONS_EACH", "20")];
 
-/// One of the conditions that makes its point only where the kernel was booted so.
-pub struct Parameterised {
-    pub test: &'static str,
-    pub parameters: &'static str,
-    /// Of the list of kernels.
-    pub only_at_ends: bool,
-}
+/// The condition that makes its point only where the kernel was booted so, and by what parameters.
+pub const BOOTED_SO: (&str, &str) = (
+    "without_leave_to_read_the_kernel",
+    "lockdown=confidentiality",
+);
 
-pub const PARAMETERISED: [Parameterised; 3] = [
-    Parameterised {
-        test: "without_leave_to_read_the_kernel",
-        parameters: "lockdown=confidentiality",
-        only_at_ends: false,
-    },
-    // Debian's kernels have 2.
-    Parameterised {
-        test: "without_any_capability",
-        parameters: "sysctl.kernel.unprivileged_bpf_disabled=0",
-        only_at_ends: true,
-    },
-    Parameterised {
-        test: "without_any_capability",
-        parameters: "sysctl.kernel.unprivileged_bpf_disabled=1",
-        only_at_ends: true,
-    },
-];
+/// The condition that differs by a setting, and its values beside that of Debian's kernels, 2. There is no way back from the last.
+pub const SETTINGS: (&str, [&str; 2]) = (
+    "without_any_capability",
+    [
+        "kernel.unprivileged_bpf_disabled=0",
+        "kernel.unprivileged_bpf_disabled=1",
+    ],
+);
 
 /// What to run, of all that was built.
 pub fn programs(executables: &Executables) -> Result<Vec<TestProgram>> {
@@ -109,6 +97,7 @@ pub fn programs(executables: &Executables) -> Result<Vec<TestProgram>> {
                 name: (*name).to_owned(),
                 path: path.clone(),
                 tests: Tests::AllBut(left_out_of(name)),
+                setting: None,
             })
         })
         .collect()

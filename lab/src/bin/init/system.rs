@@ -48,6 +48,13 @@ pub fn release() -> Result<String> {
     Ok(release.trim().to_owned())
 }
 
+/// As `sysctl name=value` does.
+pub fn set(setting: &str) -> Result<()> {
+    let (name, value) = setting.split_once('=').context("no value")?;
+    let file = format!("/proc/sys/{}", name.replace('.', "/"));
+    Ok(fs::write(file, value)?)
+}
+
 fn loopback_up() -> io::Result<()> {
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     // SAFETY: zeros are a valid ifreq.

@@ -15,6 +15,7 @@ use kernel_lab::record::{Record, TestResult};
 use kernel_lab::selection::obstacle;
 
 use crate::agent::Refusals;
+use crate::system;
 use crate::teller::Teller;
 
 /// For all tests of a program.
@@ -29,12 +30,16 @@ pub fn run(
     teller: &Teller,
 ) -> Result<()> {
     let tell = |test: &str, result| {
-        teller.tell(&Record::Test {
+        let record = Record::Test {
             program: program.name.clone(),
             test: test.to_owned(),
             result,
-        })
+        };
+        teller.tell(&record.under(program.setting.as_deref().unwrap_or_default()))
     };
+    if let Some(setting) = &program.setting {
+        system::set(setting).with_context(|| setting.clone())?;
+    }
     let mut waiting = BTreeSet::new();
     for test in listed(program)? {
         match obstacle(&test, refusals) {

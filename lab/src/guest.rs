@@ -24,7 +24,7 @@ pub struct TestProgram {
     pub name: String,
     pub path: PathBuf,
     pub tests: Tests,
-    /// Set before they run, if they are to run under one: `name=value`, as sysctl has it.
+    /// What is set before they run, if anything is: `name=value`, as sysctl has it, or a kernel lockdown.
     pub setting: Option<String>,
 }
 

@@ -145,7 +145,7 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
 }
 
 /// What the machines of an architecture start from, what takes longest first: one for all that counts, one for the hostile
-/// conditions, and one for the test that needs parameters.
+/// conditions, and one for the one that is a parameter.
 fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
     let named = [&selection::LIVE[..], &[selection::CONDITIONS]].concat();
     let tests = (!arch.target().starts_with(HOST)).then_some(&named[..]);
@@ -156,8 +156,18 @@ fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
         (programs.into_iter()).partition(|program| program.name == selection::CONDITIONS);
     let environment =
         selection::ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let only = |test: &str, setting: Option<&str>| {
+        let conditions = conditions.iter().cloned();
+        let only = conditions.map(|program| TestProgram {
+            tests: Tests::Only(vec![test.to_owned()]),
+            setting: setting.map(str::to_owned),
+            ..program
+        });
+        only.collect::<Vec<_>>()
+    };
+    let (locked_down, lockdown) = selection::LOCKED_DOWN;
     let mut order = Order {
-        programs: live,
+        programs: [live, only(locked_down, Some(lockdown))].concat(),
         agent: executables.agent,
         verifier: Some(executables.verifier),
         environment: environment.into(),
@@ -172,15 +182,6 @@ fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
             initramfs,
         })
     };
-    let only = |test: &str, setting: Option<&str>| {
-        let conditions = conditions.iter().cloned();
-        let only = conditions.map(|program| TestProgram {
-            tests: Tests::Only(vec![test.to_owned()]),
-            setting: setting.map(str::to_owned),
-            ..program
-        });
-        only.collect::<Vec<_>>()
-    };
     let live = start("live", "", false, &order)?;
     order.verifier = None;
     order.programs = conditions.clone();
@@ -189,10 +190,9 @@ fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
         order.programs.extend(only(test, Some(setting)));
     }
     let all = start("conditions", "", true, &order)?;
-    let (test, parameters) = selection::BOOTED_SO;
-    order.programs = only(test, None);
-    let booted_so = start(parameters, parameters, false, &order)?;
-    Ok(vec![live, all, booted_so])
+    order.programs = only(locked_down, None);
+    let booted_locked_down = start(lockdown, lockdown, true, &order)?;
+    Ok(vec![live, all, booted_locked_down])
 }
 
 /// What is to be booted: kernels, by number, and what each starts from; what takes longest comes first, so that no machine
@@ -231,7 +231,10 @@ fn boot(folder: &Path, kernel: Kernel, image: &Path, start: &Start, outcome: &Mu
         console: &console,
     };
     let ended = machine.run(LIMIT, |record| {
-        let record = record.under(start.parameters);
+        let record = match start.parameters {
+            "" => record,
+            parameters => record.under(&format!("booted with {parameters}")),
+        };
         if let Some(progress) = progress(&record) {
             println!("{kernel} {:>4} s  {progress}", begun.elapsed().as_secs());
         }

@@ -48,14 +48,14 @@ const PART: &str = "@lab+";
 const LAST: &str = "@lab.";
 
 impl Record {
-    /// As it is known of a kernel that was booted with parameters, or has a setting that is not its own.
+    /// As it is known of a kernel under a setting or parameter that is not its own.
     pub fn under(self, conditions: &str) -> Self {
         match self {
             Self::Test {
                 program,
                 test,
                 result,
-            } if !conditions.is_empty() => Self::Test {
+            } => Self::Test {
                 program,
                 test: format!("{test} ({conditions})"),
                 result,

@@ -60,8 +60,9 @@ pub const LEFT_OUT: [LeftOut; 20] = [
 /// Less of what takes longest: a machine is ten to twenty times as slow as the host.
 pub const ENVIRONMENT: [(&str, &str); 1] = [("CONVERSATIONS_EACH", "20")];
 
-/// The condition that makes its point only where the kernel was booted so, and by what parameters.
-pub const BOOTED_SO: (&str, &str) = (
+/// The condition that makes its point only in a lockdown: set in every machine when all that counts has run, since there is
+/// no way out of it, and a parameter of the kernels at the ends of the list.
+pub const LOCKED_DOWN: (&str, &str) = (
     "without_leave_to_read_the_kernel",
     "lockdown=confidentiality",
 );

@@ -48,10 +48,13 @@ pub fn release() -> Result<String> {
     Ok(release.trim().to_owned())
 }
 
-/// As `sysctl name=value` does.
+/// As `sysctl name=value` does, or the boot parameter of a lockdown.
 pub fn set(setting: &str) -> Result<()> {
     let (name, value) = setting.split_once('=').context("no value")?;
-    let file = format!("/proc/sys/{}", name.replace('.', "/"));
+    let file = match name {
+        "lockdown" => "/sys/kernel/security/lockdown".to_owned(),
+        sysctl => format!("/proc/sys/{}", sysctl.replace('.', "/")),
+    };
     Ok(fs::write(file, value)?)
 }
 

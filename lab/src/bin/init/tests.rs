@@ -35,7 +35,10 @@ pub fn run(
             test: test.to_owned(),
             result,
         };
-        teller.tell(&record.under(program.setting.as_deref().unwrap_or_default()))
+        teller.tell(&match &program.setting {
+            Some(setting) => record.under(setting),
+            None => record,
+        })
     };
     if let Some(setting) = &program.setting {
         system::set(setting).with_context(|| setting.clone())?;

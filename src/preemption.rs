@@ -7,6 +7,8 @@ use std::mem::MaybeUninit;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result};
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::Var;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 
 #[allow(
@@ -29,6 +31,12 @@ pub fn of_tasks() -> Option<bool> {
     }
     let mode = fs::read_to_string("/sys/kernel/debug/sched/preempt").ok()?;
     Some(!(mode.contains("(none)") || mode.contains("(voluntary)")))
+}
+
+/// Whether it may be on in a program at a tracepoint, as it is in Linux 7. Where x86 has the count in another place (before
+/// Linux 6.15), there is nothing to look at.
+pub fn is_possible_in_tracepoints(btf: &Btf<'_>) -> bool {
+    cfg!(not(target_arch = "x86_64")) || btf.type_by_name::<Var<'_>>("__preempt_count").is_some()
 }
 
 /// Whether it is on in a program at the tracepoint `sock_send_length`: a program looks while this process sends.

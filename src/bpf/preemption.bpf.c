@@ -14,8 +14,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 bool preemption_on;
 
 #if defined(__TARGET_ARCH_x86)
-/* Before Linux 6.15 it had another place. None of those kernels is meant. */
-extern const int __preempt_count __ksym __weak;
+/* Since Linux 6.15. User space does not ask on kernels without it. */
+extern const int __preempt_count __ksym;
 
 enum {
 	PREEMPT_NEED_RESCHED = 1 << 31, /* a flag in it, and no part of the count */
@@ -23,9 +23,9 @@ enum {
 
 static __always_inline bool is_preemptible(void)
 {
-	const int *count = bpf_ksym_exists(&__preempt_count) ? bpf_this_cpu_ptr(&__preempt_count) : (void *)0;
+	const int *count = bpf_this_cpu_ptr(&__preempt_count);
 
-	return count && !(*count & ~PREEMPT_NEED_RESCHED);
+	return !(*count & ~PREEMPT_NEED_RESCHED);
 }
 #elif defined(__TARGET_ARCH_arm64)
 static __always_inline bool is_preemptible(void)

@@ -32,9 +32,7 @@ static long bpf_map_delete_elem(const void *map, const void *key);
 static uint64_t bpf_ktime_get_ns(void);
 static long bpf_probe_read_user(void *to, uint32_t size, const void *from);
 
-/* As on a kernel without open-coded iterators, whose way is the longer one. */
-#define bpf_ksym_exists(symbol) 0
-#define bpf_repeat(times) for (uint32_t time = 0; time < (times); time++)
+#define bpf_repeat(steps) for (uint32_t step = 0; step < (steps); step++)
 
 struct task_struct {
 	uint32_t tgid;

@@ -528,18 +528,13 @@ static HTTP1_INLINE __u64 http1_word(const __u8 *bytes)
 #endif
 }
 
-/* Whether any byte of two words is a control character: bit 5 or 6 is set in all others. Some bytes above 0x7f
+/* Whether any of eight bytes is a control character: bit 5 or 6 is set in all others. Some bytes above 0x7f
  * are taken for one. */
-static HTTP1_INLINE int http1_have_control(__u64 first, __u64 second)
+static HTTP1_INLINE int http1_has_control(__u64 word)
 {
 	const __u64 sixth = 0x4040404040404040ULL;
 
-	return ((first | first << 1) & (second | second << 1) & sixth) != sixth;
-}
-
-static HTTP1_INLINE int http1_has_control(__u64 word)
-{
-	return http1_have_control(word, word);
+	return ((word | word << 1) & sixth) != sixth;
 }
 
 static HTTP1_INLINE int http1_has_byte(__u64 word, __u8 c)

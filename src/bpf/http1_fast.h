@@ -5,8 +5,8 @@
  * stream untouched, and the state machine takes it from there: nothing here decides what is HTTP, it
  * only decides faster.
  *
- * For the verifier: every result goes through memory, so that all ways through one step meet again before
- * the next.
+ * For the verifier: the loop's index is exact, and every result goes through memory, so that all ways
+ * through one step meet again before the next.
  */
 #ifndef HTTP1_FAST_H
 #define HTTP1_FAST_H
@@ -14,13 +14,12 @@
 #include "http1_pairing.h"
 
 #define HTTP1_SENTINEL 8 /* line feeds behind the bytes in the window: any search ends there */
-#define HTTP1_BLOCK 64	 /* bytes that are searched in one step */
-#define HTTP1_PAD 80	 /* bytes behind the window that may be read, and mean nothing */
+#define HTTP1_PAD 48	 /* bytes behind the window that may be read, and mean nothing */
 
 /* What a whole head says. Volatile for the reason above. */
 struct http1_head {
 	volatile __u64 filled;	  /* bytes in the window */
-	volatile __u64 start;	  /* where to look next */
+	volatile __u64 start;	  /* where to look next: the target, then the header lines */
 	volatile __u64 end;	  /* its length */
 	volatile __u64 length_at; /* the line of Content-Length */
 	volatile __u64 coding_at; /* the line of Transfer-Encoding */
@@ -32,12 +31,6 @@ struct http1_head {
 	volatile __u16 status;
 	volatile __u8 minor;
 };
-
-/* A step of a search from `start` on: 0 if it has to go on, 1 if it is over, -1 where something is unusual. */
-typedef int http1_step(struct http1_head *head, const __u8 *window);
-
-/* The includer's: the first result of a step that is not 0, of as many steps as the window has blocks. */
-static HTTP1_INLINE int http1_search(http1_step *step, struct http1_head *head, const __u8 *window);
 
 #define HTTP1_EACH(c) (0x0101010101010101ULL * (__u8)(c))
 
@@ -124,12 +117,16 @@ static HTTP1_INLINE void http1_fast_note(struct http1_head *head, const __u8 *wi
 	}
 }
 
-/* The end of a line in the word at an offset: 1 if it is the head's, -1 if it is unusual. */
-static HTTP1_INLINE int http1_fast_line(struct http1_head *head, const __u8 *window, __u64 offset,
-					__u64 feeds)
+/* The word at an offset of the header lines: 1 if the head ends in it, -1 if it is unusual. */
+static HTTP1_INLINE int http1_fast_word(struct http1_head *head, const __u8 *window, __u64 offset)
 {
-	__u64 word;
+	__u64 word = http1_word(window + offset), feeds;
 
+	if (!http1_has_control(word))
+		return 0;
+	feeds = http1_bytes_equal(word, '\n');
+	if (!feeds)
+		return 0;
 	offset += http1_first_byte(feeds) + 1;
 	if (offset > head->filled)
 		return -1;
@@ -144,90 +141,44 @@ static HTTP1_INLINE int http1_fast_line(struct http1_head *head, const __u8 *win
 	return 0;
 }
 
-/* Two words at an offset of the header lines: 1 if the head ends in them, -1 if they are unusual. */
-static HTTP1_INLINE int http1_fast_words(struct http1_head *head, const __u8 *window, __u64 offset)
-{
-	__u64 first = http1_word(window + offset), second = http1_word(window + offset + 8), feeds;
-	int kind = 0;
-
-	if (!http1_have_control(first, second))
-		return 0;
-	feeds = http1_bytes_equal(first, '\n');
-	if (feeds)
-		kind = http1_fast_line(head, window, offset, feeds);
-	feeds = http1_bytes_equal(second, '\n');
-	if (feeds && !kind)
-		kind = http1_fast_line(head, window, offset + 8, feeds);
-	return kind;
-}
-
-/* The place of the next block, within bounds that the verifier knows. The compiler must see neither that the
- * mask changes nothing nor what it leaves: where it adds by way of an "or", the verifier loses the bounds. */
-static HTTP1_INLINE __u64 http1_block_at(__u64 start)
-{
-	asm volatile("" : "+r"(start));
-	start &= HTTP1_WINDOW - 8;
-	asm volatile("" : "+r"(start));
-	return start;
-}
-
-/* A block of the header lines. */
+/* The header lines, from the word that ends the first line on: 0 if they are whole and usual. */
 static HTTP1_INLINE int http1_fast_lines(struct http1_head *head, const __u8 *window)
 {
-	__u64 start = head->start, i;
+	__u64 start = head->start, offset;
 	int kind;
+	__u32 i;
 
-	if (start >= HTTP1_WINDOW)
-		return -1;
-	start = http1_block_at(start);
-#pragma unroll
-	for (i = 0; i < HTTP1_BLOCK; i += 16) {
-		kind = http1_fast_words(head, window, start + i);
+	for (i = 0; i < HTTP1_WINDOW; i += 8) {
+		offset = start + i;
+		if (offset >= HTTP1_WINDOW)
+			return -1;
+		/* The compiler must not see that the mask changes nothing: the verifier wants it. */
+		asm volatile("" : "+r"(offset));
+		kind = http1_fast_word(head, window, offset & (HTTP1_WINDOW - 8));
 		if (kind)
-			return kind;
+			return kind > 0 ? http1_fast_body(head, window) : -1;
 	}
-	head->start = start + HTTP1_BLOCK;
-	return 0;
+	return -1;
 }
 
-/* The word at an offset of the target: 1 if the request line ends well behind it, -1 if it is unusual. */
-static HTTP1_INLINE int http1_fast_target(struct http1_head *head, const __u8 *window, __u64 word,
-					  __u64 offset)
+/* The word at offset i of the target: 1 if the request line ends well behind it, -1 if it is unusual. */
+static HTTP1_INLINE int http1_fast_target(struct http1_head *head, const __u8 *window, __u64 word, __u32 i)
 {
-	__u64 space, version;
+	__u64 space, offset, version;
 
 	if (http1_has_control(word) || http1_has_byte(word, 0x7f))
 		return -1;
 	space = http1_bytes_equal(word, ' ');
 	if (!space)
 		return 0;
-	offset += http1_first_byte(space);
+	offset = i + http1_first_byte(space);
 	version = http1_word(window + offset + 1);
 	if (version << 8 != HTTP1_TEXT("HTTP/1.") << 8 || version >> 56 < '0' || version >> 56 > '9' ||
-	    window[offset + 9] != '\r' || window[offset + 10] != '\n')
+	    window[offset + 9] != '\r' || window[offset + 10] != '\n' || offset == head->start)
 		return -1;
 	head->minor = (version >> 56) - '0';
 	head->start = (offset + 10) & ~7ULL;
 	return 1;
-}
-
-/* A block of the target. */
-static HTTP1_INLINE int http1_fast_targets(struct http1_head *head, const __u8 *window)
-{
-	__u64 start = head->start, i;
-	int kind;
-
-	if (start >= HTTP1_WINDOW)
-		return -1;
-	start = http1_block_at(start);
-#pragma unroll
-	for (i = 0; i < HTTP1_BLOCK; i += 8) {
-		kind = http1_fast_target(head, window, http1_word(window + start + i), start + i);
-		if (kind)
-			return kind;
-	}
-	head->start = start + HTTP1_BLOCK;
-	return 0;
 }
 
 /* The request line at the start of the window: 0 if it is whole and usual. */
@@ -237,18 +188,20 @@ static HTTP1_INLINE int http1_fast_request_line(struct http1_head *head, const _
 	__u64 space = http1_bytes_equal(word, ' ');
 	__u64 method = (1ULL << http1_first_byte(space) * 8) - 1;
 	int kind;
+	__u32 i;
 
-	if (!space || !http1_standard_method(word & method) || window[http1_first_byte(space) + 1] == ' ')
+	if (!space || !http1_standard_method(word & method))
 		return -1;
 	head->token = word & method;
+	head->start = http1_first_byte(space) + 1;
 	/* To the search for the target's end, the method and its space look like a part of the target. */
 	word = (word & ~(method << 8 | 0xff)) | (HTTP1_EACH('A') & (method << 8 | 0xff));
-	kind = http1_fast_target(head, window, word, 0);
-	if (!kind) {
-		head->start = 8;
-		kind = http1_search(http1_fast_targets, head, window);
+	for (i = 0; i < HTTP1_WINDOW; i += 8) {
+		kind = http1_fast_target(head, window, i ? http1_word(window + i) : word, i);
+		if (kind)
+			return kind > 0 ? 0 : -1;
 	}
-	return kind > 0 ? 0 : -1;
+	return -1;
 }
 
 /* The status line at the start of the window: 0 if it is usual. */
@@ -273,24 +226,18 @@ static HTTP1_INLINE void http1_begin_head(struct http1_head *head, __u64 filled)
 	head->codings = 0;
 }
 
-/* The header lines, from the word that ends the first line on: 0 if they are whole and usual. */
-static HTTP1_INLINE int http1_fast_header(struct http1_head *head, const __u8 *window)
-{
-	return http1_search(http1_fast_lines, head, window) > 0 ? http1_fast_body(head, window) : -1;
-}
-
 /* A whole request head at the start of the window: 0, or -1 if there is none, or an unusual one. */
 static HTTP1_INLINE int http1_fast_request(struct http1_head *head, const __u8 *window, __u64 filled)
 {
 	http1_begin_head(head, filled);
-	return http1_fast_request_line(head, window) ? -1 : http1_fast_header(head, window);
+	return http1_fast_request_line(head, window) ? -1 : http1_fast_lines(head, window);
 }
 
 /* A whole response head at the start of the window: 0, or -1 if there is none, or an unusual one. */
 static HTTP1_INLINE int http1_fast_response(struct http1_head *head, const __u8 *window, __u64 filled)
 {
 	http1_begin_head(head, filled);
-	return http1_fast_status_line(head, window) ? -1 : http1_fast_header(head, window);
+	return http1_fast_status_line(head, window) ? -1 : http1_fast_lines(head, window);
 }
 
 /*

@@ -10,9 +10,6 @@
 #ifndef STATE_BPF_H
 #define STATE_BPF_H
 
-/* Set by user space before the programs are loaded. */
-const volatile bool http_in_storage;
-
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);

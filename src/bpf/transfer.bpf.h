@@ -83,25 +83,6 @@ static __always_inline bool http_next_buffer(struct http_transfer *transfer, str
 					      bpf_probe_read_user(next, sizeof(*next), vector));
 }
 
-/* With an open-coded iterator (Linux 6.4) the verifier goes through a step or two, without one through all. */
-static HTTP1_INLINE int http1_search(http1_step *step, struct http1_head *head, const __u8 *window)
-{
-	int kind = 0;
-	__u32 i;
-
-	if (bpf_ksym_exists(bpf_iter_num_new)) {
-		bpf_repeat (HTTP1_WINDOW / HTTP1_BLOCK) {
-			kind = step(head, window);
-			if (kind)
-				break;
-		}
-	} else {
-		for (i = 0; i < HTTP1_WINDOW / HTTP1_BLOCK && !kind; i++)
-			kind = step(head, window);
-	}
-	return kind;
-}
-
 /* Brings the bytes at the cursor into the window: 1 when it is worth another try, -1 when it cannot be. */
 static __always_inline int http_fill(struct http_transfer *transfer)
 {

@@ -2,14 +2,17 @@
 /*
  * The walk of the state machine over a transfer, as many steps as it takes: one byte or one word each.
  *
- * A loop that long needs a construct of its own: open-coded iterators (Linux 6.4). Older kernels have none,
- * nor do they accept a program that so much as mentions bpf_loop's callback. What they have is global
- * functions, proven once and on their own, however often they are called: a few steps, called by a loop
- * of a thousand, called by another. No pointer can be handed to them, so that they find transfer and
- * connection in the maps, and therefore take a few steps.
+ * A loop that long needs a construct of its own. Where state lies in socket storage that is the kernel's
+ * open-coded iterator. Older kernels have none, nor do they accept a program that so much as mentions
+ * bpf_loop's callback. What they have is global functions, proven once and on their own, however often
+ * they are called: a few steps, called by a loop of a thousand, called by another. No pointer can be
+ * handed to them, so that they find transfer and connection in the maps, and therefore take a few steps.
  */
 #ifndef WALK_BPF_H
 #define WALK_BPF_H
+
+/* Where the state of connections lies; set by user space before the programs are loaded. */
+const volatile bool http_in_storage;
 
 /* The includer's: the connection of a socket by its inode's number, where state lies in a hash. */
 static struct http1_connection *http_connection_by_inode(__u64 inode);
@@ -182,7 +185,7 @@ static __always_inline void http_walk_receive(struct http1_connection *conn, str
 	struct http1_cursor *cur = &transfer->cursor;
 	__u32 i;
 
-	if (bpf_ksym_exists(bpf_iter_num_new)) {
+	if (http_in_storage) {
 		bpf_repeat (HTTP_STEPS)
 			if (http_step_request(conn, transfer))
 				break;
@@ -201,7 +204,7 @@ static __always_inline void http_walk_send(struct http1_connection *conn, struct
 	struct http1_cursor *cur = &transfer->cursor;
 	__u32 i;
 
-	if (bpf_ksym_exists(bpf_iter_num_new)) {
+	if (http_in_storage) {
 		bpf_repeat (HTTP_STEPS)
 			if (http_step_response(conn, transfer))
 				break;

@@ -146,8 +146,7 @@ impl Facts {
             preempts,
             preempts_tracepoints: sock_tracepoints
                 && preempts != Some(false)
-                && preemption::is_possible_in_tracepoints(btf)
-                && preemption::in_tracepoints().unwrap_or_else(|error| {
+                && preemption::in_tracepoints(btf).unwrap_or_else(|error| {
                     log::debug!("whether programs are preempted cannot be seen: {error:#}");
                     has_preemptible_events
                 }),

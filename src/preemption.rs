@@ -33,14 +33,12 @@ pub fn of_tasks() -> Option<bool> {
     Some(!(mode.contains("(none)") || mode.contains("(voluntary)")))
 }
 
-/// Whether it may be on in a program at a tracepoint, as it is in Linux 7. Where x86 has the count in another place (before
-/// Linux 6.15), there is nothing to look at.
-pub fn is_possible_in_tracepoints(btf: &Btf<'_>) -> bool {
-    cfg!(not(target_arch = "x86_64")) || btf.type_by_name::<Var<'_>>("__preempt_count").is_some()
-}
-
 /// Whether it is on in a program at the tracepoint `sock_send_length`: a program looks while this process sends.
-pub fn in_tracepoints() -> Result<bool> {
+pub fn in_tracepoints(btf: &Btf<'_>) -> Result<bool> {
+    // Before Linux 6.15 x86 had the count in another place, and such programs were never preempted.
+    if cfg!(target_arch = "x86_64") && btf.type_by_name::<Var<'_>>("__preempt_count").is_none() {
+        return Ok(false);
+    }
     let mut object = MaybeUninit::uninit();
     let open = skeleton::PreemptionSkelBuilder::default().open(&mut object)?;
     let mut skeleton = open.load()?;

@@ -26,7 +26,7 @@ use lexopt::ValueExt;
 const HOST: &str = std::env::consts::ARCH;
 /// Machines at a time.
 const MACHINES: usize = 2;
-/// For all that one machine does. Two minutes are enough on a quiet host.
+/// For all that one machine does. Four minutes are enough on a quiet host.
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// What a machine starts from.
@@ -145,7 +145,7 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
 }
 
 /// What the machines of an architecture start from, what takes longest first: one for all that counts, one for the hostile
-/// conditions, and one for the one that is a parameter.
+/// conditions, and one for the lockdown that is a parameter.
 fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
     let named = [&selection::LIVE[..], &[selection::CONDITIONS]].concat();
     let tests = (!arch.target().starts_with(HOST)).then_some(&named[..]);

@@ -14,7 +14,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 bool preemption_on;
 
 #if defined(__TARGET_ARCH_x86)
-/* Since Linux 6.15. User space does not ask on kernels without it. */
+/* Since Linux 6.15. User space does not load this on kernels without it. */
 extern const int __preempt_count __ksym;
 
 enum {

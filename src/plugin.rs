@@ -79,14 +79,13 @@ impl Routes for Plugin {
 
 impl Reports {
     fn answer(&self, request: &Request<Incoming>, response: Builder) -> Result<Response<Body>> {
-        let text = self.latest()?;
         let response = response.header(VARY, "Accept-Encoding");
         let response = if accepts_gzip(request.headers()) {
             response
                 .header(CONTENT_ENCODING, "gzip")
-                .body(whole(text.gzip))
+                .body(whole(self.latest(Text::gzip)?))
         } else {
-            response.body(whole(text.json))
+            response.body(whole(self.latest(|text| Ok(text.json.clone()))?))
         };
         response.context("cannot build a response")
     }
@@ -99,11 +98,11 @@ pub struct Reports {
     latest: Mutex<Option<Text>>,
 }
 
-#[derive(Clone)]
 struct Text {
     snapshot: Arc<Snapshot>,
     json: Bytes,
-    gzip: Bytes,
+    /// Once it is asked for.
+    gzip: Option<Bytes>,
 }
 
 impl Reports {
@@ -116,17 +115,14 @@ impl Reports {
         }
     }
 
-    fn latest(&self) -> Result<Text> {
+    fn latest<T>(&self, take: impl FnOnce(&mut Text) -> Result<T>) -> Result<T> {
         let snapshot = Arc::clone(&self.snapshots.borrow());
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(text) = &*latest
-            && Arc::ptr_eq(&text.snapshot, &snapshot)
-        {
-            return Ok(text.clone());
-        }
-        let text = Text::new(snapshot, &self.host)?;
-        *latest = Some(text.clone());
-        Ok(text)
+        let text = match latest.take() {
+            Some(text) if Arc::ptr_eq(&text.snapshot, &snapshot) => text,
+            _ => Text::new(snapshot, &self.host)?,
+        };
+        take(latest.insert(text))
     }
 }
 
@@ -134,14 +130,20 @@ impl Text {
     fn new(snapshot: Arc<Snapshot>, host: &str) -> Result<Self> {
         let json =
             serde_json::to_vec(&report(&snapshot, host)).context("cannot write the report")?;
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(&json)?;
-        let gzip = encoder.finish()?;
         Ok(Self {
             snapshot,
             json: json.into(),
-            gzip: gzip.into(),
+            gzip: None,
         })
+    }
+
+    fn gzip(&mut self) -> Result<Bytes> {
+        if let Some(gzip) = &self.gzip {
+            return Ok(gzip.clone());
+        }
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&self.json)?;
+        Ok(self.gzip.insert(encoder.finish()?.into()).clone())
     }
 }
 
@@ -167,11 +169,16 @@ mod tests {
         };
         let (publisher, snapshots) = watch::channel(empty());
         let reports = Reports::new("host".to_owned(), snapshots);
-        let first = reports.latest().unwrap();
-        let again = reports.latest().unwrap();
-        assert_eq!(first.json.as_ptr(), again.json.as_ptr());
+        let both = || {
+            let json = reports.latest(|text| Ok(text.json.clone())).unwrap();
+            (json, reports.latest(Text::gzip).unwrap())
+        };
+        let (first, again) = (both(), both());
+        assert_eq!(first.0.as_ptr(), again.0.as_ptr());
+        assert_eq!(first.1.as_ptr(), again.1.as_ptr());
         publisher.send_replace(empty());
-        let next = reports.latest().unwrap();
-        assert!(!Arc::ptr_eq(&next.snapshot, &first.snapshot));
+        let next = both();
+        assert_ne!(next.0.as_ptr(), first.0.as_ptr());
+        assert_ne!(next.1.as_ptr(), first.1.as_ptr());
     }
 }

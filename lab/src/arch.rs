@@ -37,10 +37,11 @@ impl Arch {
     /// The emulator and the machine that it is to be.
     pub fn emulator(self) -> (&'static str, &'static [&'static str]) {
         match self {
-            // Byte-wise string instructions are the slowest to emulate: without them the kernel copies by words.
+            // Byte-wise string instructions are the slowest to emulate: without them the kernel copies and fills by
+            // words.
             Self::X86_64 => (
                 "qemu-system-x86_64",
-                &["-machine", "q35", "-cpu", "max,erms=off,fsrm=off"],
+                &["-machine", "q35", "-cpu", "max,erms=off,fsrm=off,fsrs=off"],
             ),
             // What later ones can do besides, above all to authenticate pointers, takes time to emulate.
             Self::Aarch64 => (

@@ -26,7 +26,7 @@ pub const LIVE: [&str; 2] = ["live", "live_programs"];
 /// to start, so that only the kernels at the ends of the list run all of them.
 pub const CONDITIONS: &str = "hostile";
 
-pub const LEFT_OUT: [LeftOut; 20] = [
+pub const LEFT_OUT: [LeftOut; 21] = [
     left_out("live", "a_child_that_exits_at_once_is_counted", "python"),
     left_out("live", "redis_commands_are_none", "redis"),
     left_out("live", "nginx_by_worker", "nginx and curl"),
@@ -39,6 +39,11 @@ pub const LEFT_OUT: [LeftOut; 20] = [
         "live",
         "a_killed_agent_is_replaced",
         "nothing more of a kernel",
+    ),
+    left_out(
+        "hostile",
+        "without_leave_to_read_the_kernel",
+        "nothing more of a kernel that is not locked down",
     ),
     left_out(
         "accuracy",

@@ -108,9 +108,13 @@ impl Agent {
     }
 
     pub fn report(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.report_text()).unwrap()
+    }
+
+    pub fn report_text(&self) -> Vec<u8> {
         let response = self.get("/report");
         assert_eq!(response.status, 200, "{response:?}");
-        serde_json::from_slice(&response.body).unwrap()
+        response.body
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -188,8 +188,12 @@ impl Drop for Collector {
 impl State {
     /// Reads reports until it is told to stop or one cannot be followed.
     fn follow(&self, agent: &Agent, stopped: &Receiver<()>) {
+        let mut last = Vec::new();
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
-            let report = agent.report();
+            let report = agent.report_text();
+            if report == last {
+                continue;
+            }
             let mut books = self.books.lock().unwrap();
             if let Err(error) = books.ledger.absorb(&report) {
                 books.error = Some(format!("{error:#}"));
@@ -198,6 +202,7 @@ impl State {
             if books.error.is_some() {
                 return;
             }
+            last = report;
         }
     }
 }

@@ -9,7 +9,40 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde::Deserialize;
+
+/// Of a report, what is counted here: to read all of each takes long in an emulated machine.
+#[derive(Deserialize)]
+struct Report {
+    #[serde(rename = "Process")]
+    process: Topology,
+}
+
+#[derive(Deserialize)]
+struct Topology {
+    nodes: BTreeMap<String, Node>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Node {
+    metrics: Metrics,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metrics {
+    http_requests_per_second: Metric,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metric {
+    samples: Vec<Sample>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Sample {
+    date: String,
+    value: f64,
+}
 
 #[derive(Default)]
 pub struct Ledger {
@@ -25,15 +58,15 @@ struct Counted {
 }
 
 impl Ledger {
-    pub fn absorb(&mut self, report: &Value) -> Result<()> {
-        let nodes = report["Process"]["nodes"].as_object();
+    pub fn absorb(&mut self, report: &[u8]) -> Result<()> {
+        let report: Report = serde_json::from_slice(report)?;
         let mut listed = BTreeMap::new();
-        for (key, node) in nodes.context("no nodes")? {
+        for (key, node) in &report.process.nodes {
             let (_, pid) = key.rsplit_once(';').context("no pid in the key")?;
             let pid = pid.parse()?;
-            let samples = samples(node).with_context(|| format!("node {key}: {node}"))?;
+            let samples = samples(node).with_context(|| format!("node {key}: {node:?}"))?;
             self.follow(pid, &samples)
-                .with_context(|| format!("node {key}: {node}"))?;
+                .with_context(|| format!("node {key}: {node:?}"))?;
             listed.insert(pid, samples[samples.len() - 1].1);
         }
         self.listed = listed;
@@ -94,14 +127,10 @@ impl Ledger {
     }
 }
 
-fn samples(node: &Value) -> Result<Vec<(SystemTime, f64)>> {
-    let samples = &node["metrics"]["http_requests_per_second"]["samples"];
-    let samples: Vec<_> = (samples.as_array().context("no samples")?.iter())
-        .map(|sample| {
-            let date = sample["date"].as_str().context("no date")?;
-            let value = sample["value"].as_f64().context("no value")?;
-            Ok((humantime::parse_rfc3339(date)?, value))
-        })
+fn samples(node: &Node) -> Result<Vec<(SystemTime, f64)>> {
+    let samples = &node.metrics.http_requests_per_second.samples;
+    let samples: Vec<_> = (samples.iter())
+        .map(|sample| Ok((humantime::parse_rfc3339(&sample.date)?, sample.value)))
         .collect::<Result<_>>()?;
     ensure!(!samples.is_empty(), "an empty list of samples");
     ensure!(samples.is_sorted_by(|a, b| a.0 < b.0), "not oldest first");
@@ -111,7 +140,7 @@ fn samples(node: &Value) -> Result<Vec<(SystemTime, f64)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     /// A report of process 42 with these (second, rate) pairs.
     fn report(samples: &[(u32, f64)]) -> Value {
@@ -129,7 +158,7 @@ mod tests {
     fn count(reports: &[Value]) -> Result<u64> {
         let mut ledger = Ledger::default();
         for report in reports {
-            ledger.absorb(report)?;
+            ledger.absorb(report.to_string().as_bytes())?;
         }
         assert_eq!(ledger.counts(), BTreeMap::from([(42, ledger.count(42))]));
         Ok(ledger.count(42))
@@ -171,9 +200,11 @@ mod tests {
     #[test]
     fn only_the_latest_report_lists() {
         let mut ledger = Ledger::default();
-        ledger.absorb(&report(&[(1, 0.0), (2, 7.0)])).unwrap();
+        let listing = report(&[(1, 0.0), (2, 7.0)]).to_string();
+        ledger.absorb(listing.as_bytes()).unwrap();
         assert_eq!((ledger.rate(42), ledger.ticks(42)), (Some(7.0), 1));
-        ledger.absorb(&json!({"Process": {"nodes": {}}})).unwrap();
+        let empty = json!({"Process": {"nodes": {}}}).to_string();
+        ledger.absorb(empty.as_bytes()).unwrap();
         assert_eq!((ledger.rate(42), ledger.count(42)), (None, 7));
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Runs the tests on every kernel and writes down what it saw: `cargo run -- 6.1 6.12` for some kernels only.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,8 +35,8 @@ struct Start {
     name: &'static str,
     /// Of its kernel.
     parameters: &'static str,
-    /// Of the list of kernels.
-    only_at_ends: bool,
+    /// For the kernels at the ends of the list, or else for those between.
+    at_ends: bool,
     initramfs: PathBuf,
 }
 
@@ -144,8 +145,8 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
-/// What the machines of an architecture start from, what takes longest first: one for all that counts, one for the hostile
-/// conditions, and one for the lockdown that is a parameter.
+/// What the machines of an architecture start from: all that counts, at the ends with the hostile conditions after it, and there
+/// once more the lockdown, as a parameter.
 fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
     let named = [&selection::LIVE[..], &[selection::CONDITIONS]].concat();
     let tests = (!arch.target().starts_with(HOST)).then_some(&named[..]);
@@ -166,33 +167,34 @@ fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
         only.collect::<Vec<_>>()
     };
     let (locked_down, lockdown) = selection::LOCKED_DOWN;
+    let last = only(locked_down, Some(lockdown));
     let mut order = Order {
-        programs: [live, only(locked_down, Some(lockdown))].concat(),
+        programs: [live.clone(), last.clone()].concat(),
         agent: executables.agent,
         verifier: Some(executables.verifier),
         environment: environment.into(),
     };
-    let start = |name, parameters, only_at_ends, order: &Order| -> Result<Start> {
+    let start = |name, parameters, at_ends, order: &Order| -> Result<Start> {
         let initramfs = folder.join(format!("initramfs-{arch}-{name}"));
         initramfs::write(&initramfs, &init, order, arch)?;
         Ok(Start {
             name,
             parameters,
-            only_at_ends,
+            at_ends,
             initramfs,
         })
     };
-    let live = start("live", "", false, &order)?;
-    order.verifier = None;
-    order.programs = conditions.clone();
+    let between = start("live", "", false, &order)?;
     let (test, settings) = selection::SETTINGS;
-    for setting in settings {
-        order.programs.extend(only(test, Some(setting)));
-    }
-    let all = start("conditions", "", true, &order)?;
+    let set = settings
+        .iter()
+        .flat_map(|setting| only(test, Some(setting)));
+    order.programs = [live, conditions.clone(), set.collect(), last].concat();
+    let at_ends = start("all", "", true, &order)?;
+    order.verifier = None;
     order.programs = only(locked_down, None);
     let booted_locked_down = start(lockdown, lockdown, true, &order)?;
-    Ok(vec![live, all, booted_locked_down])
+    Ok(vec![between, at_ends, booted_locked_down])
 }
 
 /// What is to be booted: kernels, by number, and what each starts from; what takes longest comes first, so that no machine
@@ -204,11 +206,12 @@ fn boots<'a>(
 ) -> Vec<(usize, &'a Start)> {
     let mut boots = Vec::new();
     for i in images.keys() {
-        let wanted = |start: &&Start| !start.only_at_ends || kernels[*i].is_at_an_end();
+        let wanted = |start: &&Start| start.at_ends == kernels[*i].is_at_an_end();
         let starts = starts[&kernels[*i].arch].iter().filter(wanted);
         boots.extend(starts.enumerate().map(|(place, start)| (place, *i, start)));
     }
-    boots.sort_by_key(|(place, i, _)| (*place, *i));
+    // The ends have most to do, and the last of the list, of another architecture, are the slowest.
+    boots.sort_by_key(|(place, i, start)| (*place, !start.at_ends, Reverse(*i)));
     boots.into_iter().map(|(_, i, start)| (i, start)).collect()
 }
 

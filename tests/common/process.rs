@@ -84,7 +84,8 @@ impl Drop for Process {
 pub fn eventually<T: PartialEq + std::fmt::Debug>(expected: T, mut actual: impl FnMut() -> T) {
     let start = Instant::now();
     while start.elapsed() < LIMIT && actual() != expected {
-        std::thread::sleep(Duration::from_millis(20));
+        // What is asked may itself take that long in an emulated machine.
+        std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(actual(), expected);
 }

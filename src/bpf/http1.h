@@ -13,7 +13,7 @@
 #ifndef HTTP1_H
 #define HTTP1_H
 
-#define HTTP1_INLINE inline __attribute__((always_inline))
+#include "http1_text.h"
 
 #define HTTP1_WINDOW 1024 /* bytes of a transfer that are at hand at a time; a power of two */
 
@@ -102,83 +102,6 @@ struct http1_cursor {
 	__u64 filled; /* bytes in the window */
 	__u64 now;
 };
-
-/* Up to eight characters as they lie in memory, the first in the lowest byte (all hosts of BPF that are
- * built for are little-endian). */
-#define HTTP1_CHAR(text, i) ((__u64)(__u8)((i) < sizeof(text) ? (text)[i] : 0) << ((i)*8))
-#define HTTP1_TEXT(text)                                                                         \
-	(HTTP1_CHAR(text, 0) | HTTP1_CHAR(text, 1) | HTTP1_CHAR(text, 2) | HTTP1_CHAR(text, 3) | \
-	 HTTP1_CHAR(text, 4) | HTTP1_CHAR(text, 5) | HTTP1_CHAR(text, 6) | HTTP1_CHAR(text, 7))
-
-/* Character number i of a text of up to 24: constants need no memory, and so no bounds. */
-static HTTP1_INLINE __u8 http1_letter(__u64 first, __u64 second, __u64 third, __u8 i)
-{
-	return (i < 8 ? first : i < 16 ? second : third) >> ((i & 7) * 8);
-}
-
-static HTTP1_INLINE __u8 http1_content_length(__u8 i)
-{
-	return http1_letter(HTTP1_TEXT("content-"), HTTP1_TEXT("length"), 0, i);
-}
-
-static HTTP1_INLINE __u8 http1_transfer_encoding(__u8 i)
-{
-	return http1_letter(HTTP1_TEXT("transfer"), HTTP1_TEXT("-encodin"), HTTP1_TEXT("g"), i);
-}
-
-static HTTP1_INLINE __u8 http1_chunked(__u8 i)
-{
-	return http1_letter(HTTP1_TEXT("chunked"), 0, 0, i);
-}
-
-static HTTP1_INLINE __u8 http1_version(__u8 i)
-{
-	return http1_letter(HTTP1_TEXT("HTTP/1."), 0, 0, i);
-}
-
-/* The first twelve bytes of a PROXY protocol header, version 2. */
-static HTTP1_INLINE __u8 http1_proxy_signature(__u8 i)
-{
-	return http1_letter(HTTP1_TEXT("\r\n\r\n\0\r\nQ"), HTTP1_TEXT("UIT\n"), 0, i);
-}
-
-/* RFC 9110, 5.6.2: the characters of a token. */
-static HTTP1_INLINE int http1_is_token(__u8 c)
-{
-	const __u64 low = 0x03ff6cfa00000000ULL, high = 0x57ffffffc7fffffeULL;
-
-	return c < 128 && ((c < 64 ? low : high) >> (c & 63) & 1);
-}
-
-static HTTP1_INLINE __u8 http1_lower(__u8 c)
-{
-	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
-}
-
-/* No control character, space or DEL: what a request target is made of. */
-static HTTP1_INLINE int http1_is_visible(__u8 c)
-{
-	return c > ' ' && c != 0x7f;
-}
-
-/* The methods of RFC 9110 and PATCH, as they are; any other is 0, so that there are few. */
-static HTTP1_INLINE __u64 http1_standard_method(__u64 token)
-{
-	switch (token) {
-	case HTTP1_TEXT("GET"):
-	case HTTP1_TEXT("HEAD"):
-	case HTTP1_TEXT("POST"):
-	case HTTP1_TEXT("PUT"):
-	case HTTP1_TEXT("DELETE"):
-	case HTTP1_TEXT("CONNECT"):
-	case HTTP1_TEXT("OPTIONS"):
-	case HTTP1_TEXT("TRACE"):
-	case HTTP1_TEXT("PATCH"):
-		return token;
-	default:
-		return 0;
-	}
-}
 
 static HTTP1_INLINE void http1_enter(struct http1_stream *s, __u8 state)
 {
@@ -309,16 +232,6 @@ static HTTP1_INLINE void http1_coding_value(struct http1_stream *s, __u8 c)
 	} else {
 		s->match = 255;
 	}
-}
-
-static HTTP1_INLINE int http1_hex(__u8 c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return -1;
 }
 
 /* Takes the next byte. */
@@ -512,37 +425,6 @@ static HTTP1_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, 
 	default:
 		return http1_lose(s);
 	}
-}
-
-/* Eight bytes at any address. BPF on the hosts that are built for loads them at once, but a compiler that is
- * told of the alignment would do it byte by byte. */
-static HTTP1_INLINE __u64 http1_word(const __u8 *bytes)
-{
-#ifdef __bpf__
-	return *(const __u64 *)bytes;
-#else
-	__u64 word;
-
-	__builtin_memcpy(&word, bytes, sizeof(word));
-	return word;
-#endif
-}
-
-/* Whether any of eight bytes is a control character: bit 5 or 6 is set in all others. Some bytes above 0x7f
- * are taken for one. */
-static HTTP1_INLINE int http1_has_control(__u64 word)
-{
-	const __u64 sixth = 0x4040404040404040ULL;
-
-	return ((word | word << 1) & sixth) != sixth;
-}
-
-static HTTP1_INLINE int http1_has_byte(__u64 word, __u8 c)
-{
-	const __u64 ones = 0x0101010101010101ULL;
-
-	word ^= ones * c;
-	return ((word - ones) & ~word & ones << 7) != 0;
 }
 
 /* Eight bytes at once in which nothing happens: no line ends in them, nor a target. */

@@ -80,13 +80,13 @@ impl Routes for Plugin {
 impl Reports {
     fn answer(&self, request: &Request<Incoming>, response: Builder) -> Result<Response<Body>> {
         let response = response.header(VARY, "Accept-Encoding");
-        let response = if accepts_gzip(request.headers()) {
-            response
-                .header(CONTENT_ENCODING, "gzip")
-                .body(whole(self.latest(Text::gzip)?))
+        let gzip = accepts_gzip(request.headers());
+        let response = if gzip {
+            response.header(CONTENT_ENCODING, "gzip")
         } else {
-            response.body(whole(self.latest(|text| Ok(text.json.clone()))?))
+            response
         };
+        let response = response.body(whole(self.latest(gzip)?));
         response.context("cannot build a response")
     }
 }
@@ -115,14 +115,19 @@ impl Reports {
         }
     }
 
-    fn latest<T>(&self, take: impl FnOnce(&mut Text) -> Result<T>) -> Result<T> {
+    fn latest(&self, gzip: bool) -> Result<Bytes> {
         let snapshot = Arc::clone(&self.snapshots.borrow());
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         let text = match latest.take() {
             Some(text) if Arc::ptr_eq(&text.snapshot, &snapshot) => text,
             _ => Text::new(snapshot, &self.host)?,
         };
-        take(latest.insert(text))
+        let text = latest.insert(text);
+        if gzip {
+            text.gzip()
+        } else {
+            Ok(text.json.clone())
+        }
     }
 }
 
@@ -169,16 +174,14 @@ mod tests {
         };
         let (publisher, snapshots) = watch::channel(empty());
         let reports = Reports::new("host".to_owned(), snapshots);
-        let both = || {
-            let json = reports.latest(|text| Ok(text.json.clone())).unwrap();
-            (json, reports.latest(Text::gzip).unwrap())
-        };
+        let both = || [false, true].map(|gzip| reports.latest(gzip).unwrap());
+        let places = |texts: &[Bytes; 2]| texts.each_ref().map(|text| text.as_ptr());
         let (first, again) = (both(), both());
-        assert_eq!(first.0.as_ptr(), again.0.as_ptr());
-        assert_eq!(first.1.as_ptr(), again.1.as_ptr());
+        assert_eq!(places(&first), places(&again));
         publisher.send_replace(empty());
         let next = both();
-        assert_ne!(next.0.as_ptr(), first.0.as_ptr());
-        assert_ne!(next.1.as_ptr(), first.1.as_ptr());
+        for (next, first) in places(&next).into_iter().zip(places(&first)) {
+            assert_ne!(next, first);
+        }
     }
 }

@@ -145,8 +145,8 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
     Ok(failures.is_empty())
 }
 
-/// What the machines of an architecture start from: all that counts, at the ends with the hostile conditions after it, and there
-/// once more the lockdown, as a parameter.
+/// What the machines of an architecture start from: between the ends of the list, all that counts; at them, the hostile conditions
+/// too, and once more the lockdown, as a parameter.
 fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
     let named = [&selection::LIVE[..], &[selection::CONDITIONS]].concat();
     let tests = (!arch.target().starts_with(HOST)).then_some(&named[..]);
@@ -186,10 +186,8 @@ fn pack(project: &Path, folder: &Path, arch: Arch) -> Result<Vec<Start>> {
     };
     let between = start("live", "", false, &order)?;
     let (test, settings) = selection::SETTINGS;
-    let set = settings
-        .iter()
-        .flat_map(|setting| only(test, Some(setting)));
-    order.programs = [live, conditions.clone(), set.collect(), last].concat();
+    let set = settings.map(|setting| only(test, Some(setting))).concat();
+    order.programs = [live, conditions.clone(), set, last].concat();
     let at_ends = start("all", "", true, &order)?;
     order.verifier = None;
     order.programs = only(locked_down, None);

@@ -192,6 +192,7 @@ impl State {
         while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
             let report = agent.report_text();
             if report == last {
+                // Still of the tick before.
                 continue;
             }
             let mut books = self.books.lock().unwrap();

@@ -83,9 +83,27 @@ static __always_inline int http_fexit_send(struct socket *socket, struct msghdr 
 		return 0;
 	transfer->inode = endpoint.inode;
 	task = http_current_task();
-	if (message)
-		http_locate_message(task, conn, transfer, HTTP_SEND, message, size);
+	http_locate_message(task, conn, transfer, HTTP_SEND, message, size);
 	http_send(task, conn, transfer);
+	return 0;
+}
+
+/* From the page cache or a pipe: only the length is known. */
+static __always_inline int http_fexit_page(struct socket *socket, __s64 ret)
+{
+	struct http_endpoint endpoint;
+	struct http1_connection *conn;
+
+	if (ret <= 0)
+		return 0;
+	endpoint = http_endpoint_of_socket(socket);
+	if (!endpoint.sk)
+		return 0;
+	conn = http_connection_of(&endpoint);
+	if (conn)
+		http_send_hidden(conn, ret);
+	else
+		http_stranger_send(&endpoint);
 	return 0;
 }
 
@@ -174,14 +192,14 @@ int BPF_PROG(http_fexit_inet_page, struct socket *sock, struct page *page, int o
 {
 	if (sock->sk && !http_is_tcp(sock->sk))
 		return 0;
-	return http_fexit_send(sock, NULL, size, ret);
+	return http_fexit_page(sock, ret);
 }
 
 SEC("?fexit/unix_stream_sendpage")
 int BPF_PROG(http_fexit_unix_page, struct socket *sock, struct page *page, int offset, size_t size, int flags,
 	     ssize_t ret)
 {
-	return http_fexit_send(sock, NULL, size, ret);
+	return http_fexit_page(sock, ret);
 }
 
 /* From a unix socket to a pipe. Of TCP that shows in the sequence number. */

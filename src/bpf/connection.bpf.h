@@ -125,6 +125,18 @@ static __always_inline void http_send(struct task_struct *task, struct http1_con
 	}
 }
 
+/* Bytes were sent that cannot be seen: within a body that changes nothing. */
+static __always_inline void http_send_hidden(struct http1_connection *conn, __u64 length)
+{
+	struct http1_cursor cur = { .length = length };
+
+	http1_begin(&conn->response);
+	if (conn->response.state == HTTP1_BODY || conn->response.state == HTTP1_CHUNK)
+		http1_skip(&conn->response, &cur);
+	if (cur.at < cur.length && conn->response.state != HTTP1_OPAQUE)
+		http_lose_unreadable_responses(conn);
+}
+
 /* Whether a request, or what may stand before one, begins with the first bytes in the window. */
 static __always_inline bool http_may_be_request(struct http_transfer *transfer)
 {

@@ -47,6 +47,13 @@ static __always_inline void http_lose_responses(struct http1_connection *conn)
 	http1_forget(conn);
 }
 
+static __always_inline void http_lose_unreadable_responses(struct http1_connection *conn)
+{
+	http_miss(unreadable, 1);
+	http1_lose(&conn->response);
+	http1_forget(conn);
+}
+
 /* One step: true if it was the last. */
 static __noinline bool http_step_request(struct http1_connection *conn, struct http_transfer *transfer)
 {
@@ -97,9 +104,7 @@ static __noinline bool http_step_response(struct http1_connection *conn, struct 
 	case HTTP1_WINDOW_END:
 		if (http_fill(transfer) > 0)
 			return false;
-		http_miss(unreadable, 1);
-		http1_lose(&conn->response);
-		http1_forget(conn);
+		http_lose_unreadable_responses(conn);
 		return true;
 	case HTTP1_LOSS:
 		http_miss(responses_lost, 1);

@@ -2,10 +2,18 @@
 //! Which backend the agent takes on this kernel, and what the verifier makes of the BPF programs of each.
 
 use anyhow::Result;
+use clap::Parser;
 use scope_http_statistics::backend::Backend;
 use scope_http_statistics::bpf::Options;
 use scope_http_statistics::choice::{load, objects};
-use scope_http_statistics::verifier::{Verified, verified};
+use scope_http_statistics::verifier::{Verified, table, verified};
+
+/// Tells which backend the agent takes on this kernel, and what the verifier makes of the BPF programs of each.
+#[derive(Parser)]
+struct Arguments {
+    /// To be tried instead of all
+    backends: Vec<Backend>,
+}
 
 /// A backend that the kernel accepts.
 struct Loaded {
@@ -16,12 +24,19 @@ struct Loaded {
 }
 
 fn main() {
+    let Arguments { backends } = Arguments::parse();
     let kernel = rustix::system::uname();
     println!(
         "Linux {} on {}. A program is refused at 1000000 processed instructions.",
         kernel.release().to_string_lossy(),
         kernel.machine().to_string_lossy()
     );
+    if !backends.is_empty() {
+        for backend in backends {
+            print(backend, &try_to_load(Some(backend)));
+        }
+        return;
+    }
     let chosen = try_to_load(None);
     match &chosen {
         Ok(loaded) => println!("\nauto: {}: {}", loaded.backend, loaded.reason),
@@ -51,15 +66,8 @@ fn try_to_load(backend: Option<Backend>) -> Result<Loaded> {
 }
 
 fn print(backend: Backend, loaded: &Result<Loaded>) {
-    let title = format!("backend {backend}");
     match loaded {
-        Ok(loaded) => {
-            println!("\n{title:<24}{:>14}{:>14}", "instructions", "processed");
-            for program in &loaded.programs {
-                let (name, size) = (&program.name, program.instructions);
-                println!("{name:<24}{size:>14}{:>14}", program.processed);
-            }
-        }
-        Err(error) => println!("\n{title}\nerror: {error:#}"),
+        Ok(loaded) => print!("\n{}", table(backend, &loaded.programs)),
+        Err(error) => println!("\nbackend {backend}\nerror: {error:#}"),
     }
 }

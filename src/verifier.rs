@@ -2,6 +2,7 @@
 //! What the kernel's verifier makes of the programs of a backend: how far they are from what it refuses.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::mem::{MaybeUninit, take};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +12,7 @@ use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{PrintLevel, Program};
 
-use crate::backend::Kernel;
+use crate::backend::{Backend, Kernel};
 use crate::bpf::{Bpf, Options, configured};
 use crate::privilege::Privilege;
 
@@ -77,6 +78,17 @@ fn list<'a>(
             })
         })
         .collect()
+}
+
+/// A line for each program of a backend, below a title.
+pub fn table(backend: Backend, programs: &[Verified]) -> String {
+    let title = format!("backend {backend}");
+    let mut text = format!("{title:<24}{:>14}{:>14}\n", "instructions", "processed");
+    for program in programs {
+        let (name, size, processed) = (&program.name, program.instructions, program.processed);
+        let _ = writeln!(text, "{name:<24}{size:>14}{processed:>14}");
+    }
+    text
 }
 
 /// How many instructions of a program were gone through.

@@ -9,10 +9,17 @@ use serde::{Deserialize, Serialize};
 /// Where a machine finds its order.
 pub const ORDER: &str = "/order.json";
 
+/// What the kernel does not know of its parameters it hands over to process 1, as environment: the backends that have to be
+/// possible on it.
+pub const BACKENDS: &str = "backends";
+
+/// Tells tests that load the programs themselves where to write what the verifier made of them.
+pub const VERIFIER_TABLE: (&str, &str) = ("VERIFIER_TABLE", "/tmp/verifier");
+
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Order {
     pub agent: PathBuf,
-    /// Tries each backend, and prints what the verifier makes of its programs.
+    /// Tries backends, and prints why they are refused, or else what the verifier makes of their programs.
     pub verifier: Option<PathBuf>,
     pub programs: Vec<TestProgram>,
     /// Of the test programs, beside what process 1 has.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use kernel_lab::apt::Apt;
 use kernel_lab::arch::Arch;
 use kernel_lab::executables::{Executables, build_init};
-use kernel_lab::guest::{Order, TestProgram, Tests};
+use kernel_lab::guest::{self, Order, TestProgram, Tests};
 use kernel_lab::kernels::{KERNELS, Kernel};
 use kernel_lab::machine::{Machine, check_emulator};
 use kernel_lab::outcome::Outcome;
@@ -224,11 +224,12 @@ fn boot(folder: &Path, kernel: Kernel, image: &Path, start: &Start, outcome: &Mu
     let outcome = || outcome.lock().unwrap_or_else(PoisonError::into_inner);
     let begun = Instant::now();
     let console = folder.join(format!("{kernel}-{}.log", start.name));
+    let backends = format!("{}={}", guest::BACKENDS, kernel.backends.join(","));
     let machine = Machine {
         arch: kernel.arch,
         kernel: image,
         initramfs: &start.initramfs,
-        parameters: start.parameters,
+        parameters: &format!("{} {backends}", start.parameters),
         console: &console,
     };
     let ended = machine.run(LIMIT, |record| {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 
 use crate::executables::Executables;
-use crate::guest::{TestProgram, Tests};
+use crate::guest::{TestProgram, Tests, VERIFIER_TABLE};
 
 /// Tests that need more than a kernel: an empty name stands for all of a program.
 pub struct LeftOut {
@@ -63,7 +63,7 @@ pub const LEFT_OUT: [LeftOut; 21] = [
 ];
 
 /// Less of what takes longest: a machine is ten to twenty times as slow as the host.
-pub const ENVIRONMENT: [(&str, &str); 1] = [("CONVERSATIONS_EACH", "20")];
+pub const ENVIRONMENT: [(&str, &str); 2] = [("CONVERSATIONS_EACH", "20"), VERIFIER_TABLE];
 
 /// The condition that makes its point only in a lockdown: set in every machine when all that counts has run, since there is
 /// no way out of it, and a parameter of the kernels at the ends of the list.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is wrong with what was seen, a line for each thing.
 
+use crate::kernels::BACKENDS;
 use crate::outcome::Outcome;
 use crate::record::TestResult;
 
@@ -39,19 +40,19 @@ pub fn failures(outcome: &Outcome) -> Vec<String> {
 }
 
 fn unexpected_backends(outcome: &Outcome) -> impl Iterator<Item = String> {
-    let expected = outcome.kernel.backends;
-    outcome
-        .backends
-        .iter()
-        .filter_map(move |(backend, refusal)| {
-            match (refusal, expected.contains(&backend.as_str())) {
-                (Some(reason), true) => Some(format!("{backend} is no longer possible: {reason}")),
-                (None, false) => Some(format!(
-                    "{backend} has become possible: lab/src/kernels.rs should expect it"
-                )),
-                _ => None,
+    BACKENDS.into_iter().filter_map(|backend| {
+        let expected = outcome.kernel.backends.contains(&backend);
+        match outcome.backends.get(backend) {
+            None => Some(format!("nothing was seen of {backend}")),
+            Some(Some(reason)) if expected => {
+                Some(format!("{backend} is no longer possible: {reason}"))
             }
-        })
+            Some(None) if !expected => Some(format!(
+                "{backend} has become possible: lab/src/kernels.rs should expect it"
+            )),
+            _ => None,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -61,14 +62,21 @@ mod tests {
     use crate::kernels::{Kernel, Series};
     use crate::record::Record;
 
+    const KERNEL: Kernel = Kernel {
+        series: Series::Stable(6, 1),
+        arch: Arch::X86_64,
+        backends: &["syscall"],
+    };
+
     fn outcome(records: impl IntoIterator<Item = Record>) -> Outcome {
-        let mut outcome = Outcome::of(Kernel {
-            series: Series::Stable(6, 1),
-            arch: Arch::X86_64,
-            backends: &["syscall"],
-        });
-        let passed = test("by_syscall", TestResult::Passed);
-        for record in [passed].into_iter().chain(records) {
+        let mut outcome = Outcome::of(KERNEL);
+        let expected = [
+            backend("fexit", Some("no trampolines")),
+            backend("sock", Some("no tracepoint")),
+            backend("syscall", None),
+            test("by_syscall", TestResult::Passed),
+        ];
+        for record in expected.into_iter().chain(records) {
             outcome.absorb(record);
         }
         outcome
@@ -100,8 +108,6 @@ mod tests {
     #[test]
     fn what_is_as_expected_is_no_failure() {
         let seen = outcome([
-            backend("sock", Some("no tracepoint")),
-            backend("syscall", None),
             verified(MOST_INSTRUCTIONS),
             test("by_sock", TestResult::NotPossible("no tracepoint".into())),
         ]);
@@ -137,10 +143,13 @@ mod tests {
 
     #[test]
     fn nothing_seen_is_a_failure_unless_the_kernel_was_not_to_be_had() {
-        let mut nothing = Outcome::of(outcome([]).kernel);
-        assert_eq!(failures(&nothing), ["6.1: no test has passed"]);
+        let mut nothing = Outcome::of(KERNEL);
+        let seen = failures(&nothing);
+        assert_eq!(seen.len(), BACKENDS.len() + 1, "{seen:?}");
+        assert_eq!(seen[0], "6.1: nothing was seen of fexit");
+        assert_eq!(seen[BACKENDS.len()], "6.1: no test has passed");
         nothing.broken.push("not done after 9 s".into());
-        assert_eq!(failures(&nothing).len(), 2);
+        assert_eq!(failures(&nothing).len(), BACKENDS.len() + 2);
         nothing.skipped = Some("no package".into());
         assert_eq!(failures(&nothing), [""; 0]);
     }

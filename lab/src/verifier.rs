@@ -9,8 +9,8 @@ use crate::outcome::Outcome;
 use crate::record::Record;
 use crate::verdict::MOST_INSTRUCTIONS;
 
-/// What the example `verifier` prints: which backend the agent takes and why; then for each backend a title, and below it
-/// either why it is refused or, for each program, its name, its size and the processed instructions.
+/// What the example `verifier` prints, and tests write: which backend the agent takes and why; then for each backend a title,
+/// and below it either why it is refused or, for each program, its name, its size and the processed instructions.
 pub fn records(text: &str) -> Vec<Record> {
     let mut backend = "";
     let mut records = Vec::new();

@@ -3,17 +3,23 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::fs::File;
+use std::io::Write;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use scope_http_statistics::backend::Backend;
-use scope_http_statistics::bpf::Options;
+use scope_http_statistics::bpf::{Bpf, Options};
 use scope_http_statistics::choice;
 use scope_http_statistics::snapshot::{Harvest, Histogram};
+use scope_http_statistics::verifier::{table, verified};
 
 use crate::common::load::{Address, keep_alive};
 use crate::common::process::eventually;
+
+/// Names the file that is to have what the agent chooses and what the verifier made of each backend that was loaded.
+const TABLE: &str = "VERIFIER_TABLE";
 
 /// To ask the thread that owns the programs of a backend for what they have counted.
 type Questions = Sender<Sender<Harvest>>;
@@ -28,33 +34,37 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// The one of a backend, loaded by the first test that asks for it.
+    /// The one of a backend, loaded by the first test that asks for it. The one that the agent would choose is loaded first.
     pub fn of(backend: Backend) -> Self {
         static LOADED: Mutex<BTreeMap<&str, Questions>> = Mutex::new(BTreeMap::new());
         let mut turn = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-        let load = || Self::load(backend);
+        if turn.is_empty() {
+            let (chosen, ask) = Self::load(None);
+            turn.insert(chosen.name(), ask);
+        }
+        let load = || Self::load(Some(backend)).1;
         let ask = turn.entry(backend.name()).or_insert_with(load).clone();
-        let observer = Self { ask, _turn: turn };
-        // Once it is answered, the programs are there.
-        observer.harvest();
-        observer
+        Self { ask, _turn: turn }
     }
 
-    fn load(backend: Backend) -> Questions {
+    fn load(backend: Option<Backend>) -> (Backend, Questions) {
         let (ask, asked) = channel::<Sender<Harvest>>();
+        let (loaded, load_seen) = channel();
         thread::spawn(move || {
             let options = Options {
-                backend: Some(backend),
+                backend,
                 max_processes: 4096,
                 max_connections: 65536,
             };
             let mut objects = choice::objects();
             let bpf = choice::load(&mut objects, &options).unwrap();
+            tell(&bpf, &options).unwrap();
+            loaded.send(bpf.backend()).unwrap();
             for answer in asked {
                 answer.send(bpf.harvest().unwrap()).unwrap();
             }
         });
-        ask
+        (load_seen.recv().expect("the programs are loaded"), ask)
     }
 
     pub fn harvest(&self) -> Harvest {
@@ -78,6 +88,19 @@ impl Observer {
         eventually(true, missed_now);
         assert_eq!(counts(&self.harvest(), pid), (0, 0), "{what:?}");
     }
+}
+
+/// Adds to the table, if there is to be one.
+fn tell(bpf: &Bpf<'_>, options: &Options) -> anyhow::Result<()> {
+    let Some(path) = std::env::var_os(TABLE) else {
+        return Ok(());
+    };
+    let mut file = File::options().create(true).append(true).open(path)?;
+    if options.backend.is_none() {
+        writeln!(file, "auto: {}: {}", bpf.backend(), bpf.reason())?;
+    }
+    let programs = verified(bpf, options)?;
+    Ok(file.write_all(table(bpf.backend(), &programs).as_bytes())?)
 }
 
 fn answer(what: &dyn Debug, address: &Address, requests: u64) {

@@ -2,10 +2,14 @@
 //! What the agent makes of this kernel.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use kernel_lab::guest::Order;
+use kernel_lab::guest::{self, Order, VERIFIER_TABLE};
+use kernel_lab::kernels::BACKENDS;
 use kernel_lab::record::Record;
 use kernel_lab::verifier;
 
@@ -14,12 +18,22 @@ use crate::teller::Teller;
 /// Why each backend is refused, if it is.
 pub type Refusals = BTreeMap<String, Option<String>>;
 
+/// Tries the backends that are not expected to be possible; the tests of the others try those.
 pub fn ask(order: &Order, teller: &Teller) -> Result<Refusals> {
-    let mut refusals = Refusals::new();
-    let Some(verifier) = &order.verifier else {
+    let expected = env::var(guest::BACKENDS).context("the expected backends")?;
+    let (expected, others): (Vec<_>, Vec<_>) =
+        (BACKENDS.into_iter()).partition(|backend| expected.split(',').any(|e| e == *backend));
+    let possible = expected
+        .into_iter()
+        .map(|backend| (backend.to_owned(), None));
+    let mut refusals: Refusals = possible.collect();
+    let Some(verifier) = order.verifier.as_ref().filter(|_| !others.is_empty()) else {
         return Ok(refusals);
     };
-    let output = Command::new(verifier).stderr(Stdio::inherit()).output();
+    let output = Command::new(verifier)
+        .args(others)
+        .stderr(Stdio::inherit())
+        .output();
     let output = output.context("the verifier's program")?;
     ensure!(
         output.status.success(),
@@ -33,4 +47,14 @@ pub fn ask(order: &Order, teller: &Teller) -> Result<Refusals> {
         }
     }
     Ok(refusals)
+}
+
+/// Tells what tests have seen of the agent's choice and of the verifier.
+pub fn tell_what_tests_saw(teller: &Teller) -> Result<()> {
+    let (_, table) = VERIFIER_TABLE;
+    let text = match fs::read_to_string(table) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        text => text.context(table)?,
+    };
+    (verifier::records(&text).iter()).try_for_each(|record| teller.tell(record))
 }

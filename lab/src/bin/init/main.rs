@@ -44,5 +44,6 @@ fn work() -> Result<()> {
     for program in &order.programs {
         tests::run(program, &order.environment, &refusals, &teller)?;
     }
+    agent::tell_what_tests_saw(&teller)?;
     teller.tell(&Record::End)
 }

@@ -5,8 +5,9 @@
  * A loop that long needs a construct of its own. Where state lies in socket storage that is the kernel's
  * open-coded iterator. Older kernels have none, nor do they accept a program that so much as mentions
  * bpf_loop's callback. What they have is global functions, proven once and on their own, however often
- * they are called: a few steps, called by a loop of a thousand, called by another. No pointer can be
- * handed to them, so that they find transfer and connection in the maps, and therefore take a few steps.
+ * they are called: a few steps, called by a loop, called by another, called by a third. The verifier goes
+ * through the sum of their turns, where the walk has the product. No pointer can be handed to them, so that
+ * they find transfer and connection in the maps, and therefore take a few steps.
  */
 #ifndef WALK_BPF_H
 #define WALK_BPF_H
@@ -27,10 +28,9 @@ struct {
 
 /* No transfer needs more steps than it has bytes; one that needs more than all these is lost. */
 enum {
-	HTTP_STEPS = 1 << 20,
 	HTTP_STEPS_A_CALL = 1 << 2,
-	HTTP_CALLS = 1 << 10,
-	HTTP_ROUNDS = HTTP_STEPS / HTTP_STEPS_A_CALL / HTTP_CALLS,
+	HTTP_CALLS = 1 << 6,
+	HTTP_STEPS = HTTP_STEPS_A_CALL * HTTP_CALLS * HTTP_CALLS * HTTP_CALLS,
 };
 
 /* The requests of a connection can no longer be followed. */
@@ -144,12 +144,22 @@ __noinline int http_step_requests(void)
 	return 0;
 }
 
-__noinline int http_walk_requests(void)
+__noinline int http_stride_requests(void)
 {
 	__u32 i;
 
 	for (i = 0; i < HTTP_CALLS; i++)
 		if (http_step_requests())
+			return 1;
+	return 0;
+}
+
+__noinline int http_walk_requests(void)
+{
+	__u32 i;
+
+	for (i = 0; i < HTTP_CALLS; i++)
+		if (http_stride_requests())
 			return 1;
 	return 0;
 }
@@ -174,12 +184,22 @@ __noinline int http_step_responses(void)
 	return 0;
 }
 
-__noinline int http_walk_responses(void)
+__noinline int http_stride_responses(void)
 {
 	__u32 i;
 
 	for (i = 0; i < HTTP_CALLS; i++)
 		if (http_step_responses())
+			return 1;
+	return 0;
+}
+
+__noinline int http_walk_responses(void)
+{
+	__u32 i;
+
+	for (i = 0; i < HTTP_CALLS; i++)
+		if (http_stride_responses())
 			return 1;
 	return 0;
 }
@@ -195,7 +215,7 @@ static __always_inline void http_walk_receive(struct http1_connection *conn, str
 			if (http_step_request(conn, transfer))
 				break;
 	} else {
-		for (i = 0; i < HTTP_ROUNDS; i++)
+		for (i = 0; i < HTTP_CALLS; i++)
 			if (http_walk_requests())
 				break;
 	}
@@ -214,7 +234,7 @@ static __always_inline void http_walk_send(struct http1_connection *conn, struct
 			if (http_step_response(conn, transfer))
 				break;
 	} else {
-		for (i = 0; i < HTTP_ROUNDS; i++)
+		for (i = 0; i < HTTP_CALLS; i++)
 			if (http_walk_responses())
 				break;
 	}

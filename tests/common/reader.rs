@@ -72,8 +72,8 @@ impl Reader {
         Self::inet(receive, "[::1]:0")
     }
 
-    /// Started while the kernel is told that `pid` comes next. A thread may still get it before.
-    pub fn tcp_with_pid(receive: Receive, pid: u64) -> Self {
+    /// Started while the kernel is told that `pid` comes next. `None` if a thread got it before.
+    pub fn tcp_with_pid(receive: Receive, pid: u64) -> Option<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap());
         let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +82,7 @@ impl Reader {
         let reader = Self::spawn(receive, listener.into(), address, None);
         // Back at once, so that others do not get used pids.
         fs::write(LAST_PID, last.trim()).unwrap();
-        reader
+        (reader.pid() == pid).then_some(reader)
     }
 
     fn inet(receive: Receive, address: &str) -> Self {

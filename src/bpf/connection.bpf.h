@@ -93,14 +93,20 @@ static __always_inline void http_receive(struct task_struct *task, struct http1_
 		http_count_requests(task, transfer->requests);
 }
 
-/* Bytes were received that could not be seen: within a body that changes nothing. */
-static __always_inline void http_receive_hidden(struct http1_connection *conn, __u64 length)
+/* Bytes that cannot be seen change nothing within a body: whether there are more, which may mean anything. */
+static __always_inline bool http_hides_more(struct http1_stream *s, __u64 length)
 {
 	struct http1_cursor cur = { .length = length };
 
-	if (conn->request.state == HTTP1_BODY || conn->request.state == HTTP1_CHUNK)
-		http1_skip(&conn->request, &cur);
-	if (cur.at < cur.length && conn->request.state != HTTP1_OPAQUE)
+	if (s->state == HTTP1_BODY || s->state == HTTP1_CHUNK)
+		http1_skip(s, &cur);
+	return cur.at < cur.length && s->state != HTTP1_OPAQUE;
+}
+
+/* Bytes were received that could not be seen. */
+static __always_inline void http_receive_hidden(struct http1_connection *conn, __u64 length)
+{
+	if (http_hides_more(&conn->request, length))
 		http_lose_requests(conn);
 }
 
@@ -125,15 +131,11 @@ static __always_inline void http_send(struct task_struct *task, struct http1_con
 	}
 }
 
-/* Bytes were sent that cannot be seen: within a body that changes nothing. */
+/* Bytes were sent that cannot be seen. */
 static __always_inline void http_send_hidden(struct http1_connection *conn, __u64 length)
 {
-	struct http1_cursor cur = { .length = length };
-
 	http1_begin(&conn->response);
-	if (conn->response.state == HTTP1_BODY || conn->response.state == HTTP1_CHUNK)
-		http1_skip(&conn->response, &cur);
-	if (cur.at < cur.length && conn->response.state != HTTP1_OPAQUE)
+	if (http_hides_more(&conn->response, length))
 		http_lose_unreadable_responses(conn);
 }
 

@@ -115,6 +115,18 @@ static __noinline bool http_step_response(struct http1_connection *conn, struct 
 	}
 }
 
+/* Calls a global function in a loop, until it says that there is no more to do. */
+#define HTTP_LOOP(name, turn)                    \
+	__noinline int name(void)                \
+	{                                        \
+		__u32 i;                         \
+                                                 \
+		for (i = 0; i < HTTP_CALLS; i++) \
+			if (turn())              \
+				return 1;        \
+		return 0;                        \
+	}
+
 static __always_inline struct http1_connection *http_walked(const struct http_transfer *transfer)
 {
 	__u32 key = 0;
@@ -144,25 +156,8 @@ __noinline int http_step_requests(void)
 	return 0;
 }
 
-__noinline int http_stride_requests(void)
-{
-	__u32 i;
-
-	for (i = 0; i < HTTP_CALLS; i++)
-		if (http_step_requests())
-			return 1;
-	return 0;
-}
-
-__noinline int http_walk_requests(void)
-{
-	__u32 i;
-
-	for (i = 0; i < HTTP_CALLS; i++)
-		if (http_stride_requests())
-			return 1;
-	return 0;
-}
+HTTP_LOOP(http_stride_requests, http_step_requests)
+HTTP_LOOP(http_walk_requests, http_stride_requests)
 
 __noinline int http_step_responses(void)
 {
@@ -184,25 +179,8 @@ __noinline int http_step_responses(void)
 	return 0;
 }
 
-__noinline int http_stride_responses(void)
-{
-	__u32 i;
-
-	for (i = 0; i < HTTP_CALLS; i++)
-		if (http_step_responses())
-			return 1;
-	return 0;
-}
-
-__noinline int http_walk_responses(void)
-{
-	__u32 i;
-
-	for (i = 0; i < HTTP_CALLS; i++)
-		if (http_stride_responses())
-			return 1;
-	return 0;
-}
+HTTP_LOOP(http_stride_responses, http_step_responses)
+HTTP_LOOP(http_walk_responses, http_stride_responses)
 
 /* The rest of a receive. */
 static __always_inline void http_walk_receive(struct http1_connection *conn, struct http_transfer *transfer)

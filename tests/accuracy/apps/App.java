@@ -17,8 +17,6 @@ class App {
         server.createContext("/", exchange -> {
             exchange.getRequestBody().transferTo(OutputStream.nullOutputStream());
             answer(exchange, folder);
-            System.err.printf("\"%s %s %s\" %d%n", exchange.getRequestMethod(), exchange.getRequestURI(),
-                exchange.getProtocol(), exchange.getResponseCode());
         });
         server.setExecutor(Executors.newCachedThreadPool());
         server.start();
@@ -34,9 +32,16 @@ class App {
         }
     }
 
+    // Logs first: once an answer is out, another thread may take the connection's next request, and answer that too.
+    static void begin(HttpExchange exchange, int status, long length) throws IOException {
+        System.err.printf("\"%s %s %s\" %d%n", exchange.getRequestMethod(), exchange.getRequestURI(),
+            exchange.getProtocol(), status);
+        exchange.sendResponseHeaders(status, length);
+    }
+
     static void send(HttpExchange exchange, int status, byte[] body) throws IOException {
         boolean bare = status == 204 || status == 304 || exchange.getRequestMethod().equals("HEAD");
-        exchange.sendResponseHeaders(status, bare ? -1 : body.length);
+        begin(exchange, status, bare ? -1 : body.length);
         if (!bare) {
             exchange.getResponseBody().write(body);
         }
@@ -54,12 +59,12 @@ class App {
             send(exchange, 200, new byte[0]);
         } else if (name.endsWith(".txt") && accepted.contains("gzip")) {
             exchange.getResponseHeaders().set("Content-Encoding", "gzip");
-            exchange.sendResponseHeaders(200, 0);
+            begin(exchange, 200, 0);
             try (OutputStream packed = new GZIPOutputStream(exchange.getResponseBody())) {
                 Files.copy(file, packed);
             }
         } else {
-            exchange.sendResponseHeaders(200, Files.size(file));
+            begin(exchange, 200, Files.size(file));
             try (OutputStream body = exchange.getResponseBody()) {
                 Files.copy(file, body);
             }

@@ -56,6 +56,21 @@ static __always_inline int http_fentry_receive(struct socket *socket, struct msg
 	return 0;
 }
 
+/* The connection that a socket sends on, if it is a server's. */
+static __always_inline struct http1_connection *http_fexit_sender(struct socket *socket,
+								  struct http_endpoint *endpoint)
+{
+	struct http1_connection *conn;
+
+	*endpoint = http_endpoint_of_socket(socket);
+	if (!endpoint->sk)
+		return NULL;
+	conn = http_connection_of(endpoint);
+	if (!conn)
+		http_stranger_send(endpoint);
+	return conn;
+}
+
 static __always_inline int http_fexit_send(struct socket *socket, struct msghdr *message, __u64 size,
 					   __s64 ret)
 {
@@ -70,14 +85,9 @@ static __always_inline int http_fexit_send(struct socket *socket, struct msghdr 
 		http_take_note(socket, message, size, HTTP_SEND);
 		return 0;
 	}
-	endpoint = http_endpoint_of_socket(socket);
-	if (!endpoint.sk)
+	conn = http_fexit_sender(socket, &endpoint);
+	if (!conn)
 		return 0;
-	conn = http_connection_of(&endpoint);
-	if (!conn) {
-		http_stranger_send(&endpoint);
-		return 0;
-	}
 	transfer = http_transfer_of(HTTP_SEND, ret);
 	if (!transfer)
 		return 0;
@@ -96,14 +106,9 @@ static __always_inline int http_fexit_page(struct socket *socket, __s64 ret)
 
 	if (ret <= 0)
 		return 0;
-	endpoint = http_endpoint_of_socket(socket);
-	if (!endpoint.sk)
-		return 0;
-	conn = http_connection_of(&endpoint);
+	conn = http_fexit_sender(socket, &endpoint);
 	if (conn)
 		http_send_hidden(conn, ret);
-	else
-		http_stranger_send(&endpoint);
 	return 0;
 }
 

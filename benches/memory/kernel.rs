@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 
 use anyhow::{Context, Result};
 use libbpf_rs::query::MapInfoIter;
@@ -24,7 +25,11 @@ pub fn bpf(pid: u32) -> Result<(BTreeMap<u32, Map>, u64)> {
     let mut memlocks = BTreeMap::new();
     let mut programs = BTreeMap::new();
     for file in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
-        let info = fs::read_to_string(file?.path())?;
+        let info = match fs::read_to_string(file?.path()) {
+            // The descriptor of a connection that has just ended.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            info => info?,
+        };
         let number = |field: &str| {
             info.lines()
                 .find_map(|line| line.strip_prefix(field)?.trim().parse::<u64>().ok())

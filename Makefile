@@ -6,7 +6,7 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Only the programs that talk to BPF run as root: cargo, and so everything in target/, stays the user's.
 CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E"')
-C_SOURCES := $(filter-out %/vmlinux.h,$(wildcard src/bpf/*.[ch] fuzz/src/*.[ch] benches/*/*.c))
+C_SOURCES := $(shell find src/bpf fuzz/src benches -name "*.[ch]" ! -name vmlinux.h)
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
 
 .PHONY: run build arm64 static test test-kernels fuzz lint format accuracy bench verifier clean help

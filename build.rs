@@ -30,6 +30,8 @@ fn main() -> Result<()> {
             .clang_args([
                 OsStr::new(&format!("-D__TARGET_ARCH_{arch}")),
                 OsStr::new("-mcpu=v3"),
+                OsStr::new("-I"),
+                OsStr::new(FOLDER),
                 OsStr::new("-Wall"),
                 OsStr::new("-Wextra"),
                 OsStr::new("-Wno-unused-parameter"),

@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
-use scope_http_statistics::live::Live;
-use scope_http_statistics::plugin::{self, Plugin, Reports};
-use scope_http_statistics::snapshot::{
+use scope_http_statistics::model::snapshot::{
     Histogram, KernelState, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
 };
-use scope_http_statistics::socket::Endpoint;
-use scope_http_statistics::{exposition, web};
+use scope_http_statistics::page::live::Live;
+use scope_http_statistics::prometheus::series_lifetime;
+use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
+use scope_http_statistics::scope::socket::Endpoint;
+use scope_http_statistics::serve::web;
 use tokio::sync::watch;
 
 const PROCESSES: u32 = 10_000;
@@ -86,7 +87,7 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         .build()?;
     runtime.block_on(async {
         let (_publisher, snapshots) = watch::channel(Arc::new(snapshot()));
-        let expositions = exposition::follow(snapshots.clone(), PROCESSES);
+        let expositions = series_lifetime::follow(snapshots.clone(), PROCESSES);
         let listener = web::bind("127.0.0.1:0".parse().map_err(anyhow::Error::msg)?).await?;
         let Some(listener) = listener else {
             unreachable!("an address was given")

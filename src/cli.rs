@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
-use crate::backend::Backend;
-use crate::web::Listen;
+use crate::kernel::backend::Backend;
+use crate::serve::web::Listen;
 
 const AFTER_HELP: &str = "\
 The socket:

@@ -9,14 +9,15 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use clap::Parser;
 use log::LevelFilter;
-use scope_http_statistics::bpf::Options;
 use scope_http_statistics::cli::{Cli, Command};
-use scope_http_statistics::exposition;
-use scope_http_statistics::live::Live;
-use scope_http_statistics::plugin::{self, Plugin, Reports};
+use scope_http_statistics::kernel::load::Options;
+use scope_http_statistics::page::live::Live;
+use scope_http_statistics::prometheus::series_lifetime;
 use scope_http_statistics::sampler::Sampler;
-use scope_http_statistics::socket::Endpoint;
-use scope_http_statistics::{client, table, top, web};
+use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
+use scope_http_statistics::scope::socket::Endpoint;
+use scope_http_statistics::serve::web;
+use scope_http_statistics::terminal::{client, table, top};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
@@ -103,7 +104,7 @@ async fn work(cli: &Cli) -> Result<()> {
         Some(listener) => {
             let address = listener.local_addr()?;
             log::info!("page: http://{address}/, metrics: http://{address}/metrics");
-            let expositions = exposition::follow(sampler.snapshots.clone(), cli.max_processes);
+            let expositions = series_lifetime::follow(sampler.snapshots.clone(), cli.max_processes);
             tokio::select! {
                 () = plugin => Ok(()),
                 outcome = web::serve(&listener, live, expositions) => outcome,

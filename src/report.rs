@@ -9,8 +9,8 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::snapshot::{self, ProcessSnapshot, Snapshot, Trend};
-use crate::template::{self, TEMPLATES, Template};
+use crate::model::snapshot::{self, ProcessSnapshot, Snapshot, Trend};
+use crate::scope::template::{self, TEMPLATES, Template};
 
 /// Plugin id; the socket has to be named after it.
 pub const PLUGIN_ID: &str = "http-statistics";

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result};
 use tokio::sync::{oneshot, watch};
 
-use crate::bpf::{Bpf, Options};
-use crate::choice;
-use crate::process;
-use crate::snapshot::Snapshot;
-use crate::tracker::Tracker;
+use crate::identity::process;
+use crate::kernel::choice;
+use crate::kernel::load::{Bpf, Options};
+use crate::model::snapshot::Snapshot;
+use crate::model::tracker::Tracker;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use scope_http_statistics::report::report;
-use scope_http_statistics::snapshot::{
+use scope_http_statistics::model::snapshot::{
     KernelState, ProcessId, ProcessSnapshot, Sample, Snapshot, Trend,
 };
-use scope_http_statistics::socket::Endpoint;
+use scope_http_statistics::report::report;
+use scope_http_statistics::scope::socket::Endpoint;
 use serde_json::Value;
 
 /// 2016-09-21T07:22:24.293175Z, the date in the original's documentation.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
-use scope_http_statistics::backend::Backend;
+use scope_http_statistics::kernel::backend::Backend;
 use tempfile::TempDir;
 
 /// The verifier walks every program.

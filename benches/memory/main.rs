@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clap::Parser;
 use nix::unistd::alarm;
-use scope_http_statistics::backend::Backend;
+use scope_http_statistics::kernel::backend::Backend;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 

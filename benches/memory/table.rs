@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use scope_http_statistics::backend::Backend;
+use scope_http_statistics::kernel::backend::Backend;
 
 use crate::Sample;
 use crate::kernel::Cache;

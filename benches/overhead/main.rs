@@ -20,8 +20,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::builder::PossibleValue;
 use clap::{Parser, ValueEnum};
-use scope_http_statistics::backend::Backend;
-use scope_http_statistics::choice::objects;
+use scope_http_statistics::kernel::backend::Backend;
+use scope_http_statistics::kernel::choice::objects;
 
 use crate::cores::{Cores, pin};
 use crate::table::{Added, Floors, least};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
-use scope_http_statistics::choice::objects;
+use scope_http_statistics::kernel::choice::objects;
 use tempfile::TempDir;
 
 use crate::cores::{Cores, pin};

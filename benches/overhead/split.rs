@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use libbpf_rs::libbpf_sys::{BPF_STATS_RUN_TIME, bpf_enable_stats};
 use libbpf_rs::query::{ProgInfoIter, ProgramInfo};
-use scope_http_statistics::backend::Backend;
-use scope_http_statistics::choice::objects;
+use scope_http_statistics::kernel::backend::Backend;
+use scope_http_statistics::kernel::choice::objects;
 
 use crate::variant::load_agent;
 use crate::worker::Worker;

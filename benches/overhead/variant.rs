@@ -3,9 +3,9 @@
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
-use scope_http_statistics::backend::Backend;
-use scope_http_statistics::bpf::{Bpf, Options};
-use scope_http_statistics::choice::{self, Objects, objects};
+use scope_http_statistics::kernel::backend::Backend;
+use scope_http_statistics::kernel::choice::{self, Objects, objects};
+use scope_http_statistics::kernel::load::{Bpf, Options};
 
 use crate::bpftrace::Bpftrace;
 use crate::tracepoints::{Programs, Tracepoints};

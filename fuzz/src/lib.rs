@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Proof of the HTTP/1 framing that runs in the kernel.
 //!
-//! The very same `src/bpf/http1.h`, compiled for the host, follows random conversations that are cut at
+//! The very same `src/bpf/protocol/http1/`, compiled for the host, follows random conversations that are cut at
 //! random bytes, and must count what an independent reading of the uncut byte streams counts.
 
 pub mod account;

@@ -6,7 +6,7 @@
  */
 #include "host.h"
 #include "http.h"
-#include "http1_pairing.h"
+#include "protocol/http1/pairing.h"
 
 static void shim_request(const struct http1_connection *http1);
 static enum http1_answer shim_response(enum http1_answer answer, const struct http1_connection *http1,
@@ -20,13 +20,13 @@ static void http_count_exchange(struct task_struct *task, const struct http1_exc
 /* A macro does not expand itself: from here on the framing is called as it is, and watched. */
 #define http1_request(http1, now) (http1_request(http1, now), shim_request(http1))
 #define http1_response(http1, exchange) shim_response(http1_response(http1, exchange), http1, exchange)
-#include "http1_fast.h"
+#include "protocol/http1/fast.h"
 #define http1_fast_request(...) shim_head(http1_fast_request(__VA_ARGS__))
 #define http1_fast_response(...) shim_head(http1_fast_response(__VA_ARGS__))
 #define http_miss(reason, n) (shim_missed()->reason += (n))
-#include "transfer.bpf.h"
-#include "walk.bpf.h"
-#include "connection.bpf.h"
+#include "capture/transfer.bpf.h"
+#include "connection/walk.bpf.h"
+#include "connection/connection.bpf.h"
 
 #define SHIM_IOVECS 16
 

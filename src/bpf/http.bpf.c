@@ -25,7 +25,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "http.h"
-#include "http1_fast.h"
+#include "protocol/http1/fast.h"
 
 #ifndef NULL
 #define NULL ((void *)0)
@@ -36,16 +36,16 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* The agent as the kernel numbers it: not what a pid namespace shows it. It does not count itself. */
 __u32 agent_pid;
 
-#include "socket.bpf.h"
-#include "task.bpf.h"
-#include "stats.bpf.h"
-#include "transfer.bpf.h"
-#include "walk.bpf.h"
-#include "connection.bpf.h"
-#include "state.bpf.h"
-#include "syscall.bpf.h"
-#include "iterator.bpf.h"
-#include "notes.bpf.h"
+#include "kernel/socket.bpf.h"
+#include "kernel/task.bpf.h"
+#include "counters/counters.bpf.h"
+#include "capture/transfer.bpf.h"
+#include "connection/walk.bpf.h"
+#include "connection/connection.bpf.h"
+#include "connection/storage.bpf.h"
+#include "kernel/registers.bpf.h"
+#include "capture/iterator.bpf.h"
+#include "capture/notes.bpf.h"
 
 /* Run once by user space, on its own behalf: 0 if all that depends on the kernel was found. */
 SEC("raw_tp")
@@ -77,6 +77,6 @@ int http_process_exit_event(void *event)
 }
 
 /* First what locked-down kernels refuse: programs are loaded in this order. */
-#include "backend_fexit.bpf.h"
-#include "backend_sock.bpf.h"
-#include "backend_syscall.bpf.h"
+#include "capture/fexit.bpf.h"
+#include "capture/sock.bpf.h"
+#include "capture/syscall.bpf.h"

@@ -22,7 +22,7 @@ use std::fs;
 use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use scope_http_statistics::choice;
+use scope_http_statistics::kernel::choice;
 
 use audit::Books;
 use sites::Site;

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use scope_http_statistics::backend::Backend;
-use scope_http_statistics::bpf::{Bpf, Options};
-use scope_http_statistics::choice::{self, Objects};
-use scope_http_statistics::snapshot::Histogram;
+use scope_http_statistics::kernel::backend::Backend;
+use scope_http_statistics::kernel::choice::{self, Objects};
+use scope_http_statistics::kernel::load::{Bpf, Options};
+use scope_http_statistics::model::snapshot::Histogram;
 
 use crate::answers::Answers;
 

@@ -9,11 +9,11 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use scope_http_statistics::backend::Backend;
-use scope_http_statistics::bpf::{Bpf, Options};
-use scope_http_statistics::choice;
-use scope_http_statistics::snapshot::{Harvest, Histogram};
-use scope_http_statistics::verifier::{table, verified};
+use scope_http_statistics::kernel::backend::Backend;
+use scope_http_statistics::kernel::choice;
+use scope_http_statistics::kernel::load::{Bpf, Options};
+use scope_http_statistics::kernel::verifier::{table, verified};
+use scope_http_statistics::model::snapshot::{Harvest, Histogram};
 
 use crate::common::load::{Address, keep_alive};
 use crate::common::process::eventually;

@@ -5,7 +5,7 @@
 mod call;
 mod server;
 
-use scope_http_statistics::backend::Backend;
+use scope_http_statistics::kernel::backend::Backend;
 
 use self::server::{Server, Way};
 use crate::common::trampolines;

@@ -3,7 +3,7 @@
 
 mod server;
 
-use scope_http_statistics::backend::Backend;
+use scope_http_statistics::kernel::backend::Backend;
 
 use self::server::{Server, Way};
 use crate::common::trampolines;

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a process is called, and where it runs.
+
+pub mod container;
+pub mod process;

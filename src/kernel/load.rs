@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The BPF object of one backend: loaded and attached. [`crate::choice`] says which backend, [`crate::harvest`] reads what it counts.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{Link, OpenObject, Program, ProgramInput, TracepointCategory};
+
+use crate::kernel::backend::{Backend, Kernel};
+use crate::kernel::privilege::{Privilege, Step};
+use crate::model::snapshot::BOUNDS_US;
+
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::undocumented_unsafe_blocks
+)]
+pub(crate) mod skeleton {
+    include!(concat!(env!("OUT_DIR"), "/http.skel.rs"));
+}
+/// Programs that user space runs itself.
+const NOT_ATTACHED: [&str; 2] = ["http_identify", "http_count_connections"];
+/// Programs at tracepoints that have a twin at the tracepoint's event.
+const TWINS: [&str; 3] = ["http_sock_recv", "http_sock_send", "http_process_exit"];
+/// How the twin's name ends.
+const EVENT: &str = "_event";
+
+/// The system calls at whose exits a program is attached that is there for several.
+const CALLS: [(&str, &[&str]); 2] = [
+    (
+        "http_exit_receive",
+        &["read", "readv", "recvfrom", "recvmsg"],
+    ),
+    (
+        "http_exit_send",
+        &[
+            "write",
+            "writev",
+            "sendto",
+            "sendmsg",
+            "sendfile64",
+            "splice",
+        ],
+    ),
+];
+
+/// The events of these exits.
+fn exits_of(program: &str) -> impl Iterator<Item = String> {
+    let calls = CALLS.iter().find(|(name, _)| *name == program);
+    let calls = calls.map_or(&[][..], |(_, calls)| calls);
+    calls.iter().map(|call| format!("sys_exit_{call}"))
+}
+
+/// A process seldom shows more kinds of answers: methods times status codes.
+const SERIES_PER_PROCESS: u32 = 4;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// `None`: the best that this kernel can do.
+    pub backend: Option<Backend>,
+    pub max_processes: u32,
+    pub max_connections: u32,
+}
+
+/// The programs in the kernel and their counters.
+pub struct Bpf<'obj> {
+    pub(crate) skeleton: skeleton::HttpSkel<'obj>,
+    links: Vec<Link>,
+    backend: Backend,
+    /// Whether its programs are those of events, which the kernel skips while it reads a map.
+    pub(crate) at_events: bool,
+    /// Why that one, and what stands in the way of those before it.
+    pub(crate) reason: Arc<str>,
+    /// Counts the connections that have state, when it is read.
+    pub(crate) connections: Link,
+    /// How many there were, and when.
+    pub(crate) counted: Cell<Option<(Instant, u64)>>,
+}
+
+impl<'obj> Bpf<'obj> {
+    /// Loads and attaches a backend, and says what forbids it if the kernel refuses.
+    pub(crate) fn load(
+        object: &'obj mut MaybeUninit<OpenObject>,
+        backend: Backend,
+        kernel: &Kernel,
+        privilege: &Privilege,
+        options: &Options,
+    ) -> Result<Self> {
+        let explain = |step, error: Error| match privilege.cause(step, &error) {
+            Some(cause) => {
+                log::debug!("{backend}: {error:#}");
+                anyhow!(cause)
+            }
+            None if backend == Backend::Fexit => {
+                error.context("it needs trampolines (fentry and fexit programs)")
+            }
+            None => error,
+        };
+        if let Some(obstacle) = kernel.facts.obstacle(backend) {
+            bail!(obstacle);
+        }
+        let mut bpf = Self::open(object, backend, kernel, options)
+            .map_err(|error| explain(Step::Load, error))?;
+        bpf.attach().map_err(|error| explain(Step::Attach, error))?;
+        Ok(bpf)
+    }
+
+    /// Loads the programs of one backend, and has the agent recognise itself.
+    fn open(
+        object: &'obj mut MaybeUninit<OpenObject>,
+        backend: Backend,
+        kernel: &Kernel,
+        options: &Options,
+    ) -> Result<Self> {
+        let open = configured(object, backend, kernel, options)?;
+        let skeleton = open.load().context("the kernel refuses the programs")?;
+        let identified = skeleton
+            .progs
+            .http_identify
+            .test_run(ProgramInput::default())
+            .context("the agent cannot tell its own process id")?;
+        ensure!(
+            identified.return_value == 0,
+            "the registers of a system call are not where this kernel was expected to keep them"
+        );
+        let connections = skeleton.progs.http_count_connections.attach();
+        Ok(Self {
+            connections: connections.context("connections cannot be counted")?,
+            counted: Cell::new(None),
+            skeleton,
+            links: Vec::new(),
+            backend,
+            at_events: backend == Backend::Syscall || kernel.facts.takes_events(),
+            reason: Arc::default(),
+        })
+    }
+
+    /// Attaches what [`Self::detach`] has detached.
+    pub fn attach(&mut self) -> Result<()> {
+        for program in self.skeleton.object_mut().progs_mut() {
+            let name = program.name().to_string_lossy();
+            if !program.autoload() || NOT_ATTACHED.contains(&&*name) {
+                continue;
+            }
+            let exits: Vec<_> = exits_of(&name).collect();
+            let links: Result<Vec<_>, _> = if exits.is_empty() {
+                program.attach().map(|link| vec![link])
+            } else {
+                let attach = |exit| program.attach_tracepoint(TracepointCategory::Syscalls, exit);
+                exits.into_iter().map(attach).collect()
+            };
+            let links = links.with_context(|| {
+                format!("{} cannot be attached", program.name().to_string_lossy())
+            })?;
+            self.links.extend(links);
+        }
+        Ok(())
+    }
+
+    /// Detaches the programs; they stay loaded. Each waits for a grace period of the kernel, so they wait together.
+    pub fn detach(&mut self) {
+        std::thread::scope(|scope| {
+            for link in self.links.drain(..) {
+                scope.spawn(move || drop(link));
+            }
+        });
+    }
+
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    pub(crate) fn programs(&self) -> impl Iterator<Item = Program<'_>> {
+        self.skeleton.object().progs()
+    }
+}
+
+impl Drop for Bpf<'_> {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
+/// The programs, maps and constants of one backend, to be loaded.
+pub(crate) fn configured<'obj>(
+    object: &'obj mut MaybeUninit<OpenObject>,
+    backend: Backend,
+    kernel: &Kernel,
+    options: &Options,
+) -> Result<skeleton::OpenHttpSkel<'obj>> {
+    let mut open = skeleton::HttpSkelBuilder::default()
+        .open(object)
+        .context("the BPF object cannot be opened")?;
+    let in_storage = kernel.facts.keeps_state_in_storage(backend);
+    let takes_notes = kernel.facts.takes_notes(backend);
+    for mut program in open.open_object_mut().progs_mut() {
+        let name = program.name().to_string_lossy();
+        let of_backend = Backend::of_program(&name)
+            .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock);
+        let other_twin = if kernel.facts.takes_events() {
+            TWINS.contains(&&*name)
+        } else {
+            name.ends_with(EVENT)
+        };
+        let useless_note = !takes_notes && name.starts_with("http_fentry_");
+        if !of_backend || other_twin || useless_note {
+            program.set_autoload(false);
+            continue;
+        }
+        // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
+        let optional = !program.autoload();
+        let section = program.section().to_string_lossy();
+        let there = ["fentry/", "fexit/"]
+            .iter()
+            .find_map(|hook| section.split_once(hook))
+            .is_none_or(|(_, function)| kernel.has_function(function));
+        if !there && !optional {
+            bail!("{section} is no function of the kernel's BTF");
+        }
+        program.set_autoload(there);
+    }
+    let maps = &mut open.maps;
+    maps.http_connections.set_autocreate(in_storage)?;
+    maps.http_strangers.set_autocreate(in_storage)?;
+    maps.http_inodes.set_autocreate(!in_storage)?;
+    maps.http_inodes.set_max_entries(options.max_connections)?;
+    maps.http_stranger_inodes.set_autocreate(!in_storage)?;
+    maps.http_stranger_inodes
+        .set_max_entries(options.max_connections)?;
+    maps.http_messages
+        .set_autocreate(backend == Backend::Sock || takes_notes)?;
+    maps.http_notes.set_autocreate(takes_notes)?;
+    maps.http_processes.set_max_entries(options.max_processes)?;
+    maps.http_series
+        .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
+
+    let rodata = maps
+        .rodata_data
+        .as_mut()
+        .context("the BPF object has no constants")?;
+    rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
+    rodata.http_in_storage = in_storage;
+    rodata.http_notes_taken = takes_notes;
+    Ok(open)
+}

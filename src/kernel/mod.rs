@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The BPF programs: what this kernel offers, which of them it gets, and what they have counted.
+
+pub mod backend;
+pub mod choice;
+pub mod harvest;
+pub mod load;
+pub mod preemption;
+pub mod privilege;
+pub mod program_stats;
+pub mod real_time;
+pub mod verifier;

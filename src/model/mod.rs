@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is known of the processes, and how it changes from one second to the next. Pure: no file, no clock, no kernel.
+
+pub mod answers;
+pub mod quantile;
+pub mod snapshot;
+pub mod tracker;
+pub mod window;

@@ -1,0 +1,449 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Turns counters that only grow into rates, and remembers of each process what a report needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::identity::process::Identity;
+use crate::model::answers::Answers;
+use crate::model::snapshot::{
+    Harvest, Histogram, ProcessCounters, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
+};
+use crate::model::window::{Curve, LISTED};
+
+/// Samples that the peak is taken from.
+const REMEMBERED: usize = 60;
+
+/// An interval that has just ended.
+#[derive(Clone, Copy)]
+pub struct Tick {
+    /// When the one before ended.
+    pub previous: SystemTime,
+    pub date: SystemTime,
+    pub elapsed: Duration,
+}
+
+impl Tick {
+    /// How many of these there were in a second.
+    pub fn rate(&self, count: u64) -> f64 {
+        // Two ticks that a coarse clock cannot tell apart must not divide by zero.
+        count as f64 / self.elapsed.as_secs_f64().max(0.001)
+    }
+}
+
+/// What is known between two ticks. `identify` is asked once for each process, with its pid and the kernel's name of it.
+pub struct Tracker<N> {
+    identify: N,
+    previous: SystemTime,
+    processes: BTreeMap<ProcessId, Tracked>,
+}
+
+impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
+    /// `start` is when the kernel began to count.
+    pub fn new(start: SystemTime, identify: N) -> Self {
+        Self {
+            identify,
+            previous: start,
+            processes: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in what the kernel has counted until `date`, which is `elapsed` after the tick before.
+    /// Returns what is known now, and the processes whose last counts are in, so that the kernel may forget them.
+    pub fn tick(
+        &mut self,
+        harvest: Harvest,
+        date: SystemTime,
+        elapsed: Duration,
+    ) -> (Snapshot, Vec<ProcessId>) {
+        let tick = Tick {
+            previous: self.previous,
+            date,
+            elapsed,
+        };
+        let harvested: BTreeMap<ProcessId, ProcessCounters> = harvest
+            .processes
+            .into_iter()
+            .map(|counters| (counters.id, counters))
+            .collect();
+        for (id, counters) in harvested.iter().filter(|(_, it)| it.requests > 0) {
+            self.processes.entry(*id).or_insert_with(|| {
+                let identity = (self.identify)(id.pid, &counters.comm);
+                Tracked::new(identity, self.previous)
+            });
+        }
+        self.processes.retain(|id, process| {
+            let counters = harvested.get(id);
+            process.tick(counters, &tick);
+            // An entry that the kernel could not be made to forget must not look like a new process.
+            process.is_listed() || counters.is_some()
+        });
+        self.previous = date;
+
+        let processes = self.processes.iter();
+        let snapshot = Snapshot {
+            date,
+            processes: processes
+                .filter(|(_, process)| process.is_listed())
+                .map(|(id, process)| process.snapshot(*id))
+                .collect(),
+            missed: harvest.missed,
+            kernel: harvest.kernel,
+        };
+        let exited = harvested.into_values().filter(|counters| counters.exited);
+        (snapshot, exited.map(|counters| counters.id).collect())
+    }
+}
+
+/// One process that has served a request.
+struct Tracked {
+    identity: Identity,
+    /// The kernel's counter at the last tick.
+    counter: u64,
+    total: u64,
+    requests_per_second: Curve,
+    series: BTreeMap<SeriesKey, Series>,
+    answers: Answers,
+    /// Ticks since it was last seen alive.
+    gone: usize,
+}
+
+impl Tracked {
+    /// `previous` is the tick before the process was first seen.
+    fn new(identity: Identity, previous: SystemTime) -> Self {
+        Self {
+            identity,
+            counter: 0,
+            total: 0,
+            requests_per_second: Curve::from_zero(previous),
+            series: BTreeMap::new(),
+            answers: Answers::default(),
+            gone: 0,
+        }
+    }
+
+    fn tick(&mut self, counters: Option<&ProcessCounters>, tick: &Tick) {
+        let requests = counters.map_or(0, |counters| self.advance(counters.requests));
+        self.requests_per_second
+            .push(tick.date, tick.rate(requests), REMEMBERED);
+
+        let mut answered: BTreeMap<u16, Histogram> = BTreeMap::new();
+        for (key, counter) in counters.iter().flat_map(|counters| &counters.series) {
+            let series = self.series.entry(key.clone()).or_default();
+            *answered.entry(key.status).or_default() += &series.advance(counter);
+        }
+        self.answers.tick(&answered, tick);
+
+        let alive = counters.is_some_and(|counters| !counters.exited);
+        self.gone = if alive { 0 } else { self.gone + 1 };
+    }
+
+    /// Moves on to a new value of the kernel's counter and returns the difference.
+    fn advance(&mut self, counter: u64) -> u64 {
+        // The kernel only adds: a counter that went back is that of a new entry, and all it holds is new.
+        let requests = counter.checked_sub(self.counter).unwrap_or(counter);
+        self.counter = counter;
+        self.total += requests;
+        requests
+    }
+
+    /// A process that is gone stays until its last rate is out of the samples.
+    fn is_listed(&self) -> bool {
+        self.gone <= LISTED
+    }
+
+    fn snapshot(&self, id: ProcessId) -> ProcessSnapshot {
+        ProcessSnapshot {
+            id,
+            name: Arc::clone(&self.identity.name),
+            container: self.identity.container.clone(),
+            exited: self.gone > 0,
+            requests_total: self.total,
+            series: self
+                .series
+                .iter()
+                .map(|(key, series)| (key.clone(), series.total))
+                .collect(),
+            requests_per_second: self.requests_per_second.listed(),
+            requests_per_second_peak: self.requests_per_second.peak(),
+            responses_per_second: self.answers.per_second(),
+            duration_p50_ms: self.answers.p50_ms(),
+            duration_p99_ms: self.answers.p99_ms(),
+        }
+    }
+}
+
+/// One series of one process.
+#[derive(Default)]
+struct Series {
+    /// The kernel's counters at the last tick.
+    counter: Histogram,
+    total: Histogram,
+}
+
+impl Series {
+    /// As [`Tracked::advance`].
+    fn advance(&mut self, counter: &Histogram) -> Histogram {
+        let answered = counter.checked_sub(&self.counter).unwrap_or(*counter);
+        self.counter = *counter;
+        self.total += &answered;
+        answered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use crate::model::snapshot::BOUNDS_US;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const WORKER: ProcessId = ProcessId {
+        pid: 7,
+        start_time: 100,
+    };
+
+    /// A tracker and its clock.
+    struct Clock<N> {
+        tracker: Tracker<N>,
+        date: SystemTime,
+        forget: Vec<ProcessId>,
+    }
+
+    fn clock() -> Clock<impl FnMut(u32, &str) -> Identity> {
+        let date = UNIX_EPOCH + 1000 * SECOND;
+        Clock {
+            tracker: Tracker::new(date, |pid, comm| Identity {
+                name: format!("{comm}-{pid}").into(),
+                container: None,
+            }),
+            date,
+            forget: Vec::new(),
+        }
+    }
+
+    impl<N: FnMut(u32, &str) -> Identity> Clock<N> {
+        fn tick_after(&mut self, elapsed: Duration, processes: &[ProcessCounters]) -> Snapshot {
+            self.date += elapsed;
+            let harvest = Harvest {
+                processes: processes.to_vec(),
+                ..Harvest::default()
+            };
+            let (snapshot, forget) = self.tracker.tick(harvest, self.date, elapsed);
+            self.forget = forget;
+            snapshot
+        }
+
+        fn tick(&mut self, processes: &[ProcessCounters]) -> Snapshot {
+            self.tick_after(SECOND, processes)
+        }
+    }
+
+    fn live(id: ProcessId, requests: u64) -> ProcessCounters {
+        ProcessCounters {
+            id,
+            comm: "comm".to_owned(),
+            requests,
+            series: BTreeMap::new(),
+            exited: false,
+        }
+    }
+
+    fn exited(id: ProcessId, requests: u64) -> ProcessCounters {
+        ProcessCounters {
+            exited: true,
+            ..live(id, requests)
+        }
+    }
+
+    const OK: SeriesKey = SeriesKey {
+        method: "GET",
+        status: 200,
+        version: "1.1",
+    };
+
+    /// Answers that took less than the first bound, and one more that took longer than the last.
+    fn histogram(fast: u64, sum_ns: u64) -> Histogram {
+        let mut histogram = Histogram {
+            sum_ns,
+            ..Histogram::default()
+        };
+        histogram.buckets[0] = fast;
+        histogram.buckets[BOUNDS_US.len()] = 1;
+        histogram
+    }
+
+    fn answering(key: SeriesKey, histogram: Histogram) -> ProcessCounters {
+        ProcessCounters {
+            series: BTreeMap::from([(key, histogram)]),
+            ..live(WORKER, 1)
+        }
+    }
+
+    fn rates(snapshot: &Snapshot) -> Vec<f64> {
+        let samples = &snapshot.processes[0].requests_per_second;
+        samples.iter().map(|sample| sample.value).collect()
+    }
+
+    #[test]
+    fn a_rate_is_the_difference_over_the_measured_time() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 7)]);
+        let snapshot = clock.tick_after(2 * SECOND, &[live(WORKER, 20)]);
+        assert_eq!(rates(&snapshot), [0.0, 7.0, 6.5]);
+        let process = &snapshot.processes[0];
+        assert_eq!(process.requests_total, 20);
+        assert_eq!(&*process.name, "comm-7");
+        assert!(!process.exited);
+    }
+
+    #[test]
+    fn the_first_rate_has_a_beginning() {
+        let mut clock = clock();
+        let start = clock.date;
+        let snapshot = clock.tick(&[live(WORKER, 7)]);
+        let dates: Vec<_> = snapshot.processes[0]
+            .requests_per_second
+            .iter()
+            .map(|sample| sample.date)
+            .collect();
+        assert_eq!(dates, [start, start + SECOND]);
+    }
+
+    #[test]
+    fn five_samples_are_listed_oldest_first() {
+        let mut clock = clock();
+        let mut snapshot = clock.tick(&[]);
+        for total in [1, 3, 6, 10, 15, 21] {
+            snapshot = clock.tick(&[live(WORKER, total)]);
+        }
+        assert_eq!(rates(&snapshot), [2.0, 3.0, 4.0, 5.0, 6.0]);
+        let samples = &snapshot.processes[0].requests_per_second;
+        assert!(samples.iter().is_sorted_by(|a, b| a.date < b.date));
+        assert_eq!(samples[4].date, snapshot.date);
+    }
+
+    #[test]
+    fn an_idle_process_stays_listed_and_one_that_never_served_is_not() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 7)]);
+        let idle = ProcessId { pid: 8, ..WORKER };
+        let mut snapshot = clock.tick(&[]);
+        for _ in 0..100 {
+            snapshot = clock.tick(&[live(WORKER, 7), live(idle, 0)]);
+        }
+        assert_eq!(snapshot.processes.len(), 1);
+        assert_eq!(rates(&snapshot), [0.0; LISTED]);
+    }
+
+    #[test]
+    fn the_peak_is_that_of_the_last_minute() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 50)]);
+        for _ in 0..59 {
+            let snapshot = clock.tick(&[live(WORKER, 50)]);
+            assert_eq!(snapshot.processes[0].requests_per_second_peak, 50.0);
+        }
+        let snapshot = clock.tick(&[live(WORKER, 50)]);
+        assert_eq!(snapshot.processes[0].requests_per_second_peak, 0.0);
+    }
+
+    #[test]
+    fn an_exited_process_is_reported_until_its_last_rate_is_out_of_the_samples() {
+        let mut clock = clock();
+        let snapshot = clock.tick(&[exited(WORKER, 7)]);
+        assert_eq!(rates(&snapshot), [0.0, 7.0]);
+        assert!(snapshot.processes[0].exited);
+        assert_eq!(clock.forget, [WORKER]);
+        for _ in 1..LISTED {
+            let snapshot = clock.tick(&[]);
+            assert!(rates(&snapshot).contains(&7.0), "{snapshot:?}");
+            assert!(clock.forget.is_empty());
+        }
+        assert_eq!(clock.tick(&[]).processes, []);
+    }
+
+    #[test]
+    fn an_exited_process_that_never_served_is_forgotten_too() {
+        let mut clock = clock();
+        assert_eq!(clock.tick(&[exited(WORKER, 0)]).processes, []);
+        assert_eq!(clock.forget, [WORKER]);
+    }
+
+    #[test]
+    fn an_entry_that_the_kernel_keeps_is_not_counted_again() {
+        let mut clock = clock();
+        for _ in 0..LISTED {
+            clock.tick(&[exited(WORKER, 7)]);
+            assert_eq!(clock.forget, [WORKER]);
+        }
+        for _ in 0..LISTED {
+            assert_eq!(clock.tick(&[exited(WORKER, 7)]).processes, []);
+            assert_eq!(clock.forget, [WORKER]);
+        }
+    }
+
+    #[test]
+    fn a_counter_that_starts_again_counts_from_nothing() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 11)]);
+        clock.tick(&[live(WORKER, 3)]);
+        let snapshot = clock.tick(&[live(WORKER, 5)]);
+        assert_eq!(rates(&snapshot), [0.0, 11.0, 3.0, 2.0]);
+        assert_eq!(snapshot.processes[0].requests_total, 16);
+    }
+
+    #[test]
+    fn series_are_totals_that_outlive_an_entry_of_the_kernel() {
+        let mut clock = clock();
+        let other = SeriesKey {
+            status: 404,
+            ..OK.clone()
+        };
+        clock.tick(&[answering(OK, histogram(11, 5_000))]);
+        clock.tick(&[answering(other.clone(), histogram(2, 7))]);
+        // It has more time in it than before, but fewer answers.
+        let snapshot = clock.tick(&[answering(OK, histogram(3, 8_000))]);
+        let series = &snapshot.processes[0].series;
+        assert_eq!(series[&other], histogram(2, 7));
+        assert_eq!(series[&OK].sum_ns, 13_000);
+        assert_eq!(series[&OK].buckets[0], 14);
+        assert_eq!(series[&OK].count(), 16);
+
+        let snapshot = clock.tick(&[answering(OK, histogram(4, 8_001))]);
+        assert_eq!(snapshot.processes[0].series[&OK].count(), 17);
+    }
+
+    #[test]
+    fn a_reused_pid_is_another_process() {
+        let mut clock = clock();
+        clock.tick(&[exited(WORKER, 7)]);
+        let reused = ProcessId {
+            start_time: 200,
+            ..WORKER
+        };
+        let snapshot = clock.tick(&[live(reused, 3)]);
+        assert_eq!(rates(&snapshot), [0.0, 7.0, 0.0]);
+        assert_eq!(snapshot.processes[1].id, reused);
+        assert_eq!(snapshot.processes[1].requests_total, 3);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_the_order() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 7)]);
+        clock.date -= 3600 * SECOND;
+        let snapshot = clock.tick(&[live(WORKER, 9)]);
+        assert_eq!(rates(&snapshot), [2.0]);
+    }
+
+    #[test]
+    fn no_time_at_all_gives_a_finite_rate() {
+        let mut clock = clock();
+        let snapshot = clock.tick_after(Duration::ZERO, &[live(WORKER, 7)]);
+        assert!(rates(&snapshot).iter().all(|rate| rate.is_finite()));
+    }
+}

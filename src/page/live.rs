@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The [`History`] for all who look at it, as server-sent events each second or as JSON when asked.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+use http_body_util::BodyExt;
+use http_body_util::channel::{Channel, Sender};
+use hyper::body::Bytes;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+
+use crate::page::history::History;
+use crate::sampler::Snapshots;
+use crate::serve::server::Body;
+
+/// Pages that are open at the same time.
+const STREAMS: usize = 16;
+/// Events that a slow client may be behind before it gets a whole view instead.
+const BEHIND: usize = 4;
+
+pub struct Live {
+    history: Mutex<History>,
+    news: broadcast::Sender<Bytes>,
+    slots: Arc<Semaphore>,
+}
+
+impl Live {
+    /// Follows the snapshots in a task of its own.
+    pub fn follow(host: String, mut snapshots: Snapshots) -> Arc<Self> {
+        let first = Arc::clone(&snapshots.borrow_and_update());
+        let live = Arc::new(Self {
+            history: Mutex::new(History::new(host, first)),
+            news: broadcast::channel(BEHIND).0,
+            slots: Arc::new(Semaphore::new(STREAMS)),
+        });
+        let follower = Arc::clone(&live);
+        tokio::spawn(async move {
+            while snapshots.changed().await.is_ok() {
+                let snapshot = Arc::clone(&snapshots.borrow_and_update());
+                let mut history = follower.history();
+                history.push(snapshot);
+                follower.tell(&history);
+            }
+        });
+        live
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, history: &History) {
+        if self.news.receiver_count() == 0 {
+            return;
+        }
+        match event(history, false) {
+            Ok(text) => {
+                // Whoever has left meanwhile does not matter.
+                let _ = self.news.send(text);
+            }
+            Err(error) => log::warn!("{error:#}"),
+        }
+    }
+
+    /// Everything there is to see now, as JSON.
+    pub fn json(&self) -> Result<Bytes> {
+        let view = self.history().view(true);
+        Ok(serde_json::to_vec(&view)
+            .context("cannot write the view")?
+            .into())
+    }
+
+    /// An endless body of events. `None` when too many others look already.
+    pub fn events(self: &Arc<Self>) -> Option<Body> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        let (sender, body) = Channel::new(1);
+        tokio::spawn(Arc::clone(self).stream(sender, slot));
+        Some(body.boxed_unsync())
+    }
+
+    /// Ends when the client has gone.
+    async fn stream(
+        self: Arc<Self>,
+        mut sender: Sender<Bytes, io::Error>,
+        _slot: OwnedSemaphorePermit,
+    ) {
+        let mut news = self.news.subscribe();
+        let mut next = self.whole_event(&mut news);
+        while let Ok(text) = next
+            && sender.send_data(text).await.is_ok()
+        {
+            next = match news.recv().await {
+                Ok(text) => Ok(text),
+                Err(RecvError::Lagged(_)) => self.whole_event(&mut news),
+                Err(RecvError::Closed) => return,
+            };
+        }
+    }
+
+    /// A whole view; what is still on its way is part of it already.
+    fn whole_event(&self, news: &mut broadcast::Receiver<Bytes>) -> Result<Bytes> {
+        let history = self.history();
+        *news = self.news.subscribe();
+        event(&history, true)
+    }
+}
+
+fn event(history: &History, whole: bool) -> Result<Bytes> {
+    let view = serde_json::to_string(&history.view(whole)).context("cannot write an event")?;
+    Ok(format!("data: {view}\n\n").into())
+}

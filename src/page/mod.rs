@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The page: the last minute of every process, live in a browser.
+
+pub mod assets;
+pub mod history;
+pub mod live;
+pub mod view;

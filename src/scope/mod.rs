@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Weave Scope: a reporter plugin behind a socket. The report itself is [`crate::report`].
+
+pub mod plugin;
+pub mod socket;
+pub mod template;

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A long text as a body: written in a thread of its own, and only as fast as the client takes it.
+//!
+//! So neither its length nor a slow client costs memory, and other clients do not wait for it.
+
+use std::fmt::{self, Write};
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use http_body_util::channel::{Channel, Sender};
+use hyper::body::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+
+use crate::serve::server::Body;
+
+const CHUNK: usize = 128 * 1024;
+/// Parts on their way, so that writing and sending go on at the same time.
+const AHEAD: usize = 2;
+/// For the whole text. A client that takes longer gets no more of it.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Texts that are written at the same time.
+#[derive(Clone)]
+pub struct Writers(Arc<Semaphore>);
+
+impl Writers {
+    pub fn new(count: usize) -> Self {
+        Self(Arc::new(Semaphore::new(count)))
+    }
+
+    /// The body that `write` will write, when it is its turn.
+    pub fn body<F>(&self, write: F) -> Body
+    where
+        F: FnOnce(&mut Chunks) -> fmt::Result + Send + 'static,
+    {
+        let (sender, body) = Channel::new(AHEAD);
+        let slots = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            let deadline = Instant::now() + LIMIT;
+            let Ok(Ok(_slot)) = timeout_at(deadline, slots.acquire_owned()).await else {
+                return sender.abort(ErrorKind::TimedOut.into());
+            };
+            let mut chunks = Chunks::new(sender, deadline);
+            let writing = tokio::task::spawn_blocking(move || {
+                let written = write(&mut chunks).and_then(|()| chunks.flush());
+                if written.is_err() {
+                    // What the client has of it must not look complete.
+                    chunks.sender.abort(ErrorKind::TimedOut.into());
+                }
+            });
+            if let Err(error) = writing.await {
+                log::error!("a text was left: {error}");
+            }
+        });
+        body.boxed_unsync()
+    }
+}
+
+/// Collects what is written and sends it part by part.
+pub struct Chunks {
+    buffer: String,
+    sender: Sender<Bytes, io::Error>,
+    deadline: Instant,
+    runtime: Handle,
+}
+
+impl Chunks {
+    fn new(sender: Sender<Bytes, io::Error>, deadline: Instant) -> Self {
+        Self {
+            buffer: String::with_capacity(CHUNK),
+            sender,
+            deadline,
+            runtime: Handle::current(),
+        }
+    }
+
+    fn flush(&mut self) -> fmt::Result {
+        let full = std::mem::replace(&mut self.buffer, String::with_capacity(CHUNK));
+        let sending = self.sender.send_data(full.into());
+        match self.runtime.block_on(timeout_at(self.deadline, sending)) {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(fmt::Error),
+        }
+    }
+}
+
+impl Write for Chunks {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.buffer.len() + text.len() > CHUNK {
+            self.flush()?;
+        }
+        self.buffer.push_str(text);
+        Ok(())
+    }
+}

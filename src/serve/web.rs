@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The TCP listener: metrics and the page, for scrapers and browsers.
+//!
+//! A browser may come on behalf of any web site. So nothing here changes anything, answers are for the page's own
+//! origin only, and a name that a stranger's DNS made point to this host is not answered (DNS rebinding).
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, VARY};
+use hyper::http::uri::Authority;
+use hyper::{Method, Request, Response, StatusCode};
+use tokio::net::TcpListener;
+
+use crate::page::assets;
+use crate::page::live::Live;
+use crate::prometheus::metrics::{self, Format};
+use crate::prometheus::series_lifetime::Expositions;
+use crate::serve::negotiate::prefers_openmetrics;
+use crate::serve::server::{Body, Clients, Routes, plain, whole};
+use crate::serve::streamed_body::Writers;
+
+/// Scrapes that are answered at the same time; others wait for their turn.
+const SCRAPES: usize = 2;
+
+/// Sent with every answer.
+const SAFETY: [(&str, &str); 5] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("referrer-policy", "no-referrer"),
+    ("x-content-type-options", "nosniff"),
+    ("cache-control", "no-store"),
+];
+
+/// Where to listen, if anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    None,
+    On(SocketAddr),
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        text.parse().map(Self::On).map_err(|_| {
+            "neither ADDRESS:PORT, as in 127.0.0.1:9476 or [::]:9476, nor none".to_owned()
+        })
+    }
+}
+
+/// Listens, so that clients queue up until they are served. `None` where nobody wants it.
+pub async fn bind(listen: Listen) -> Result<Option<TcpListener>> {
+    let Listen::On(address) = listen else {
+        return Ok(None);
+    };
+    TcpListener::bind(address).await.map(Some).with_context(|| {
+        format!(
+            "cannot listen on {address}: choose another --listen ADDRESS:PORT, or --listen none"
+        )
+    })
+}
+
+/// Serves for as long as it is polled.
+pub async fn serve(
+    listener: &TcpListener,
+    live: Arc<Live>,
+    expositions: Expositions,
+) -> Result<()> {
+    let address = listener
+        .local_addr()
+        .context("the listener has no address")?;
+    let clients = Clients::new(Web {
+        live,
+        expositions,
+        scrapes: Writers::new(SCRAPES),
+        loopback: address.ip().is_loopback(),
+    });
+    loop {
+        clients.take(listener.accept().await).await;
+    }
+}
+
+/// What is served to whom.
+struct Web {
+    live: Arc<Live>,
+    expositions: Expositions,
+    scrapes: Writers,
+    /// Only programs of this host can connect.
+    loopback: bool,
+}
+
+impl Routes for Web {
+    fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+        let mut response = if self.is_meant(request) {
+            self.route(request)
+        } else {
+            plain(
+                StatusCode::MISDIRECTED_REQUEST,
+                "not a name of this host: use its address, or localhost\n",
+            )
+        }?;
+        let headers = response.headers_mut();
+        for (name, value) in SAFETY {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        Ok(response)
+    }
+}
+
+impl Web {
+    fn route(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+        match request.uri().path() {
+            "/metrics" => self.metrics(request),
+            "/events" => self.events(request),
+            path => match assets::asset(path) {
+                Some(asset) => Response::builder()
+                    .header(CONTENT_TYPE, asset.content_type)
+                    .body(whole(Bytes::from_static(asset.text.as_bytes())))
+                    .context("cannot build a response"),
+                None => plain(
+                    StatusCode::NOT_FOUND,
+                    "the page is at /, the metrics are at /metrics\n",
+                ),
+            },
+        }
+    }
+
+    fn events(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+        let body = if request.method() == Method::HEAD {
+            Some(whole(Bytes::new()))
+        } else {
+            self.live.events()
+        };
+        match body {
+            Some(body) => Response::builder()
+                .header(CONTENT_TYPE, "text/event-stream")
+                .body(body)
+                .context("cannot build a response"),
+            None => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many others are looking: close a page\n",
+            ),
+        }
+    }
+
+    fn metrics(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+        let format = if prefers_openmetrics(request.headers()) {
+            Format::OpenMetrics
+        } else {
+            Format::Text
+        };
+        let body = if request.method() == Method::HEAD {
+            whole(Bytes::new())
+        } else {
+            let exposition = Arc::clone(&self.expositions.borrow());
+            self.scrapes
+                .body(move |out| metrics::write(out, exposition, format))
+        };
+        Response::builder()
+            .header(CONTENT_TYPE, format.content_type())
+            .header(VARY, "Accept")
+            .body(body)
+            .context("cannot build a response")
+    }
+
+    /// Whether the client means this host. Off loopback the host has names that the agent cannot know.
+    fn is_meant(&self, request: &Request<Incoming>) -> bool {
+        let mut named = request.headers().get_all(HOST).iter();
+        let host = match (request.uri().authority(), named.next(), named.next()) {
+            (_, _, Some(_)) => return false,
+            (Some(authority), ..) => Some(authority.clone()),
+            (None, Some(host), None) => Authority::try_from(host.as_bytes()).ok(),
+            (None, None, None) => None,
+        };
+        !self.loopback || host.is_some_and(|host| is_own(host.host()))
+    }
+}
+
+/// An address cannot be made to point elsewhere, and browsers resolve `localhost` themselves.
+fn is_own(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listens_on_an_address_or_not_at_all() {
+        let on = |text: &str| Listen::On(text.parse().unwrap());
+        assert_eq!("none".parse(), Ok(Listen::None));
+        assert_eq!("127.0.0.1:9476".parse(), Ok(on("127.0.0.1:9476")));
+        assert_eq!("[::]:80".parse(), Ok(on("[::]:80")));
+        for wrong in [
+            "",
+            "9476",
+            "localhost:9476",
+            "127.0.0.1",
+            "::1:9476:",
+            "None",
+        ] {
+            assert!(wrong.parse::<Listen>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_strangers_name_is_not_answered() {
+        for own in ["localhost", "LOCALHOST", "127.0.0.1", "[::1]", "10.1.2.3"] {
+            assert!(is_own(own), "{own}");
+        }
+        for other in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "",
+            "127.1",
+        ] {
+            assert!(!is_own(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The terminal: what the subcommands print and draw of a running agent.
+
+pub mod client;
+pub mod table;
+pub mod top;

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `scope-http-statistics top`: the processes of a running agent, live in the terminal.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Row, Sparkline, Table};
+use ratatui::{DefaultTerminal, Frame};
+use rustix::termios::isatty;
+use tokio::runtime::Runtime;
+
+use crate::page::view::{Process, View};
+use crate::terminal::client;
+use crate::terminal::table::{COLUMNS, Order, cells, rate};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+const KEYS: &str = " q quit   sort by: r requests/s  e errors  9 p99  n name  p pid   ↑↓ scroll";
+const WIDTHS: [u16; COLUMNS.len()] = [8, 24, 13, 9, 8, 8, 8];
+
+/// Shows until a key ends it.
+pub fn run(runtime: &Runtime, socket: &Path) -> Result<()> {
+    // Where there is no agent, the terminal stays as it is.
+    let view = runtime.block_on(client::view(socket))?;
+    ensure!(
+        isatty(std::io::stdout()),
+        "top needs a terminal: for a pipe there is `scope-http-statistics report --table`"
+    );
+    let mut screen = Screen::new(view);
+    ratatui::run(|terminal| screen.follow(terminal, runtime, socket))
+}
+
+struct Screen {
+    view: View,
+    order: Order,
+    scroll: usize,
+    /// Why the view is not of now.
+    lost: Option<String>,
+}
+
+impl Screen {
+    fn new(view: View) -> Self {
+        Self {
+            view,
+            order: Order::default(),
+            scroll: 0,
+            lost: None,
+        }
+    }
+
+    fn follow(
+        &mut self,
+        terminal: &mut DefaultTerminal,
+        runtime: &Runtime,
+        socket: &Path,
+    ) -> Result<()> {
+        let mut next = Instant::now() + INTERVAL;
+        loop {
+            terminal.draw(|frame| self.draw(frame))?;
+            if event::poll(next.saturating_duration_since(Instant::now()))? {
+                if let Event::Key(key) = event::read()?
+                    && key.kind == KeyEventKind::Press
+                    && !self.press(key)
+                {
+                    return Ok(());
+                }
+            } else {
+                next = Instant::now() + INTERVAL;
+                match runtime.block_on(client::view(socket)) {
+                    Ok(view) => (self.view, self.lost) = (view, None),
+                    Err(error) => self.lost = Some(format!("{error:#}")),
+                }
+            }
+        }
+    }
+
+    /// Whether to go on.
+    fn press(&mut self, key: KeyEvent) -> bool {
+        match key.code {
+            KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return false,
+            KeyCode::Char('q') | KeyCode::Esc => return false,
+            KeyCode::Char('r') => self.order = Order::Rate,
+            KeyCode::Char('e') => self.order = Order::Errors,
+            KeyCode::Char('9') => self.order = Order::P99,
+            KeyCode::Char('n') => self.order = Order::Name,
+            KeyCode::Char('p') => self.order = Order::Pid,
+            KeyCode::Down => self.scroll += 1,
+            KeyCode::Up => self.scroll = self.scroll.saturating_sub(1),
+            _ => {}
+        }
+        true
+    }
+
+    fn draw(&mut self, frame: &mut Frame<'_>) {
+        let [head, body, missed, keys] = Layout::vertical([
+            Constraint::Length(1),
+            Constraint::Min(2),
+            Constraint::Length(1),
+            Constraint::Length(1),
+        ])
+        .areas(frame.area());
+        self.order.sort(&mut self.view.processes);
+        self.scroll = self.scroll.min(self.view.processes.len().saturating_sub(1));
+        frame.render_widget(self.head(), head);
+        self.draw_processes(frame, body);
+        frame.render_widget(self.missed(), missed);
+        let style = Style::new().add_modifier(Modifier::REVERSED);
+        frame.render_widget(Paragraph::new(KEYS).style(style), keys);
+    }
+
+    fn head(&self) -> Line<'_> {
+        if let Some(lost) = &self.lost {
+            return Line::styled(format!(" {lost}"), Color::Red);
+        }
+        let processes = &self.view.processes;
+        let total: f64 = processes.iter().map(|it| it.requests_per_second).sum();
+        Line::from(vec![
+            Span::styled(
+                " HTTP statistics ",
+                Style::new().add_modifier(Modifier::BOLD),
+            ),
+            Span::raw(format!(
+                "{}   {} requests/s   {} processes   backend {}",
+                self.view.host,
+                rate(total),
+                processes.len(),
+                self.view.backend
+            )),
+        ])
+    }
+
+    fn draw_processes(&self, frame: &mut Frame<'_>, area: Rect) {
+        let table = WIDTHS.iter().sum::<u16>() + WIDTHS.len() as u16;
+        let [left, right] =
+            Layout::horizontal([Constraint::Length(table), Constraint::Min(0)]).areas(area);
+        if self.view.processes.is_empty() {
+            let text = " Waiting for the first request, as of: curl http://127.0.0.1:8000/";
+            return frame.render_widget(Paragraph::new(text), area);
+        }
+        let heads = COLUMNS.iter().enumerate();
+        let heads = heads.map(|(column, (head, _))| aligned(column, (*head).to_owned()));
+        let seen = &self.view.processes[self.scroll..];
+        let rows = seen.iter().map(|process| {
+            let row = cells(process).into_iter().enumerate();
+            let row = Row::new(row.map(|(column, cell)| aligned(column, cell)));
+            row.style(style(process))
+        });
+        let bold = Style::new().add_modifier(Modifier::BOLD);
+        frame.render_widget(
+            Table::new(rows, WIDTHS).header(Row::new(heads).style(bold)),
+            left,
+        );
+        for (process, line) in seen.iter().zip(right.rows().skip(1)) {
+            draw_minute(frame, process, line);
+        }
+    }
+
+    fn missed(&self) -> Line<'_> {
+        let some = self.view.missed.iter().filter(|(_, count)| **count > 0);
+        let some: Vec<_> = some.map(|(why, count)| format!("{why} {count}")).collect();
+        if some.is_empty() {
+            Line::from(" nothing missed")
+        } else {
+            Line::styled(format!(" missed: {}", some.join(", ")), Color::Yellow)
+        }
+    }
+}
+
+fn aligned(column: usize, text: String) -> Line<'static> {
+    if COLUMNS[column].1 {
+        Line::from(text).right_aligned()
+    } else {
+        Line::from(text)
+    }
+}
+
+fn style(process: &Process) -> Style {
+    if process.exited {
+        Style::new().add_modifier(Modifier::DIM)
+    } else if process.errors().is_some_and(|share| share > 0.0) {
+        Style::new().fg(Color::Red)
+    } else {
+        Style::new()
+    }
+}
+
+/// The latest seconds, as many as there is room for.
+fn draw_minute(frame: &mut Frame<'_>, process: &Process, area: Rect) {
+    let width = usize::from(area.width.saturating_sub(1));
+    let skipped = process.points.len().saturating_sub(width);
+    let points = process.points.iter().skip(skipped);
+    // Rates below one are to be seen as well.
+    let data: Vec<_> = points.map(|it| (it.requests * 1000.0) as u64).collect();
+    let style = Style::new().fg(Color::Blue);
+    frame.render_widget(Sparkline::default().data(data).style(style), area);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use crate::page::view::Point;
+
+    use super::*;
+
+    fn process(pid: u32, name: &str, rates: &[f64]) -> Process {
+        let point = |requests: &f64| Point {
+            requests: *requests,
+            ..Point::default()
+        };
+        Process {
+            pid,
+            start_time: 1,
+            name: name.to_owned(),
+            container: None,
+            exited: false,
+            requests: 1,
+            requests_per_second: *rates.last().unwrap(),
+            answers: BTreeMap::from([(200, 3)]),
+            p50_ms: Some(1.5),
+            p99_ms: None,
+            points: rates.iter().map(point).collect(),
+            series: None,
+        }
+    }
+
+    fn screen(processes: Vec<Process>) -> Screen {
+        Screen::new(View {
+            date: 0,
+            host: "node-7".to_owned(),
+            version: "0".to_owned(),
+            backend: "sock".to_owned(),
+            missed: BTreeMap::from([("io_uring".to_owned(), 7), ("compat".to_owned(), 0)]),
+            whole: true,
+            hidden: 0,
+            processes,
+        })
+    }
+
+    fn lines(screen: &mut Screen) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(100, 7)).unwrap();
+        terminal.draw(|frame| screen.draw(frame)).unwrap();
+        let text = terminal.backend().to_string();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn shows_the_busiest_first_with_its_last_seconds() {
+        let mut screen = screen(vec![
+            process(8, "quiet", &[1.0]),
+            process(7, "server", &[0.0, 2.0, 4.0]),
+        ]);
+        let shown = lines(&mut screen);
+        assert!(shown[0].contains("node-7   5.00 requests/s   2 processes   backend sock"));
+        assert!(shown[2].contains("7 server"), "{shown:?}");
+        assert!(
+            shown[2].contains("4.00") && shown[2].contains("1.50ms"),
+            "{shown:?}"
+        );
+        assert!(shown[2].contains(" ▄█"), "{shown:?}");
+        assert!(shown[3].contains("8 quiet"), "{shown:?}");
+        assert!(shown[5].contains("missed: io_uring 7"), "{shown:?}");
+    }
+
+    #[test]
+    fn keys_sort_scroll_and_quit() {
+        let mut screen = screen(vec![process(8, "b", &[9.0]), process(9, "a", &[1.0])]);
+        assert!(lines(&mut screen)[2].contains("8 b"));
+        assert!(screen.press(KeyCode::Char('n').into()));
+        assert!(lines(&mut screen)[2].contains("9 a"));
+        assert!(screen.press(KeyCode::Down.into()));
+        assert!(lines(&mut screen)[2].contains("8 b"));
+        assert!(!screen.press(KeyCode::Char('q').into()));
+    }
+
+    #[test]
+    fn a_quiet_host_and_a_lost_agent_are_said() {
+        let mut screen = screen(Vec::new());
+        assert!(lines(&mut screen)[1].contains("Waiting for the first request"));
+        screen.lost = Some("no agent is running".to_owned());
+        assert!(lines(&mut screen)[0].contains("no agent is running"));
+    }
+}

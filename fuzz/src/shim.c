@@ -4,28 +4,20 @@
  * buffers on. Requests and responses are noted one by one where the framing takes them, and what the
  * kernel's counters were told must add up to the same.
  */
-#include "host.h"
-#include "http.h"
+#include <bpf/bpf_helpers.h>
 #include "protocol/http1/pairing.h"
 
-static void shim_request(const struct http1_connection *http1);
+static enum http1_place shim_request(enum http1_place place, const struct http1_connection *http1);
 static enum http1_answer shim_response(enum http1_answer answer, const struct http1_connection *http1,
-				       const struct http1_exchange *exchange);
+				       const struct http_exchange *exchange);
 static int shim_head(int missing);
-static struct http_missed *shim_missed(void);
-static struct http_process_key http_key_of(struct task_struct *task);
-static void http_count_requests(struct task_struct *task, __u64 n);
-static void http_count_exchange(struct task_struct *task, const struct http1_exchange *exchange);
 
 /* A macro does not expand itself: from here on the framing is called as it is, and watched. */
-#define http1_request(http1, now) (http1_request(http1, now), shim_request(http1))
+#define http1_request(http1, now, run) shim_request(http1_request(http1, now, run), http1)
 #define http1_response(http1, exchange) shim_response(http1_response(http1, exchange), http1, exchange)
 #include "protocol/http1/fast.h"
 #define http1_fast_request(...) shim_head(http1_fast_request(__VA_ARGS__))
 #define http1_fast_response(...) shim_head(http1_fast_response(__VA_ARGS__))
-#define http_miss(reason, n) (shim_missed()->reason += (n))
-#include "capture/transfer.bpf.h"
-#include "connection/walk.bpf.h"
 #include "connection/connection.bpf.h"
 
 #define SHIM_IOVECS 16
@@ -44,10 +36,10 @@ struct shim_event {
 };
 
 struct shim {
-	struct http1_connection *known; /* what the map of connections has of it */
-	struct http1_connection scratch;
+	struct http_connection *known; /* what the map of connections has of it */
+	struct http_connection scratch;
 	struct http_transfer transfers[HTTP_DIRECTIONS];
-	struct http_missed missed;
+	__u64 missed[HTTP_REASONS];
 	struct iovec iovecs[SHIM_IOVECS];
 	uint64_t clock;
 	uint64_t reads;
@@ -64,23 +56,41 @@ struct shim {
 
 static _Thread_local struct shim *shim;
 
-/* ---- what host.h promises ---- */
+static void *grown(void *old, size_t size)
+{
+	void *memory = realloc(old, size);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
+/* ---- what the headers in host/ promise ---- */
 
 static void *bpf_map_lookup_elem(const void *map, const void *key)
 {
 	if (map == &http_transfers)
 		return &shim->transfers[*(const uint32_t *)key];
-	if (map == &http_scratch)
-		return &shim->scratch;
 	if (map == &http_spilled && ((const struct http_spill_key *)key)->n < shim->spilled_end)
 		return &shim->spilled[((const struct http_spill_key *)key)->n];
 	return NULL;
 }
 
 /* There is but one. */
-static struct http1_connection *http_connection_by_inode(__u64 inode)
+static struct http_connection *http_connection_by_inode(__u64 inode)
 {
 	return shim->known;
+}
+
+static struct http_connection *http_scratch_connection(void)
+{
+	return &shim->scratch;
+}
+
+static void http_keep_connection(const struct http_endpoint *endpoint, const struct http_connection *conn)
+{
+	shim->known = grown(NULL, sizeof(*conn));
+	*shim->known = *conn;
 }
 
 /* Runs are all that is ever put into a map. */
@@ -118,8 +128,8 @@ static void shim_soil(uint8_t *window, size_t from)
 	size_t phase = shim->reads / 2 % sizeof(stale);
 	size_t length = sizeof(stale) - phase;
 
-	if (length > HTTP1_WINDOW + HTTP1_PAD - from)
-		length = HTTP1_WINDOW + HTTP1_PAD - from;
+	if (length > HTTP_WINDOW + HTTP_PAD - from)
+		length = HTTP_WINDOW + HTTP_PAD - from;
 	memcpy(window + from, stale + phase, length);
 }
 
@@ -147,24 +157,38 @@ static void shim_push(struct shim_event event)
 	shim->events[shim->count++] = event;
 }
 
-static void shim_request(const struct http1_connection *http1)
+static uint64_t shim_text(enum http_method method)
+{
+	static const uint64_t texts[] = {
+		[HTTP_METHOD_CONNECT] = HTTP1_TEXT("CONNECT"), [HTTP_METHOD_DELETE] = HTTP1_TEXT("DELETE"),
+		[HTTP_METHOD_GET] = HTTP1_TEXT("GET"),	       [HTTP_METHOD_HEAD] = HTTP1_TEXT("HEAD"),
+		[HTTP_METHOD_OPTIONS] = HTTP1_TEXT("OPTIONS"), [HTTP_METHOD_PATCH] = HTTP1_TEXT("PATCH"),
+		[HTTP_METHOD_POST] = HTTP1_TEXT("POST"),       [HTTP_METHOD_PUT] = HTTP1_TEXT("PUT"),
+		[HTTP_METHOD_TRACE] = HTTP1_TEXT("TRACE"),
+	};
+
+	return texts[method];
+}
+
+static enum http1_place shim_request(enum http1_place place, const struct http1_connection *http1)
 {
 	shim_push((struct shim_event){
 		.kind = SHIM_REQUEST,
-		.method = http1_standard_method(http1->request.token),
+		.method = shim_text(http1->request.method),
 		.minor = http1->request.minor,
 	});
+	return place;
 }
 
 static enum http1_answer shim_response(enum http1_answer answer, const struct http1_connection *http1,
-				       const struct http1_exchange *exchange)
+				       const struct http_exchange *exchange)
 {
 	struct shim_event event = { .status = http1->response.status };
 
 	if (answer == HTTP1_FINAL) {
 		event.kind = SHIM_RESPONSE;
-		event.method = exchange->method;
-		event.minor = exchange->minor;
+		event.method = shim_text(exchange->method);
+		event.minor = exchange->version == HTTP_VERSION_1_1;
 		shim_push(event);
 	} else if (answer == HTTP1_UNMATCHED) {
 		event.kind = SHIM_UNMATCHED_RESPONSE;
@@ -181,14 +205,9 @@ static int shim_head(int missing)
 	return 0;
 }
 
-static struct http_missed *shim_missed(void)
+static void http_miss(enum http_reason reason, __u64 n)
 {
-	return &shim->missed;
-}
-
-static struct http_process_key http_key_of(struct task_struct *task)
-{
-	return (struct http_process_key){ .pid = task->tgid };
+	shim->missed[reason] += n;
 }
 
 static void http_count_requests(struct task_struct *task, __u64 n)
@@ -196,7 +215,7 @@ static void http_count_requests(struct task_struct *task, __u64 n)
 	shim->counted += n;
 }
 
-static void http_count_exchange(struct task_struct *task, const struct http1_exchange *exchange)
+static void http_count_exchange(struct task_struct *task, const struct http_exchange *exchange)
 {
 	shim->counted++;
 }
@@ -239,13 +258,13 @@ size_t shim_taken(const struct shim *of)
 /* How often bytes that could be read could not be followed. */
 size_t shim_lost(const struct shim *of)
 {
-	return of->missed.requests_lost + of->missed.responses_lost;
+	return of->missed[HTTP_MISSED_REQUESTS_LOST] + of->missed[HTTP_MISSED_RESPONSES_LOST];
 }
 
 /* The bytes lie in one buffer, or are scattered over several, some of which are empty. */
 static void shim_scatter(struct http_transfer *transfer, const uint8_t *data, size_t length)
 {
-	static const size_t sizes[] = { 1, 8, 9, 100, HTTP1_WINDOW, HTTP1_WINDOW + 1, 3000 };
+	static const size_t sizes[] = { 1, 8, 9, 100, HTTP_WINDOW, HTTP_WINDOW + 1, 3000 };
 	uint64_t random = (shim->clock ^ length << 8) * 0x9e3779b97f4a7c15ULL >> 20;
 	size_t i, size;
 
@@ -283,34 +302,22 @@ static struct http_transfer *shim_begin(struct shim *with, enum http_direction d
 	return transfer;
 }
 
-static void shim_end(void)
+static void shim_end(struct http_transfer *transfer, enum http_direction direction)
 {
-	if (shim->counted + shim->missed.unmatched != shim->count)
+	static const struct http_endpoint endpoint;
+
+	if (http_wants(&endpoint, shim->known, direction))
+		http_transferred(&some_process, &endpoint, shim->known, transfer, direction);
+	if (shim->counted + shim->missed[HTTP_MISSED_UNMATCHED] != shim->count)
 		abort();
 }
 
 void shim_receive(struct shim *with, const uint8_t *data, size_t length)
 {
-	struct http_transfer *transfer = shim_begin(with, HTTP_RECEIVE, data, length);
-	struct http1_connection *first;
-
-	if (shim->known) {
-		http_receive(&some_process, shim->known, transfer);
-	} else {
-		first = http_first_receive(&some_process, transfer);
-		if (first) {
-			shim->known = grown(NULL, sizeof(*first));
-			*shim->known = *first;
-		}
-	}
-	shim_end();
+	shim_end(shim_begin(with, HTTP_RECEIVE, data, length), HTTP_RECEIVE);
 }
 
 void shim_send(struct shim *with, const uint8_t *data, size_t length)
 {
-	struct http_transfer *transfer = shim_begin(with, HTTP_SEND, data, length);
-
-	if (shim->known)
-		http_send(&some_process, shim->known, transfer);
-	shim_end();
+	shim_end(shim_begin(with, HTTP_SEND, data, length), HTTP_SEND);
 }

@@ -2,7 +2,7 @@
 /*
  * Counts the HTTP/1 requests and responses of every process, in the kernel.
  *
- * capture backend -> (connection, direction, bytes in user memory, length) -> framing -> counters
+ * capture -> (connection, direction, bytes in user memory) -> protocol -> counters
  *
  * Three backends find the same thing, and user space loads the programs of one of them:
  *
@@ -22,30 +22,13 @@
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
-#include "http.h"
-#include "protocol/http1/fast.h"
-
-#ifndef NULL
-#define NULL ((void *)0)
-#endif
+#include "connection/count.bpf.h"
+#include "counters/processes.bpf.h"
+#include "kernel/registers.bpf.h"
+#include "kernel/task.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* The agent as the kernel numbers it: not what a pid namespace shows it. It does not count itself. */
-__u32 agent_pid;
-
-#include "kernel/socket.bpf.h"
-#include "kernel/task.bpf.h"
-#include "counters/counters.bpf.h"
-#include "capture/transfer.bpf.h"
-#include "connection/walk.bpf.h"
-#include "connection/connection.bpf.h"
-#include "connection/storage.bpf.h"
-#include "kernel/registers.bpf.h"
-#include "capture/iterator.bpf.h"
-#include "capture/notes.bpf.h"
 
 /* Run once by user space, on its own behalf: 0 if all that depends on the kernel was found. */
 SEC("raw_tp")

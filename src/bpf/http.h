@@ -6,12 +6,33 @@
 #ifndef HTTP_H
 #define HTTP_H
 
+#include "types.h"
+
 #define HTTP_COMM_LEN 16
 
 enum {
 	HTTP_BOUNDS = 19, /* upper bounds of duration buckets */
 	HTTP_SHARDS = 4,  /* groups of CPUs that count apart; a power of two */
 };
+
+/* The methods of RFC 9110 and PATCH. All others are one, so that there are few. */
+enum http_method {
+	HTTP_METHOD_OTHER,
+	HTTP_METHOD_CONNECT,
+	HTTP_METHOD_DELETE,
+	HTTP_METHOD_GET,
+	HTTP_METHOD_HEAD,
+	HTTP_METHOD_OPTIONS,
+	HTTP_METHOD_PATCH,
+	HTTP_METHOD_POST,
+	HTTP_METHOD_PUT,
+	HTTP_METHOD_TRACE,
+} __attribute__((packed));
+
+enum http_version {
+	HTTP_VERSION_1_0,
+	HTTP_VERSION_1_1, /* and any later 1.x */
+} __attribute__((packed));
 
 /* A process for its whole life: a reused pid has another start time, and so is another key. */
 struct http_process_key {
@@ -35,10 +56,10 @@ struct http_process {
 /* Requests of one process that had the same kind of answer. */
 struct http_series_key {
 	__u64 start_time;
-	__u64 method; /* as text, its first character in the lowest byte; 0 for all but the standard ones */
 	__u32 pid;
 	__u16 status;
-	__u16 minor; /* of HTTP/1.x */
+	enum http_method method;
+	enum http_version version; /* of the request */
 };
 
 struct http_durations {
@@ -51,19 +72,21 @@ struct http_series {
 	struct http_durations durations[HTTP_SHARDS];
 };
 
-/* What was not seen or not counted, by reason. */
-struct http_missed {
-	__u64 processes_full;	/* requests of a process that no longer fits in the map */
-	__u64 series_full;	/* responses of a series that no longer fits in the map */
-	__u64 connections_full; /* connections for which no state could be made */
-	__u64 unmatched;	/* responses that answer no request that was seen */
-	__u64 requests_lost;	/* times that the requests of a connection could no longer be followed */
-	__u64 responses_lost;	/* the same of its responses */
-	__u64 unreadable;	/* transfers whose user buffer could not be read */
-	__u64 io_uring;		/* transfers by io_uring: no system call holds the buffer */
-	__u64 kernel_thread;	/* transfers of kernel threads */
-	__u64 compat;		/* transfers of 32-bit tasks */
-	__u64 syscall;		/* transfers by a system call whose buffers are not known */
+/* Why something was not seen or not counted. */
+enum http_reason {
+	HTTP_MISSED_PROCESSES_FULL,   /* requests of a process that no longer fits in the map */
+	HTTP_MISSED_SERIES_FULL,      /* responses of a series that no longer fits in the map */
+	HTTP_MISSED_CONNECTIONS_FULL, /* connections for which no state could be made */
+	HTTP_MISSED_UNMATCHED,	      /* responses that answer no request that was seen */
+	HTTP_MISSED_REQUESTS_LOST,  /* times that the requests of a connection could no longer be followed */
+	HTTP_MISSED_RESPONSES_LOST, /* the same of its responses */
+	HTTP_MISSED_UNREADABLE,	    /* transfers whose user buffer could not be read */
+	HTTP_MISSED_IO_URING,	    /* transfers by io_uring: no system call holds the buffer */
+	HTTP_MISSED_KERNEL_THREAD,  /* transfers of kernel threads */
+	HTTP_MISSED_COMPAT,	    /* transfers of 32-bit tasks */
+	HTTP_MISSED_SYSCALL,	    /* transfers by a system call whose buffers are not known */
+	HTTP_MISSED_RECURSION,	    /* runs of our programs that the kernel skipped: it counts them itself */
+	HTTP_REASONS,
 };
 
 #endif /* HTTP_H */

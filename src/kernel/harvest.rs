@@ -25,16 +25,9 @@ unsafe impl Plain for types::http_process_key {}
 // SAFETY: as above.
 unsafe impl Plain for types::http_process {}
 // SAFETY: as above.
-unsafe impl Plain for types::http_missed {}
-// SAFETY: as above.
 unsafe impl Plain for types::http_series_key {}
 // SAFETY: as above.
 unsafe impl Plain for types::http_series {}
-
-/// Those that the kernel side tells apart.
-const METHODS: [&str; 9] = [
-    "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
-];
 
 const CONNECTIONS_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -75,15 +68,6 @@ impl Bpf<'_> {
                 process.series.insert((&key).into(), total);
             }
         }
-        let per_cpu = maps
-            .http_missed
-            .lookup_percpu(&0_u32.to_ne_bytes(), MapFlags::ANY)
-            .context("the missed counters cannot be read")?
-            .unwrap_or_default();
-        let per_cpu = per_cpu
-            .iter()
-            .map(|cpu| read(cpu))
-            .collect::<Result<Vec<_>>>()?;
         let costs = self.costs()?;
         let notes = maps.rodata_data.is_some_and(|c| c.http_notes_taken);
         let skipped = costs
@@ -92,7 +76,7 @@ impl Bpf<'_> {
             .filter(|(program, _)| !(notes && takes_note(program)))
             .map(|(_, cost)| cost.recursion_misses)
             .sum();
-        let mut missed = missed(&per_cpu);
+        let mut missed = self.missed()?;
         missed.push(("recursion", skipped));
         let kernel = KernelState {
             backend: self.backend().name(),
@@ -118,6 +102,22 @@ impl Bpf<'_> {
         begun
             .inspect_err(|error| log::trace!("the sampling thread may be interrupted: {error}"))
             .ok()
+    }
+
+    fn missed(&self) -> Result<Vec<(&'static str, u64)>> {
+        let names = ["processes_full","series_full","connections_full","unmatched","requests_lost","responses_lost","unreadable","io_uring","kernel_thread","compat","syscall"];
+        let mut out = Vec::new();
+        for (i, name) in names.iter().enumerate() {
+            let per_cpu = self.skeleton.maps
+                .http_missed
+                .lookup_percpu(&(i as u32).to_ne_bytes(), MapFlags::ANY)
+                .context("the missed counters cannot be read")?
+                .unwrap_or_default();
+            let mut sum = 0;
+            for cpu in per_cpu { sum += u64::from_ne_bytes(cpu[..8].try_into()?); }
+            out.push((*name, sum));
+        }
+        Ok(out)
     }
 
     /// What each attached program has cost so far.
@@ -249,45 +249,27 @@ fn owner(key: &types::http_series_key) -> ProcessId {
 
 impl From<&types::http_series_key> for SeriesKey {
     fn from(key: &types::http_series_key) -> Self {
-        let text = key.method.to_le_bytes();
-        let method = METHODS
-            .into_iter()
-            .find(|method| text.starts_with(method.as_bytes()));
         Self {
-            method: method.unwrap_or("_OTHER"),
+            method: match key.method {
+                types::http_method::HTTP_METHOD_CONNECT => "CONNECT",
+                types::http_method::HTTP_METHOD_DELETE => "DELETE",
+                types::http_method::HTTP_METHOD_GET => "GET",
+                types::http_method::HTTP_METHOD_HEAD => "HEAD",
+                types::http_method::HTTP_METHOD_OPTIONS => "OPTIONS",
+                types::http_method::HTTP_METHOD_PATCH => "PATCH",
+                types::http_method::HTTP_METHOD_POST => "POST",
+                types::http_method::HTTP_METHOD_PUT => "PUT",
+                types::http_method::HTTP_METHOD_TRACE => "TRACE",
+                _ => "_OTHER",
+            },
             status: key.status,
-            version: if key.minor == 0 { "1.0" } else { "1.1" },
+            version: match key.version {
+                types::http_version::HTTP_VERSION_1_0 => "1.0",
+                _ => "1.1",
+            },
         }
     }
 }
-
-/// Names every field of the kernel's struct, and does not compile when one is left out.
-macro_rules! missed {
-    ($($reason:ident),* $(,)?) => {
-        /// What was missed on all CPUs, by reason.
-        fn missed(per_cpu: &[types::http_missed]) -> Vec<(&'static str, u64)> {
-            let mut total = types::http_missed::default();
-            for types::http_missed { $($reason),* } in per_cpu {
-                $(total.$reason += $reason;)*
-            }
-            vec![$((stringify!($reason), total.$reason)),*]
-        }
-    };
-}
-
-missed!(
-    processes_full,
-    series_full,
-    connections_full,
-    unmatched,
-    requests_lost,
-    responses_lost,
-    unreadable,
-    io_uring,
-    kernel_thread,
-    compat,
-    syscall,
-);
 
 fn read<T: Plain + Copy>(bytes: &[u8]) -> Result<T> {
     plain::from_bytes(bytes)

@@ -230,11 +230,11 @@ pub(crate) fn configured<'obj>(
     }
     let maps = &mut open.maps;
     maps.http_connections.set_autocreate(in_storage)?;
-    maps.http_strangers.set_autocreate(in_storage)?;
+    maps.http_marked.set_autocreate(in_storage)?;
     maps.http_inodes.set_autocreate(!in_storage)?;
     maps.http_inodes.set_max_entries(options.max_connections)?;
-    maps.http_stranger_inodes.set_autocreate(!in_storage)?;
-    maps.http_stranger_inodes
+    maps.http_marked_inodes.set_autocreate(!in_storage)?;
+    maps.http_marked_inodes
         .set_max_entries(options.max_connections)?;
     maps.http_messages
         .set_autocreate(backend == Backend::Sock || takes_notes)?;

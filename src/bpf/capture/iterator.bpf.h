@@ -6,6 +6,10 @@
 #ifndef ITERATOR_BPF_H
 #define ITERATOR_BPF_H
 
+#include "capture/transfer.bpf.h"
+#include "counters/missed.bpf.h"
+#include "kernel/task.bpf.h"
+
 enum {
 	HTTP_IOVECS = 1024, /* UIO_MAXIOV: more in one call are refused */
 	HTTP_IOVECS_A_CALL = 1 << 5,
@@ -113,8 +117,11 @@ static __always_inline bool http_set_iterator(struct http_transfer *transfer, en
 	return false;
 }
 
-/* Finds the user buffers of a transfer. A connection's framing says itself where it would have needed them. */
-static __always_inline void http_locate_message(struct task_struct *task, const struct http1_connection *conn,
+/*
+ * Finds the user buffers of a transfer. Where they cannot be found, whoever follows the `connected` stream says
+ * so itself once it needs them.
+ */
+static __always_inline void http_locate_message(struct task_struct *task, bool connected,
 						struct http_transfer *transfer, enum http_direction direction,
 						struct msghdr *message, __u64 size)
 {
@@ -123,11 +130,11 @@ static __always_inline void http_locate_message(struct task_struct *task, const 
 	if (http_task_field(task, flags) & HTTP_PF_KTHREAD) {
 		/* Before Linux 5.12 a worker of io_uring was a kernel thread that borrows the memory. */
 		if (http_iterates_buffer(iter) || http_iterates_vector(iter))
-			http_miss(io_uring, 1);
+			http_miss(HTTP_MISSED_IO_URING, 1);
 		else
-			http_miss(kernel_thread, 1);
-	} else if (!http_set_iterator(transfer, direction, iter, size) && !conn) {
-		http_miss(unreadable, 1);
+			http_miss(HTTP_MISSED_KERNEL_THREAD, 1);
+	} else if (!http_set_iterator(transfer, direction, iter, size) && !connected) {
+		http_miss(HTTP_MISSED_UNREADABLE, 1);
 	}
 }
 

@@ -9,8 +9,15 @@
  * disables preemption for the buffers of perf, whose programs they are. They are given the socket's
  * address, which may not be used for socket storage.
  */
-#ifndef BACKEND_SOCK_BPF_H
-#define BACKEND_SOCK_BPF_H
+#ifndef SOCK_BPF_H
+#define SOCK_BPF_H
+
+#include "capture/calls.bpf.h"
+#include "capture/iterator.bpf.h"
+#include "capture/notes.bpf.h"
+#include "connection/connection.bpf.h"
+#include "kernel/file.bpf.h"
+#include <bpf/bpf_tracing.h>
 
 /* Threads within a recvmmsg or sendmmsg: how many of its messages were seen. */
 struct {
@@ -60,7 +67,7 @@ static __always_inline void http_locate_call(struct task_struct *task, struct so
 
 	if (http_uses_io_uring(task) && syscall != HTTP_NR_splice &&
 	    http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs)).sk != sk) {
-		http_miss(io_uring, 1);
+		http_miss(HTTP_MISSED_IO_URING, 1);
 		return;
 	}
 	if (syscall == HTTP_NR_sendmmsg ||
@@ -74,9 +81,8 @@ static __always_inline void http_locate_call(struct task_struct *task, struct so
 }
 
 /* Finds the user buffers of a transfer. */
-static __always_inline void http_locate(struct task_struct *task, struct sock *sk,
-					const struct http1_connection *conn, struct http_transfer *transfer,
-					enum http_direction direction)
+static __always_inline void http_locate(struct task_struct *task, struct sock *sk, bool connected,
+					struct http_transfer *transfer, enum http_direction direction)
 {
 	struct http_note *note;
 
@@ -86,114 +92,90 @@ static __always_inline void http_locate(struct task_struct *task, struct sock *s
 	}
 	note = http_read_note(task, sk, direction);
 	if (note)
-		http_locate_message(task, conn, transfer, direction,
+		http_locate_message(task, connected, transfer, direction,
 				    bpf_core_cast((void *)note->message, struct msghdr), note->size);
 	else if (http_is_compat(task))
-		http_miss(compat, 1);
+		http_miss(HTTP_MISSED_COMPAT, 1);
 	else
-		http_miss(io_uring, 1);
+		http_miss(HTTP_MISSED_IO_URING, 1);
 }
 
-static __always_inline int http_sock_receive(const struct http_endpoint *endpoint, int ret, int flags)
+/* A socket has received or sent `length` bytes. */
+static __always_inline int http_sock_transfer(const struct http_endpoint *endpoint, int length, int flags,
+					      enum http_direction direction)
 {
 	struct sock *sk = endpoint->sk;
-	struct http1_connection *conn;
+	struct http_connection *conn;
 	struct http_transfer *transfer;
 	struct task_struct *task;
 
-	if (flags & HTTP_MSG_NO_DATA || !http_is_stream(sk->sk_type, sk->__sk_common.skc_family))
+	if (direction == HTTP_RECEIVE &&
+	    (flags & HTTP_MSG_NO_DATA || !http_is_stream(sk->sk_type, sk->__sk_common.skc_family)))
 		return 0;
 	conn = http_connection_of(endpoint);
-	if (!conn && http_is_no_server(endpoint)) {
+	if (!http_wants(endpoint, conn, direction)) {
 		http_no_transfer();
 		return 0;
 	}
-	transfer = http_transfer_of(HTTP_RECEIVE, ret);
+	transfer = http_transfer_of(direction, length);
 	if (!transfer)
 		return 0;
 	transfer->inode = endpoint->inode;
 	task = bpf_get_current_task_btf();
-	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
-		http_locate(task, sk, conn, transfer, HTTP_RECEIVE);
-	if (conn)
-		http_skip_hidden(conn, sk, ret);
-	http_endpoint_receive(task, endpoint, conn, transfer);
+	if (direction == HTTP_SEND || !(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
+		http_locate(task, sk, conn, transfer, direction);
+	if (conn && direction == HTTP_RECEIVE)
+		http_skip_hidden(conn, sk, length);
+	http_transferred(task, endpoint, conn, transfer, direction);
 	return 0;
 }
 
-static __always_inline int http_sock_sent(const struct http_endpoint *endpoint, int ret)
+static __always_inline int http_sock_called(struct sock *sk, int ret, int flags,
+					    enum http_direction direction)
 {
-	struct http1_connection *conn = http_connection_of(endpoint);
-	struct http_transfer *transfer;
-	struct task_struct *task;
+	struct http_endpoint endpoint = { .sk = sk };
 
-	if (!conn) {
-		http_drop_note();
-		http_stranger_send(endpoint);
-		return 0;
-	}
-	transfer = http_transfer_of(HTTP_SEND, ret);
-	if (!transfer)
-		return 0;
-	transfer->inode = endpoint->inode;
-	task = bpf_get_current_task_btf();
-	http_locate(task, endpoint->sk, conn, transfer, HTTP_SEND);
-	http_send(task, conn, transfer);
+	if (ret > 0)
+		return http_sock_transfer(&endpoint, ret, flags, direction);
+	http_no_transfer();
 	return 0;
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(http_sock_recv, struct sock *sk, int ret, int flags)
 {
-	struct http_endpoint endpoint = { .sk = sk };
-
-	if (ret > 0)
-		return http_sock_receive(&endpoint, ret, flags);
-	http_no_transfer();
-	return 0;
+	return http_sock_called(sk, ret, flags, HTTP_RECEIVE);
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(http_sock_send, struct sock *sk, int ret, int flags)
 {
-	struct http_endpoint endpoint = { .sk = sk };
-
-	if (ret > 0)
-		return http_sock_sent(&endpoint, ret);
-	http_no_transfer();
-	return 0;
+	return http_sock_called(sk, ret, flags, HTTP_SEND);
 }
 
-static __always_inline struct http_endpoint
-http_endpoint_of_event(const struct trace_event_raw_sock_msg_length *event)
+static __always_inline int http_sock_event(const struct trace_event_raw_sock_msg_length *event,
+					   enum http_direction direction)
 {
-	return http_endpoint_of_socket(http_read(event->sk, struct sock, sk_socket));
+	struct http_endpoint endpoint;
+
+	if (event->ret <= 0) {
+		http_no_transfer();
+		return 0;
+	}
+	endpoint = http_endpoint_of_socket(http_read(event->sk, struct sock, sk_socket));
+	return endpoint.sk ? http_sock_transfer(&endpoint, event->ret, event->flags, direction) : 0;
 }
 
 SEC("tracepoint/sock/sock_recv_length")
 int http_sock_recv_event(struct trace_event_raw_sock_msg_length *event)
 {
-	struct http_endpoint endpoint;
-
-	if (event->ret <= 0) {
-		http_no_transfer();
-		return 0;
-	}
-	endpoint = http_endpoint_of_event(event);
-	return endpoint.sk ? http_sock_receive(&endpoint, event->ret, event->flags) : 0;
+	return http_sock_event(event, HTTP_RECEIVE);
 }
 
 SEC("tracepoint/sock/sock_send_length")
 int http_sock_send_event(struct trace_event_raw_sock_msg_length *event)
 {
-	struct http_endpoint endpoint;
-
-	if (event->ret <= 0) {
-		http_no_transfer();
-		return 0;
-	}
-	endpoint = http_endpoint_of_event(event);
-	return endpoint.sk ? http_sock_sent(&endpoint, event->ret) : 0;
+	return http_sock_event(event, HTTP_SEND);
 }
 
-#endif /* BACKEND_SOCK_BPF_H */
+#endif /* SOCK_BPF_H */

@@ -3,29 +3,21 @@
  * The backend `syscall`: the exits of the system calls that move bytes, and of no others, so that those pay
  * nothing. One program for several calls, since the verifier takes its time for each program.
  */
-#ifndef BACKEND_SYSCALL_BPF_H
-#define BACKEND_SYSCALL_BPF_H
+#ifndef SYSCALL_BPF_H
+#define SYSCALL_BPF_H
 
-static __always_inline void http_inode_receive(struct task_struct *task, const struct http_endpoint *endpoint,
-					       struct http_transfer *transfer)
+#include "capture/calls.bpf.h"
+#include "connection/connection.bpf.h"
+#include "kernel/file.bpf.h"
+
+static __always_inline void http_call_transfer(struct task_struct *task, const struct http_endpoint *endpoint,
+					       struct http_transfer *transfer, enum http_direction direction)
 {
-	struct http1_connection *conn = http_connection_of(endpoint);
+	struct http_connection *conn = http_connection_of(endpoint);
 
 	transfer->inode = endpoint->inode;
-	if (conn || !http_is_no_server(endpoint))
-		http_endpoint_receive(task, endpoint, conn, transfer);
-}
-
-static __always_inline void http_inode_send(struct task_struct *task, const struct http_endpoint *endpoint,
-					    struct http_transfer *transfer)
-{
-	struct http1_connection *conn = http_connection_of(endpoint);
-
-	transfer->inode = endpoint->inode;
-	if (conn)
-		http_send(task, conn, transfer);
-	else
-		http_stranger_send(endpoint);
+	if (http_wants(endpoint, conn, direction))
+		http_transferred(task, endpoint, conn, transfer, direction);
 }
 
 /* The flags of a system call that receives. */
@@ -67,7 +59,7 @@ int http_exit_receive(struct trace_event_raw_sys_exit *ctx)
 		return 0;
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
 		http_set_buffers(ctx->id, regs, transfer);
-	http_inode_receive(task, &endpoint, transfer);
+	http_call_transfer(task, &endpoint, transfer, HTTP_RECEIVE);
 	return 0;
 }
 
@@ -93,7 +85,7 @@ int http_exit_send(struct trace_event_raw_sys_exit *ctx)
 	if (!transfer)
 		return 0;
 	http_set_buffers(ctx->id, regs, transfer);
-	http_inode_send(task, &endpoint, transfer);
+	http_call_transfer(task, &endpoint, transfer, HTTP_SEND);
 	return 0;
 }
 
@@ -101,7 +93,7 @@ int http_exit_send(struct trace_event_raw_sys_exit *ctx)
 SEC("tracepoint/syscalls/sys_exit_splice")
 int http_exit_splice(struct trace_event_raw_sys_exit *ctx)
 {
-	struct http1_connection *conn;
+	struct http_connection *conn;
 	struct http_endpoint endpoint;
 	struct task_struct *task;
 
@@ -111,7 +103,7 @@ int http_exit_splice(struct trace_event_raw_sys_exit *ctx)
 	endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(http_registers(task)));
 	conn = endpoint.inode ? http_connection_of(&endpoint) : NULL;
 	if (conn)
-		http_receive_hidden(conn, ctx->ret);
+		http_transferred_hidden(conn, ctx->ret, HTTP_RECEIVE);
 	return 0;
 }
 
@@ -153,26 +145,25 @@ static __always_inline struct http_transfer *http_message_transfer(enum http_dir
 	return transfer;
 }
 
-__noinline int http_receive_message(__u32 i)
+static __always_inline int http_message_transferred(__u32 i, enum http_direction direction)
 {
 	struct http_many *many = http_many_of_cpu();
-	struct http_transfer *transfer = many ? http_message_transfer(HTTP_RECEIVE, many, i) : NULL;
+	struct http_transfer *transfer = many ? http_message_transfer(direction, many, i) : NULL;
 
 	if (!transfer)
 		return 1;
-	http_inode_receive(http_current_task(), &many->endpoint, transfer);
+	http_call_transfer(http_current_task(), &many->endpoint, transfer, direction);
 	return 0;
+}
+
+__noinline int http_receive_message(__u32 i)
+{
+	return http_message_transferred(i, HTTP_RECEIVE);
 }
 
 __noinline int http_send_message(__u32 i)
 {
-	struct http_many *many = http_many_of_cpu();
-	struct http_transfer *transfer = many ? http_message_transfer(HTTP_SEND, many, i) : NULL;
-
-	if (!transfer)
-		return 1;
-	http_inode_send(http_current_task(), &many->endpoint, transfer);
-	return 0;
+	return http_message_transferred(i, HTTP_SEND);
 }
 
 #define HTTP_MESSAGES 1024 /* UIO_MAXIOV: more in one call are refused */
@@ -222,4 +213,4 @@ int http_exit_sendmmsg(struct trace_event_raw_sys_exit *ctx)
 	return 0;
 }
 
-#endif /* BACKEND_SYSCALL_BPF_H */
+#endif /* SYSCALL_BPF_H */

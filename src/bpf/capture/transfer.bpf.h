@@ -7,8 +7,11 @@
 #ifndef TRANSFER_BPF_H
 #define TRANSFER_BPF_H
 
+#include "protocol/cursor.h"
+#include <bpf/bpf_helpers.h>
+
 struct http_transfer {
-	struct http1_cursor cursor;
+	struct http_cursor cursor;
 	/* The user buffer that holds the cursor: `size` bytes at `address` are those from `start` on. */
 	__u64 address;
 	__u64 start;
@@ -19,8 +22,9 @@ struct http_transfer {
 	bool vector_in_kernel;
 	__u64 inode;	/* of the socket that has a connection, where state lies in a hash */
 	__u64 requests; /* found in this transfer */
-	struct http1_head head;
-	__u8 window[HTTP1_WINDOW + HTTP1_PAD];
+	/* The protocol's own, from one of its functions to the next; what is left of other transfers at first. */
+	__u64 scratch[16];
+	__u8 window[HTTP_WINDOW + HTTP_PAD];
 };
 
 enum http_direction {
@@ -43,7 +47,7 @@ static __always_inline struct http_transfer *http_transfer_of(enum http_directio
 
 	if (!transfer)
 		return NULL;
-	__builtin_memset(transfer, 0, offsetof(struct http_transfer, head));
+	__builtin_memset(transfer, 0, offsetof(struct http_transfer, scratch));
 	transfer->cursor.length = length;
 	return transfer;
 }
@@ -86,7 +90,7 @@ static __always_inline bool http_next_buffer(struct http_transfer *transfer, str
 /* Brings the bytes at the cursor into the window: 1 when it is worth another try, -1 when it cannot be. */
 static __always_inline int http_fill(struct http_transfer *transfer)
 {
-	struct http1_cursor *cur = &transfer->cursor;
+	struct http_cursor *cur = &transfer->cursor;
 	__u64 offset = cur->at - transfer->start;
 	__u64 size = transfer->size;
 	__u64 n;
@@ -107,18 +111,18 @@ static __always_inline int http_fill(struct http_transfer *transfer)
 	n = size - offset;
 	if (n > cur->length - cur->at)
 		n = cur->length - cur->at;
-	if (n > HTTP1_WINDOW)
-		n = HTTP1_WINDOW;
+	if (n > HTTP_WINDOW)
+		n = HTTP_WINDOW;
 	cur->base = cur->at;
 	cur->filled = n;
 	barrier_var(n);
-	if (n > HTTP1_WINDOW)
+	if (n > HTTP_WINDOW)
 		return -1;
 	if (bpf_probe_read_user(transfer->window, n, (void *)(transfer->address + offset))) {
 		cur->filled = 0;
 		return -1;
 	}
-	*(__u64 *)(transfer->window + n) = HTTP1_EACH('\n');
+	*(__u64 *)(transfer->window + n) = HTTP_SENTINEL;
 	return 1;
 }
 

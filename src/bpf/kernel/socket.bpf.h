@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/*
- * What the kernel knows of a socket: whether it carries a stream, and whether it can be the server's end
- * of an HTTP/1 connection at all. A client's end must be told apart, not only for its cost: what it
- * downloads may look like requests.
- */
+/* What the kernel knows of a socket. */
 #ifndef SOCKET_BPF_H
 #define SOCKET_BPF_H
+
+#include "kernel/read.bpf.h"
 
 enum {
 	HTTP_AF_UNIX = 1,
@@ -15,17 +13,20 @@ enum {
 	HTTP_IPPROTO_TCP = 6,
 };
 
-/* A field of a kernel structure at any address: directly where the kernel can (6.2), else by a copy. */
-#define http_read(pointer, type, field)                                       \
-	({                                                                    \
-		typeof(((type *)0)->field) value;                             \
-		void *structure = (void *)(pointer);                          \
-		if (bpf_ksym_exists(bpf_rdonly_cast))                         \
-			value = bpf_core_cast(structure, type)->field;        \
-		else                                                          \
-			BPF_CORE_READ_INTO(&value, (type *)structure, field); \
-		value;                                                        \
-	})
+enum {
+	HTTP_MSG_OOB = 0x1,
+	HTTP_MSG_PEEK = 0x2,
+	HTTP_MSG_TRUNC = 0x20,
+	HTTP_MSG_ERRQUEUE = 0x2000,
+	/* Not the next bytes of the stream. */
+	HTTP_MSG_NO_DATA = HTTP_MSG_OOB | HTTP_MSG_PEEK | HTTP_MSG_ERRQUEUE,
+};
+
+/* A stream socket. Which of the two a program knows hangs on where state lies (connection/storage.bpf.h). */
+struct http_endpoint {
+	struct sock *sk;
+	__u64 inode; /* its number */
+};
 
 static __always_inline bool http_is_stream(__u16 type, __u16 family)
 {
@@ -38,16 +39,10 @@ static __always_inline bool http_is_tcp(struct sock *sk)
 	return http_read(sk, struct sock, sk_protocol) == HTTP_IPPROTO_TCP;
 }
 
-/* A unix socket that has no name and is connected to one that has: the other end was accepted. */
-static __always_inline bool http_is_unix_client(struct sock *sk)
+/* TCP's sequence number of the next byte that the application will take. */
+static __always_inline __u32 http_copied_seq(struct sock *sk)
 {
-	struct sock *peer;
-
-	if (http_read(sk, struct sock, __sk_common.skc_family) != HTTP_AF_UNIX ||
-	    http_read(sk, struct unix_sock, addr))
-		return false;
-	peer = http_read(sk, struct unix_sock, peer);
-	return peer && http_read(peer, struct unix_sock, addr);
+	return http_read(sk, struct tcp_sock, copied_seq);
 }
 
 #define HTTP_UNKNOWN 0xffffffff
@@ -70,21 +65,9 @@ static __always_inline __u32 http_taken(struct sock *sk)
 		barrier();
 		if (received == (__u32)http_read(sk, struct tcp_sock, bytes_received) &&
 		    next == http_read(sk, struct tcp_sock, rcv_nxt))
-			return received - (next - http_read(sk, struct tcp_sock, copied_seq));
+			return received - (next - http_copied_seq(sk));
 	}
 	return HTTP_UNKNOWN;
-}
-
-/* A TCP socket whose application sends before it has received: no HTTP/1 server does. */
-static __always_inline bool http_speaks_first(struct sock *sk)
-{
-	return http_taken(sk) == 0;
-}
-
-/* Whether a receive of `length` bytes, which is over, was the first of a TCP stream. */
-static __always_inline bool http_was_first(struct sock *sk, __u32 length)
-{
-	return http_taken(sk) == length;
 }
 
 #endif /* SOCKET_BPF_H */

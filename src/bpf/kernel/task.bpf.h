@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/*
- * The current task: who it is, and its open files. Kernels differ in what a program may have of it; which
- * way is taken is a constant that CO-RE puts in at load, so that the verifier drops the other one.
- */
+/* The current task: who it is, and what its transfers are like. */
 #ifndef TASK_BPF_H
 #define TASK_BPF_H
 
-#define http_has_helper(name) bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_##name)
+#include "http.h"
+#include "kernel/read.bpf.h"
+
+enum {
+	HTTP_PF_IO_WORKER = 0x10,
+	HTTP_PF_KTHREAD = 0x200000,
+	HTTP_TS_COMPAT = 0x2,
+};
+
+/* The agent as the kernel numbers it: not what a pid namespace shows it. It does not count itself. */
+__u32 agent_pid;
 
 /* From Linux 5.11 on its fields can be read like memory; before they have to be copied. */
 static __always_inline struct task_struct *http_current_task(void)
@@ -42,17 +49,26 @@ static __always_inline struct http_process_key http_key_of(struct task_struct *t
 	return key;
 }
 
-/* Where the file table of a task holds a descriptor; NULL if it cannot. */
-static __always_inline struct file **http_descriptor(struct task_struct *task, __u32 fd)
+static __always_inline bool http_is_agent(struct task_struct *task)
 {
-	struct fdtable *table;
+	return http_key_of(task).pid == agent_pid;
+}
 
-	if (http_has_helper(get_current_task_btf)) {
-		table = http_task_field(task, files)->fdt;
-		return fd < table->max_fds ? table->fd + fd : NULL;
-	}
-	table = BPF_CORE_READ(task, files, fdt);
-	return fd < BPF_CORE_READ(table, max_fds) ? BPF_CORE_READ(table, fd) + fd : NULL;
+/* A 32-bit task of a 64-bit kernel, whose registers and structures are others. */
+static __always_inline bool http_is_compat(struct task_struct *task)
+{
+#if defined(__TARGET_ARCH_x86)
+	return task->thread_info.status & HTTP_TS_COMPAT;
+#else
+	return false;
+#endif
+}
+
+/* A task whose transfers may be io_uring's: they come at the end of any system call of the task. */
+static __always_inline bool http_uses_io_uring(struct task_struct *task)
+{
+	return http_task_field(task, flags) & HTTP_PF_IO_WORKER ||
+	       (bpf_core_field_exists(task->io_uring) && http_task_field(task, io_uring));
 }
 
 #endif /* TASK_BPF_H */

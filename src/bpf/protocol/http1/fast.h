@@ -13,9 +13,6 @@
 
 #include "protocol/http1/pairing.h"
 
-#define HTTP1_SENTINEL 8 /* line feeds behind the bytes in the window: any search ends there */
-#define HTTP1_PAD 48	 /* bytes behind the window that may be read, and mean nothing */
-
 /* What a whole head says. Volatile for the reason above. */
 struct http1_head {
 	volatile __u64 filled;	  /* bytes in the window */
@@ -26,29 +23,29 @@ struct http1_head {
 	volatile __u32 lengths;	  /* how many there are of each */
 	volatile __u32 codings;
 	volatile __u64 length;
-	volatile __u64 token;
 	volatile __u16 flags;
 	volatile __u16 status;
 	volatile __u8 minor;
+	volatile enum http_method method;
 };
 
 #define HTTP1_EACH(c) (0x0101010101010101ULL * (__u8)(c))
 
 /* The high bit of every byte that equals c, and no other bit. */
-static HTTP1_INLINE __u64 http1_bytes_equal(__u64 word, __u8 c)
+static HTTP_INLINE __u64 http1_bytes_equal(__u64 word, __u8 c)
 {
 	word ^= HTTP1_EACH(c);
 	return ~(((word & HTTP1_EACH(0x7f)) + HTTP1_EACH(0x7f)) | word | HTTP1_EACH(0x7f));
 }
 
 /* The index of the lowest byte whose high bit is set. BPF cannot count trailing zeros. */
-static HTTP1_INLINE __u64 http1_first_byte(__u64 high_bits)
+static HTTP_INLINE __u64 http1_first_byte(__u64 high_bits)
 {
 	return ((((high_bits & -high_bits) >> 7) * 0x0001020304050607ULL) >> 56) & 7;
 }
 
 /* The value of up to seven decimal digits and the CR LF behind them; -1 if it is not that. */
-static HTTP1_INLINE __s64 http1_fast_number(const __u8 *text)
+static HTTP_INLINE __s64 http1_fast_number(const __u8 *text)
 {
 	__u64 digits = http1_word(text);
 	__u64 end = http1_bytes_equal(digits, '\r');
@@ -67,7 +64,7 @@ static HTTP1_INLINE __s64 http1_fast_number(const __u8 *text)
 }
 
 /* The line of Content-Length. */
-static HTTP1_INLINE int http1_fast_length(struct http1_head *head, const __u8 *line)
+static HTTP_INLINE int http1_fast_length(struct http1_head *head, const __u8 *line)
 {
 	__s64 length = http1_fast_number(line + 16);
 
@@ -79,7 +76,7 @@ static HTTP1_INLINE int http1_fast_length(struct http1_head *head, const __u8 *l
 }
 
 /* The line of Transfer-Encoding. */
-static HTTP1_INLINE int http1_fast_coding(struct http1_head *head, const __u8 *line)
+static HTTP_INLINE int http1_fast_coding(struct http1_head *head, const __u8 *line)
 {
 	if ((http1_word(line + 8) | HTTP1_EACH(0x20)) != HTTP1_TEXT("-encodin") || line[8] != '-' ||
 	    (http1_word(line + 16) | HTTP1_EACH(0x20)) != HTTP1_TEXT("g: chunk") || line[17] != ':' ||
@@ -90,18 +87,18 @@ static HTTP1_INLINE int http1_fast_coding(struct http1_head *head, const __u8 *l
 }
 
 /* What the lines say that tell how long the body is. */
-static HTTP1_INLINE int http1_fast_body(struct http1_head *head, const __u8 *window)
+static HTTP_INLINE int http1_fast_body(struct http1_head *head, const __u8 *window)
 {
 	if (head->lengths > 1 || head->codings > 1 ||
-	    (head->lengths && http1_fast_length(head, window + (head->length_at & (HTTP1_WINDOW - 1)))) ||
-	    (head->codings && http1_fast_coding(head, window + (head->coding_at & (HTTP1_WINDOW - 1)))))
+	    (head->lengths && http1_fast_length(head, window + (head->length_at & (HTTP_WINDOW - 1)))) ||
+	    (head->codings && http1_fast_coding(head, window + (head->coding_at & (HTTP_WINDOW - 1)))))
 		return -1;
 	return 0;
 }
 
 /* Notes a line that tells how long the body is, to be read after the loop over all lines: the verifier goes
  * through what is within that loop once a step, by each of its ways. */
-static HTTP1_INLINE void http1_fast_note(struct http1_head *head, const __u8 *window, __u64 offset)
+static HTTP_INLINE void http1_fast_note(struct http1_head *head, const __u8 *window, __u64 offset)
 {
 	__u64 name = http1_word(window + offset) | HTTP1_EACH(0x20);
 
@@ -118,7 +115,7 @@ static HTTP1_INLINE void http1_fast_note(struct http1_head *head, const __u8 *wi
 }
 
 /* The word at an offset of the header lines: 1 if the head ends in it, -1 if it is unusual. */
-static HTTP1_INLINE int http1_fast_word(struct http1_head *head, const __u8 *window, __u64 offset)
+static HTTP_INLINE int http1_fast_word(struct http1_head *head, const __u8 *window, __u64 offset)
 {
 	__u64 word = http1_word(window + offset), feeds;
 
@@ -141,37 +138,49 @@ static HTTP1_INLINE int http1_fast_word(struct http1_head *head, const __u8 *win
 	return 0;
 }
 
-/* The header lines, from the word that ends the first line on: 0 if they are whole and usual. */
-static HTTP1_INLINE int http1_fast_lines(struct http1_head *head, const __u8 *window)
+/*
+ * Goes through the words of the window from `start` on: 0 at the first of which `word` says 1, -1 where it says
+ * -1 or the window ends.
+ */
+static HTTP_INLINE int http1_fast_search(struct http1_head *head, const __u8 *window, __u64 start,
+					 int (*word)(struct http1_head *, const __u8 *, __u64))
 {
-	__u64 start = head->start, offset;
+	__u64 offset;
 	int kind;
 	__u32 i;
 
-	for (i = 0; i < HTTP1_WINDOW; i += 8) {
+	for (i = 0; i < HTTP_WINDOW; i += 8) {
 		offset = start + i;
-		if (offset >= HTTP1_WINDOW)
+		if (offset >= HTTP_WINDOW)
 			return -1;
 		/* The compiler must not see that the mask changes nothing: the verifier wants it. */
 		asm volatile("" : "+r"(offset));
-		kind = http1_fast_word(head, window, offset & (HTTP1_WINDOW - 8));
+		kind = word(head, window, offset & (HTTP_WINDOW - 8));
 		if (kind)
-			return kind > 0 ? http1_fast_body(head, window) : -1;
+			return kind > 0 ? 0 : -1;
 	}
 	return -1;
 }
 
-/* The word at offset i of the target: 1 if the request line ends well behind it, -1 if it is unusual. */
-static HTTP1_INLINE int http1_fast_target(struct http1_head *head, const __u8 *window, __u64 word, __u32 i)
+/* The header lines, from the word that ends the first line on: 0 if they are whole and usual. */
+static HTTP_INLINE int http1_fast_lines(struct http1_head *head, const __u8 *window)
 {
-	__u64 space, offset, version;
+	return http1_fast_search(head, window, head->start, http1_fast_word) ? -1 :
+									       http1_fast_body(head, window);
+}
+
+/* A word of the target, which is at an offset: 1 if the request line ends well behind it, -1 if it is unusual. */
+static HTTP_INLINE int http1_fast_target_word(struct http1_head *head, const __u8 *window, __u64 word,
+					      __u64 offset)
+{
+	__u64 space, version;
 
 	if (http1_has_control(word) || http1_has_byte(word, 0x7f))
 		return -1;
 	space = http1_bytes_equal(word, ' ');
 	if (!space)
 		return 0;
-	offset = i + http1_first_byte(space);
+	offset += http1_first_byte(space);
 	version = http1_word(window + offset + 1);
 	if (version << 8 != HTTP1_TEXT("HTTP/1.") << 8 || version >> 56 < '0' || version >> 56 > '9' ||
 	    window[offset + 9] != '\r' || window[offset + 10] != '\n' || offset == head->start)
@@ -181,31 +190,35 @@ static HTTP1_INLINE int http1_fast_target(struct http1_head *head, const __u8 *w
 	return 1;
 }
 
+static HTTP_INLINE int http1_fast_target(struct http1_head *head, const __u8 *window, __u64 offset)
+{
+	return http1_fast_target_word(head, window, http1_word(window + offset), offset);
+}
+
 /* The request line at the start of the window: 0 if it is whole and usual. */
-static HTTP1_INLINE int http1_fast_request_line(struct http1_head *head, const __u8 *window)
+static HTTP_INLINE int http1_fast_request_line(struct http1_head *head, const __u8 *window)
 {
 	__u64 word = http1_word(window);
 	__u64 space = http1_bytes_equal(word, ' ');
 	__u64 method = (1ULL << http1_first_byte(space) * 8) - 1;
 	int kind;
-	__u32 i;
 
-	if (!space || !http1_standard_method(word & method))
+	if (!space)
 		return -1;
-	head->token = word & method;
+	head->method = http1_method(word & method);
+	if (head->method == HTTP_METHOD_OTHER)
+		return -1;
 	head->start = http1_first_byte(space) + 1;
 	/* To the search for the target's end, the method and its space look like a part of the target. */
 	word = (word & ~(method << 8 | 0xff)) | (HTTP1_EACH('A') & (method << 8 | 0xff));
-	for (i = 0; i < HTTP1_WINDOW; i += 8) {
-		kind = http1_fast_target(head, window, i ? http1_word(window + i) : word, i);
-		if (kind)
-			return kind > 0 ? 0 : -1;
-	}
-	return -1;
+	kind = http1_fast_target_word(head, window, word, 0);
+	if (kind)
+		return kind > 0 ? 0 : -1;
+	return http1_fast_search(head, window, 8, http1_fast_target);
 }
 
 /* The status line at the start of the window: 0 if it is usual. */
-static HTTP1_INLINE int http1_fast_status_line(struct http1_head *head, const __u8 *window)
+static HTTP_INLINE int http1_fast_status_line(struct http1_head *head, const __u8 *window)
 {
 	__u64 version = http1_word(window);
 
@@ -218,7 +231,7 @@ static HTTP1_INLINE int http1_fast_status_line(struct http1_head *head, const __
 	return 0;
 }
 
-static HTTP1_INLINE void http1_begin_head(struct http1_head *head, __u64 filled)
+static HTTP_INLINE void http1_begin_head(struct http1_head *head, __u64 filled)
 {
 	head->filled = filled;
 	head->flags = 0;
@@ -227,14 +240,14 @@ static HTTP1_INLINE void http1_begin_head(struct http1_head *head, __u64 filled)
 }
 
 /* A whole request head at the start of the window: 0, or -1 if there is none, or an unusual one. */
-static HTTP1_INLINE int http1_fast_request(struct http1_head *head, const __u8 *window, __u64 filled)
+static HTTP_INLINE int http1_fast_request(struct http1_head *head, const __u8 *window, __u64 filled)
 {
 	http1_begin_head(head, filled);
 	return http1_fast_request_line(head, window) ? -1 : http1_fast_lines(head, window);
 }
 
 /* A whole response head at the start of the window: 0, or -1 if there is none, or an unusual one. */
-static HTTP1_INLINE int http1_fast_response(struct http1_head *head, const __u8 *window, __u64 filled)
+static HTTP_INLINE int http1_fast_response(struct http1_head *head, const __u8 *window, __u64 filled)
 {
 	http1_begin_head(head, filled);
 	return http1_fast_status_line(head, window) ? -1 : http1_fast_lines(head, window);
@@ -245,33 +258,35 @@ static HTTP1_INLINE int http1_fast_response(struct http1_head *head, const __u8 
  * request line was only guessed at so far. A stream joined in the middle of a body may look like the
  * beginning of a method for as long as it likes; a whole request head settles it.
  */
-static HTTP1_INLINE int http1_expects_head(const struct http1_stream *s)
+static HTTP_INLINE int http1_expects_head(const struct http1_stream *s)
 {
 	return s->state == HTTP1_START ||
 	       (s->flags & HTTP1_TENTATIVE && s->state >= HTTP1_METHOD && s->state <= HTTP1_REQUEST_LF);
 }
 
-/* Takes the request head that http1_fast_request() has found at the cursor. */
-static HTTP1_INLINE void http1_take_request(struct http1_connection *conn, struct http1_cursor *cur,
-					    const struct http1_head *head)
+/* Takes the request head that http1_fast_request() has found at the cursor, as http1_request() takes its line. */
+static HTTP_INLINE enum http1_place http1_take_request(struct http1_connection *conn, struct http_cursor *cur,
+						       const struct http1_head *head, struct http1_run *run)
 {
 	struct http1_stream *s = &conn->request;
+	enum http1_place place;
 
 	cur->at = cur->base + head->end;
 	http1_next_message(s);
-	s->token = head->token;
+	s->method = head->method;
 	s->minor = head->minor;
 	s->length = head->length;
 	s->flags |= head->flags;
-	http1_request(conn, cur->now);
+	place = http1_request(conn, cur->now, run);
 	http1_end_head(s);
+	return place;
 }
 
 /* Takes the response head that http1_fast_response() has found at the cursor. */
-static HTTP1_INLINE enum http1_answer http1_take_response(struct http1_connection *conn,
-							  struct http1_cursor *cur,
-							  const struct http1_head *head,
-							  struct http1_exchange *exchange)
+static HTTP_INLINE enum http1_answer http1_take_response(struct http1_connection *conn,
+							 struct http_cursor *cur,
+							 const struct http1_head *head,
+							 struct http_exchange *exchange)
 {
 	struct http1_stream *s = &conn->response;
 	enum http1_answer answer;

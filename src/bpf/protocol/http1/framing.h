@@ -3,19 +3,18 @@
  * HTTP/1 framing of one direction of a connection, as a pure state machine: no helper, no map, no loop. The same
  * source is compiled for BPF and for the host, where it is fuzzed against an independent oracle.
  *
- * A transfer is what one receive or send moved. The caller walks it with http1_advance(), which takes
- * one byte, one word of eight, or a whole body at a time, and says when a request line or a status
- * line is complete. Bodies are skipped by arithmetic, so only heads and chunk sizes are ever read.
+ * The caller walks a transfer with http1_advance(), which takes one byte, one word of eight, or a whole body
+ * at a time, and says when a request line or a status line is complete. Bodies are skipped by arithmetic, so
+ * only heads and chunk sizes are ever read.
  *
  * Every number of the walk lives in memory that the caller owns (map memory in BPF), never in a local:
  * the verifier knows nothing about such memory, so one pass over http1_advance() proves all passes.
  */
-#ifndef HTTP1_H
-#define HTTP1_H
+#ifndef HTTP1_FRAMING_H
+#define HTTP1_FRAMING_H
 
+#include "protocol/cursor.h"
 #include "protocol/http1/text.h"
-
-#define HTTP1_WINDOW 1024 /* bytes of a transfer that are at hand at a time; a power of two */
 
 /* Where a direction of a connection is. Zeroed memory is a stream that was joined in the middle. */
 enum http1_state {
@@ -80,43 +79,31 @@ struct http1_stream {
 	__u64 left;   /* bytes of the body or chunk still to come */
 	__u64 length; /* Content-Length or chunk size as read so far */
 	union {
-		__u64 token; /* the request's method, its first character in the lowest byte; 0 if over eight */
+		__u64 token; /* the request's method as text, the first character in the lowest byte; 0 if over eight */
 		__u64 time; /* when the response's first byte was transferred */
 	};
 	__u16 flags;
-	union {
-		__u16 status; /* of the response */
-		__u16 mark;   /* the includer's, in the direction of requests */
-	};
+	__u16 status; /* of the response */
 	__u8 state;
-	__u8 match; /* characters of the current element that were taken */
-	__u8 minor; /* of HTTP/1.x */
-	__u8 pad;
+	__u8 match;		 /* characters of the current element that were taken */
+	__u8 minor;		 /* of HTTP/1.x */
+	enum http_method method; /* of the request, once its line is complete */
 };
 
-/* A walk over one transfer. */
-struct http1_cursor {
-	__u64 at;     /* offset of the next byte */
-	__u64 length; /* of the transfer */
-	__u64 base;   /* offset of the window's first byte */
-	__u64 filled; /* bytes in the window */
-	__u64 now;
-};
-
-static HTTP1_INLINE void http1_enter(struct http1_stream *s, __u8 state)
+static HTTP_INLINE void http1_enter(struct http1_stream *s, __u8 state)
 {
 	s->state = state;
 	s->match = 0;
 }
 
-static HTTP1_INLINE void http1_next_message(struct http1_stream *s)
+static HTTP_INLINE void http1_next_message(struct http1_stream *s)
 {
 	s->flags &= ~HTTP1_PER_MESSAGE;
 	http1_enter(s, HTTP1_START);
 }
 
 /* To be called before each transfer. */
-static HTTP1_INLINE void http1_begin(struct http1_stream *s)
+static HTTP_INLINE void http1_begin(struct http1_stream *s)
 {
 	if (s->state == HTTP1_LOST) {
 		http1_next_message(s);
@@ -124,7 +111,7 @@ static HTTP1_INLINE void http1_begin(struct http1_stream *s)
 	}
 }
 
-static HTTP1_INLINE enum http1_event http1_lose(struct http1_stream *s)
+static HTTP_INLINE enum http1_event http1_lose(struct http1_stream *s)
 {
 	__u16 tentative = s->flags & HTTP1_TENTATIVE;
 
@@ -132,14 +119,14 @@ static HTTP1_INLINE enum http1_event http1_lose(struct http1_stream *s)
 	return tentative ? HTTP1_NOTHING : HTTP1_LOSS;
 }
 
-static HTTP1_INLINE void http1_next_chunk(struct http1_stream *s)
+static HTTP_INLINE void http1_next_chunk(struct http1_stream *s)
 {
 	s->length = 0;
 	http1_enter(s, HTTP1_CHUNK_SIZE);
 }
 
 /* RFC 9112, 6.3: the length of the body, once its head (or the trailer section) is complete. */
-static HTTP1_INLINE enum http1_event http1_end_head(struct http1_stream *s)
+static HTTP_INLINE enum http1_event http1_end_head(struct http1_stream *s)
 {
 	__u16 flags = s->flags;
 
@@ -169,7 +156,7 @@ static HTTP1_INLINE enum http1_event http1_end_head(struct http1_stream *s)
 	return HTTP1_NOTHING;
 }
 
-static HTTP1_INLINE void http1_end_chunk_size(struct http1_stream *s)
+static HTTP_INLINE void http1_end_chunk_size(struct http1_stream *s)
 {
 	s->left = s->length;
 	if (s->left) {
@@ -180,15 +167,16 @@ static HTTP1_INLINE void http1_end_chunk_size(struct http1_stream *s)
 	}
 }
 
-static HTTP1_INLINE enum http1_event http1_end_request_line(struct http1_stream *s)
+static HTTP_INLINE enum http1_event http1_end_request_line(struct http1_stream *s)
 {
 	s->flags &= ~HTTP1_PER_MESSAGE;
+	s->method = http1_method(s->token);
 	http1_enter(s, HTTP1_LINE_START);
 	return HTTP1_REQUEST_LINE;
 }
 
 /* match: 0 before the digits, 1 in them, 2 after them. */
-static HTTP1_INLINE void http1_length_value(struct http1_stream *s, __u8 c)
+static HTTP_INLINE void http1_length_value(struct http1_stream *s, __u8 c)
 {
 	if (c >= '0' && c <= '9' && s->match < 2) {
 		if (s->match == 0)
@@ -214,7 +202,7 @@ static HTTP1_INLINE void http1_length_value(struct http1_stream *s, __u8 c)
 
 /* match: characters of "chunked" that the current coding has begun with, 8 after the blank that ends it,
  * 255 for another coding. Only the last coding decides. */
-static HTTP1_INLINE void http1_coding_value(struct http1_stream *s, __u8 c)
+static HTTP_INLINE void http1_coding_value(struct http1_stream *s, __u8 c)
 {
 	if (c == '\n') {
 		s->flags &= ~HTTP1_CHUNKED;
@@ -235,7 +223,7 @@ static HTTP1_INLINE void http1_coding_value(struct http1_stream *s, __u8 c)
 }
 
 /* Takes the next byte. */
-static HTTP1_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, __u64 now)
+static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, __u64 now)
 {
 	int digit;
 
@@ -428,7 +416,7 @@ static HTTP1_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, 
 }
 
 /* Eight bytes at once in which nothing happens: no line ends in them, nor a target. */
-static HTTP1_INLINE int http1_is_dull(__u8 state, const __u8 *bytes)
+static HTTP_INLINE int http1_is_dull(__u8 state, const __u8 *bytes)
 {
 	__u64 word = http1_word(bytes);
 
@@ -440,7 +428,7 @@ static HTTP1_INLINE int http1_is_dull(__u8 state, const __u8 *bytes)
 }
 
 /* Takes as much of a body as the transfer holds: it is never read. */
-static HTTP1_INLINE void http1_skip(struct http1_stream *s, struct http1_cursor *cur)
+static HTTP_INLINE void http1_skip(struct http1_stream *s, struct http_cursor *cur)
 {
 	__u64 rest = cur->length - cur->at;
 
@@ -456,12 +444,36 @@ static HTTP1_INLINE void http1_skip(struct http1_stream *s, struct http1_cursor 
 	}
 }
 
+/* Whether the first bytes of a stream, `filled` of them, may begin a request or what may stand before one. */
+static HTTP_INLINE int http1_may_begin(const __u8 *window, __u64 filled)
+{
+	__u64 word = http1_word(window);
+	__u32 i;
+
+	if ((word & 0xff) == '\r' || (word & 0xff) == '\n')
+		return 1;
+	for (i = 0; i < 8 && i < filled; i++, word >>= 8)
+		if (!http1_is_token(word))
+			return i && (word & 0xff) == ' ';
+	return i > 0;
+}
+
+/* Whether this many bytes that cannot be seen may mean anything: within a body they change nothing. */
+static HTTP_INLINE int http1_hides_more(struct http1_stream *s, __u64 length)
+{
+	struct http_cursor cur = { .length = length };
+
+	if (s->state == HTTP1_BODY || s->state == HTTP1_CHUNK)
+		http1_skip(s, &cur);
+	return cur.at < cur.length && s->state != HTTP1_OPAQUE;
+}
+
 /*
  * Takes what can be taken at once of the transfer under the cursor. The window holds `filled` bytes
  * from offset `base` on, followed by eight readable ones. The walk is over when `at` equals `length`.
  */
-static HTTP1_INLINE enum http1_event http1_advance(struct http1_stream *s, struct http1_cursor *cur,
-						   const __u8 *window)
+static HTTP_INLINE enum http1_event http1_advance(struct http1_stream *s, struct http_cursor *cur,
+						  const __u8 *window)
 {
 	__u64 offset = cur->at - cur->base;
 	__u8 state = s->state;
@@ -474,14 +486,14 @@ static HTTP1_INLINE enum http1_event http1_advance(struct http1_stream *s, struc
 		http1_skip(s, cur);
 		return HTTP1_NOTHING;
 	}
-	if (offset >= cur->filled || offset >= HTTP1_WINDOW)
+	if (offset >= cur->filled || offset >= HTTP_WINDOW)
 		return HTTP1_WINDOW_END;
-	if (offset + 8 <= cur->filled && http1_is_dull(state, window + (offset & (HTTP1_WINDOW - 1)))) {
+	if (offset + 8 <= cur->filled && http1_is_dull(state, window + (offset & (HTTP_WINDOW - 1)))) {
 		cur->at += 8;
 		return HTTP1_NOTHING;
 	}
 	cur->at++;
-	return http1_byte(s, window[offset & (HTTP1_WINDOW - 1)], cur->now);
+	return http1_byte(s, window[offset & (HTTP_WINDOW - 1)], cur->now);
 }
 
-#endif /* HTTP1_H */
+#endif /* HTTP1_FRAMING_H */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * Characters and texts of HTTP/1, one or eight bytes at a time. Pure like http1.h, and without state.
+ * Characters and texts of HTTP/1, one or eight bytes at a time. Pure like framing.h, and without state.
  */
 #ifndef HTTP1_TEXT_H
 #define HTTP1_TEXT_H
 
-#define HTTP1_INLINE inline __attribute__((always_inline))
+#include "http.h"
 
 /* Up to eight characters as they lie in memory, the first in the lowest byte (all hosts of BPF that are
  * built for are little-endian). */
@@ -15,76 +15,84 @@
 	 HTTP1_CHAR(text, 4) | HTTP1_CHAR(text, 5) | HTTP1_CHAR(text, 6) | HTTP1_CHAR(text, 7))
 
 /* Character number i of a text of up to 24: constants need no memory, and so no bounds. */
-static HTTP1_INLINE __u8 http1_letter(__u64 first, __u64 second, __u64 third, __u8 i)
+static HTTP_INLINE __u8 http1_letter(__u64 first, __u64 second, __u64 third, __u8 i)
 {
 	return (i < 8 ? first : i < 16 ? second : third) >> ((i & 7) * 8);
 }
 
-static HTTP1_INLINE __u8 http1_content_length(__u8 i)
+static HTTP_INLINE __u8 http1_content_length(__u8 i)
 {
 	return http1_letter(HTTP1_TEXT("content-"), HTTP1_TEXT("length"), 0, i);
 }
 
-static HTTP1_INLINE __u8 http1_transfer_encoding(__u8 i)
+static HTTP_INLINE __u8 http1_transfer_encoding(__u8 i)
 {
 	return http1_letter(HTTP1_TEXT("transfer"), HTTP1_TEXT("-encodin"), HTTP1_TEXT("g"), i);
 }
 
-static HTTP1_INLINE __u8 http1_chunked(__u8 i)
+static HTTP_INLINE __u8 http1_chunked(__u8 i)
 {
 	return http1_letter(HTTP1_TEXT("chunked"), 0, 0, i);
 }
 
-static HTTP1_INLINE __u8 http1_version(__u8 i)
+static HTTP_INLINE __u8 http1_version(__u8 i)
 {
 	return http1_letter(HTTP1_TEXT("HTTP/1."), 0, 0, i);
 }
 
 /* The first twelve bytes of a PROXY protocol header, version 2. */
-static HTTP1_INLINE __u8 http1_proxy_signature(__u8 i)
+static HTTP_INLINE __u8 http1_proxy_signature(__u8 i)
 {
 	return http1_letter(HTTP1_TEXT("\r\n\r\n\0\r\nQ"), HTTP1_TEXT("UIT\n"), 0, i);
 }
 
 /* RFC 9110, 5.6.2: the characters of a token. */
-static HTTP1_INLINE int http1_is_token(__u8 c)
+static HTTP_INLINE int http1_is_token(__u8 c)
 {
 	const __u64 low = 0x03ff6cfa00000000ULL, high = 0x57ffffffc7fffffeULL;
 
 	return c < 128 && ((c < 64 ? low : high) >> (c & 63) & 1);
 }
 
-static HTTP1_INLINE __u8 http1_lower(__u8 c)
+static HTTP_INLINE __u8 http1_lower(__u8 c)
 {
 	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 }
 
 /* No control character, space or DEL: what a request target is made of. */
-static HTTP1_INLINE int http1_is_visible(__u8 c)
+static HTTP_INLINE int http1_is_visible(__u8 c)
 {
 	return c > ' ' && c != 0x7f;
 }
 
-/* The methods of RFC 9110 and PATCH, as they are; any other is 0, so that there are few. */
-static HTTP1_INLINE __u64 http1_standard_method(__u64 token)
+/* The method of a token, which holds its first character in the lowest byte. */
+static HTTP_INLINE enum http_method http1_method(__u64 token)
 {
 	switch (token) {
 	case HTTP1_TEXT("GET"):
+		return HTTP_METHOD_GET;
 	case HTTP1_TEXT("HEAD"):
+		return HTTP_METHOD_HEAD;
 	case HTTP1_TEXT("POST"):
+		return HTTP_METHOD_POST;
 	case HTTP1_TEXT("PUT"):
+		return HTTP_METHOD_PUT;
 	case HTTP1_TEXT("DELETE"):
+		return HTTP_METHOD_DELETE;
 	case HTTP1_TEXT("CONNECT"):
+		return HTTP_METHOD_CONNECT;
 	case HTTP1_TEXT("OPTIONS"):
+		return HTTP_METHOD_OPTIONS;
 	case HTTP1_TEXT("TRACE"):
+		return HTTP_METHOD_TRACE;
 	case HTTP1_TEXT("PATCH"):
-		return token;
+		return HTTP_METHOD_PATCH;
 	default:
-		return 0;
+		return HTTP_METHOD_OTHER;
 	}
 }
 
-static HTTP1_INLINE int http1_hex(__u8 c)
+static HTTP_INLINE int http1_hex(__u8 c)
 {
 	if (c >= '0' && c <= '9')
 		return c - '0';
@@ -96,7 +104,7 @@ static HTTP1_INLINE int http1_hex(__u8 c)
 
 /* Eight bytes at any address. BPF on the hosts that are built for loads them at once, but a compiler that is
  * told of the alignment would do it byte by byte. */
-static HTTP1_INLINE __u64 http1_word(const __u8 *bytes)
+static HTTP_INLINE __u64 http1_word(const __u8 *bytes)
 {
 #ifdef __bpf__
 	return *(const __u64 *)bytes;
@@ -110,14 +118,14 @@ static HTTP1_INLINE __u64 http1_word(const __u8 *bytes)
 
 /* Whether any of eight bytes is a control character: bit 5 or 6 is set in all others. Some bytes above 0x7f
  * are taken for one. */
-static HTTP1_INLINE int http1_has_control(__u64 word)
+static HTTP_INLINE int http1_has_control(__u64 word)
 {
 	const __u64 sixth = 0x4040404040404040ULL;
 
 	return ((word | word << 1) & sixth) != sixth;
 }
 
-static HTTP1_INLINE int http1_has_byte(__u64 word, __u8 c)
+static HTTP_INLINE int http1_has_byte(__u64 word, __u8 c)
 {
 	const __u64 ones = 0x0101010101010101ULL;
 

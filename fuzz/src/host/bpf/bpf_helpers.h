@@ -3,8 +3,8 @@
  * As much of BPF as the connection's source needs, on the host: maps are fields of the connection that
  * is being followed, and reading user memory is copying.
  */
-#ifndef HOST_H
-#define HOST_H
+#ifndef HOST_BPF_HELPERS_H
+#define HOST_BPF_HELPERS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,25 +34,4 @@ static long bpf_probe_read_user(void *to, uint32_t size, const void *from);
 
 #define bpf_repeat(steps) for (uint32_t step = 0; step < (steps); step++)
 
-struct task_struct {
-	uint32_t tgid;
-};
-
-static const uint32_t agent_pid = 1;
-static struct task_struct some_process = { 2 };
-
-static struct task_struct *http_current_task(void)
-{
-	return &some_process;
-}
-
-static void *grown(void *old, size_t size)
-{
-	void *memory = realloc(old, size);
-
-	if (!memory)
-		abort();
-	return memory;
-}
-
-#endif /* HOST_H */
+#endif /* HOST_BPF_HELPERS_H */

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The counters: what user space reads once a second. Entries are made here and deleted by user space
- * alone, after a last harvest, so that no entry of a live process is ever evicted. Hash maps, since the
+ * The counters of processes: what user space reads once a second. Entries are made here and deleted by user
+ * space alone, after a last harvest, so that no entry of a live process is ever evicted. Hash maps, since the
  * keys are sparse; preallocated, since an allocation in the middle of a receive may fail.
  */
-#ifndef STATS_BPF_H
-#define STATS_BPF_H
+#ifndef PROCESSES_BPF_H
+#define PROCESSES_BPF_H
+
+#include "counters/missed.bpf.h"
+#include "http.h"
+#include "kernel/task.bpf.h"
+#include "protocol/exchange.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -20,28 +25,6 @@ struct {
 	__type(key, struct http_series_key);
 	__type(value, struct http_series);
 } http_series SEC(".maps");
-
-/* Per CPU, and read as their sum. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct http_missed);
-} http_missed SEC(".maps");
-
-static __always_inline struct http_missed *http_missed_here(void)
-{
-	__u32 key = 0;
-
-	return bpf_map_lookup_elem(&http_missed, &key);
-}
-
-#define http_miss(reason, n)                                     \
-	do {                                                     \
-		struct http_missed *missed = http_missed_here(); \
-		if (missed)                                      \
-			missed->reason += (n);                   \
-	} while (0)
 
 /* Upper bounds of the duration buckets, inclusive; one more bucket holds what is over the last. Set by
  * user space before the programs are loaded. */
@@ -86,19 +69,19 @@ static __always_inline void http_count_requests(struct task_struct *task, __u64 
 	if (process)
 		__sync_fetch_and_add(&process->requests[http_shard()].count, n);
 	else
-		http_miss(processes_full, n);
+		http_miss(HTTP_MISSED_PROCESSES_FULL, n);
 }
 
 static __always_inline void http_count_exchange(struct task_struct *task,
-						const struct http1_exchange *exchange)
+						const struct http_exchange *exchange)
 {
 	struct http_process_key owner = http_key_of(task);
 	struct http_series_key key = {
 		.start_time = owner.start_time,
-		.method = exchange->method,
 		.pid = owner.pid,
 		.status = exchange->status,
-		.minor = exchange->minor,
+		.method = exchange->method,
+		.version = exchange->version,
 	};
 	struct http_series *series = bpf_map_lookup_elem(&http_series, &key);
 	struct http_durations *durations;
@@ -112,7 +95,7 @@ static __always_inline void http_count_exchange(struct task_struct *task,
 			bpf_map_update_elem(&http_series, &key, &fresh, BPF_NOEXIST);
 		series = bpf_map_lookup_elem(&http_series, &key);
 		if (!series) {
-			http_miss(series_full, 1);
+			http_miss(HTTP_MISSED_SERIES_FULL, 1);
 			return;
 		}
 	}
@@ -133,4 +116,4 @@ static __always_inline void http_mark_exited(struct task_struct *task)
 		process->exited = 1;
 }
 
-#endif /* STATS_BPF_H */
+#endif /* PROCESSES_BPF_H */

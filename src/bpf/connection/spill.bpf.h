@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Requests and responses of HTTP/1, paired, where a connection has more runs of requests outstanding than it holds. */
+#ifndef SPILL_BPF_H
+#define SPILL_BPF_H
+
+#include "connection/storage.bpf.h"
+#include "protocol/http1/fast.h"
+
+struct http_spill_key {
+	__u64 id;
+	__u64 n;
+};
+
+/* Only for pipelines of many unlike requests. Least recently used goes first: closed connections. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct http_spill_key);
+	__type(value, struct http1_run);
+} http_spilled SEC(".maps");
+
+/* Keeps a run that found no place in its connection. */
+static __always_inline void http_place_run(struct http_connection *conn, enum http1_place place,
+					   const struct http1_run *run)
+{
+	struct http_spill_key key = { .id = conn->id, .n = conn->http1.end };
+
+	if (place == HTTP1_OVERFLOW)
+		http1_kept(&conn->http1, !bpf_map_update_elem(&http_spilled, &key, run, BPF_ANY));
+}
+
+/* Gives a connection back what has room in it now. */
+static __always_inline void http_return_run(struct http_connection *conn)
+{
+	struct http_spill_key key = { .id = conn->id, .n = http1_last_held(&conn->http1) };
+
+	if (!http1_wants_run(&conn->http1))
+		return;
+	http1_take_run(&conn->http1, bpf_map_lookup_elem(&http_spilled, &key));
+	bpf_map_delete_elem(&http_spilled, &key);
+}
+
+#endif /* SPILL_BPF_H */

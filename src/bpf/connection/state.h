@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What is kept of a connection. */
+#ifndef STATE_H
+#define STATE_H
+
+#include "protocol/http1/pairing.h"
+
+enum http_protocol {
+	HTTP_PROTOCOL_HTTP1,
+} __attribute__((packed));
+
+/* A connection's server end. What follows the bytes of its protocol knows nothing of the rest. */
+struct http_connection {
+	__u64 id;	  /* names the connection where more is kept of it than fits in here */
+	__u32 copied_seq; /* TCP's sequence number after the last receive that was seen */
+	__u16 mark;	  /* of the last walk that has counted it */
+	enum http_protocol protocol;
+	__u8 pad;
+	union {
+		struct http1_connection http1;
+	};
+};
+
+#endif /* STATE_H */

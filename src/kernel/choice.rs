@@ -7,7 +7,8 @@ use std::slice;
 use anyhow::{Error, Result, anyhow};
 use libbpf_rs::{OpenObject, PrintLevel};
 
-use crate::kernel::backend::{Backend, Kernel};
+use crate::kernel::backend::Backend;
+use crate::kernel::facts::Kernel;
 use crate::kernel::load::{Bpf, Options};
 use crate::kernel::privilege::Privilege;
 

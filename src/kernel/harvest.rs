@@ -15,6 +15,7 @@ use plain::Plain;
 use crate::kernel::load::Bpf;
 use crate::kernel::load::skeleton::types;
 use crate::kernel::program_stats::{self, Cost};
+use crate::kernel::programs::{self, Notes};
 use crate::kernel::real_time::Urgency;
 use crate::model::snapshot::{
     Harvest, Histogram, KernelState, MapFill, ProcessCounters, ProcessId, SeriesKey,
@@ -105,16 +106,32 @@ impl Bpf<'_> {
     }
 
     fn missed(&self) -> Result<Vec<(&'static str, u64)>> {
-        let names = ["processes_full","series_full","connections_full","unmatched","requests_lost","responses_lost","unreadable","io_uring","kernel_thread","compat","syscall"];
+        let names = [
+            "processes_full",
+            "series_full",
+            "connections_full",
+            "unmatched",
+            "requests_lost",
+            "responses_lost",
+            "unreadable",
+            "io_uring",
+            "kernel_thread",
+            "compat",
+            "syscall",
+        ];
         let mut out = Vec::new();
         for (i, name) in names.iter().enumerate() {
-            let per_cpu = self.skeleton.maps
+            let per_cpu = self
+                .skeleton
+                .maps
                 .http_missed
                 .lookup_percpu(&(i as u32).to_ne_bytes(), MapFlags::ANY)
                 .context("the missed counters cannot be read")?
                 .unwrap_or_default();
             let mut sum = 0;
-            for cpu in per_cpu { sum += u64::from_ne_bytes(cpu[..8].try_into()?); }
+            for cpu in per_cpu {
+                sum += u64::from_ne_bytes(cpu[..8].try_into()?);
+            }
             out.push((*name, sum));
         }
         Ok(out)
@@ -218,9 +235,7 @@ fn unreadable(map: &impl MapCore) -> String {
 
 /// Whether a program takes notes, where any does.
 fn takes_note(program: &str) -> bool {
-    program.starts_with("http_fentry_")
-        || program.starts_with("http_fexit_")
-            && (program.ends_with("_recv") || program.ends_with("_send"))
+    programs::find(program).is_some_and(|program| program.notes != Notes::Never)
 }
 
 fn fill(name: &'static str, map: &impl MapCore, entries: usize) -> MapFill {

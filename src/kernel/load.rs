@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The BPF object of one backend: loaded and attached. [`crate::choice`] says which backend, [`crate::harvest`] reads what it counts.
+//! The BPF object of one backend: loaded and attached. [`crate::kernel::choice`] says which backend, [`crate::kernel::harvest`] reads what it counts.
 
 use std::cell::Cell;
+use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, Program, ProgramInput, TracepointCategory};
+use libbpf_rs::{Link, OpenObject, Program, ProgramInput, ProgramMut, TracepointCategory};
 
-use crate::kernel::backend::{Backend, Kernel};
+use crate::kernel::backend::Backend;
+use crate::kernel::facts::Kernel;
 use crate::kernel::privilege::{Privilege, Step};
+use crate::kernel::programs::{self, Hook};
 use crate::model::snapshot::BOUNDS_US;
 
 #[allow(
@@ -22,38 +25,6 @@ use crate::model::snapshot::BOUNDS_US;
 )]
 pub(crate) mod skeleton {
     include!(concat!(env!("OUT_DIR"), "/http.skel.rs"));
-}
-/// Programs that user space runs itself.
-const NOT_ATTACHED: [&str; 2] = ["http_identify", "http_count_connections"];
-/// Programs at tracepoints that have a twin at the tracepoint's event.
-const TWINS: [&str; 3] = ["http_sock_recv", "http_sock_send", "http_process_exit"];
-/// How the twin's name ends.
-const EVENT: &str = "_event";
-
-/// The system calls at whose exits a program is attached that is there for several.
-const CALLS: [(&str, &[&str]); 2] = [
-    (
-        "http_exit_receive",
-        &["read", "readv", "recvfrom", "recvmsg"],
-    ),
-    (
-        "http_exit_send",
-        &[
-            "write",
-            "writev",
-            "sendto",
-            "sendmsg",
-            "sendfile64",
-            "splice",
-        ],
-    ),
-];
-
-/// The events of these exits.
-fn exits_of(program: &str) -> impl Iterator<Item = String> {
-    let calls = CALLS.iter().find(|(name, _)| *name == program);
-    let calls = calls.map_or(&[][..], |(_, calls)| calls);
-    calls.iter().map(|call| format!("sys_exit_{call}"))
 }
 
 /// A process seldom shows more kinds of answers: methods times status codes.
@@ -143,21 +114,12 @@ impl<'obj> Bpf<'obj> {
     /// Attaches what [`Self::detach`] has detached.
     pub fn attach(&mut self) -> Result<()> {
         for program in self.skeleton.object_mut().progs_mut() {
-            let name = program.name().to_string_lossy();
-            if !program.autoload() || NOT_ATTACHED.contains(&&*name) {
-                continue;
+            if program.autoload() {
+                let links = attach(&program).with_context(|| {
+                    format!("{} cannot be attached", program.name().to_string_lossy())
+                })?;
+                self.links.extend(links);
             }
-            let exits: Vec<_> = exits_of(&name).collect();
-            let links: Result<Vec<_>, _> = if exits.is_empty() {
-                program.attach().map(|link| vec![link])
-            } else {
-                let attach = |exit| program.attach_tracepoint(TracepointCategory::Syscalls, exit);
-                exits.into_iter().map(attach).collect()
-            };
-            let links = links.with_context(|| {
-                format!("{} cannot be attached", program.name().to_string_lossy())
-            })?;
-            self.links.extend(links);
         }
         Ok(())
     }
@@ -190,6 +152,27 @@ impl Drop for Bpf<'_> {
     }
 }
 
+/// Attaches a program to wherever it runs by itself.
+fn attach(program: &ProgramMut<'_>) -> Result<Vec<Link>> {
+    match in_table(program.name())?.hook {
+        Hook::TestRun | Hook::OpenFiles => Ok(Vec::new()),
+        Hook::CallExits(calls) => calls
+            .iter()
+            .map(|call| {
+                let event = format!("sys_exit_{call}");
+                Ok(program.attach_tracepoint(TracepointCategory::Syscalls, event)?)
+            })
+            .collect(),
+        _ => Ok(vec![program.attach()?]),
+    }
+}
+
+/// What the table says of a program.
+fn in_table(name: &OsStr) -> Result<&'static programs::Program> {
+    let name = name.to_string_lossy();
+    programs::find(&name).with_context(|| format!("{name} is not in the table of programs"))
+}
+
 /// The programs, maps and constants of one backend, to be loaded.
 pub(crate) fn configured<'obj>(
     object: &'obj mut MaybeUninit<OpenObject>,
@@ -203,30 +186,16 @@ pub(crate) fn configured<'obj>(
     let in_storage = kernel.facts.keeps_state_in_storage(backend);
     let takes_notes = kernel.facts.takes_notes(backend);
     for mut program in open.open_object_mut().progs_mut() {
-        let name = program.name().to_string_lossy();
-        let of_backend = Backend::of_program(&name)
-            .is_none_or(|owner| owner == backend || takes_notes && owner == Backend::Sock);
-        let other_twin = if kernel.facts.takes_events() {
-            TWINS.contains(&&*name)
-        } else {
-            name.ends_with(EVENT)
-        };
-        let useless_note = !takes_notes && name.starts_with("http_fentry_");
-        if !of_backend || other_twin || useless_note {
-            program.set_autoload(false);
-            continue;
+        let known = in_table(program.name())?;
+        let mut needed = known.is_of(backend, kernel);
+        if needed
+            && let Some((function, optional)) = known.function()
+            && !kernel.has_function(function)
+        {
+            ensure!(optional, "{function} is no function of the kernel's BTF");
+            needed = false;
         }
-        // Where only some kernels have a function, its section is marked with a question mark: not to be loaded.
-        let optional = !program.autoload();
-        let section = program.section().to_string_lossy();
-        let there = ["fentry/", "fexit/"]
-            .iter()
-            .find_map(|hook| section.split_once(hook))
-            .is_none_or(|(_, function)| kernel.has_function(function));
-        if !there && !optional {
-            bail!("{section} is no function of the kernel's BTF");
-        }
-        program.set_autoload(there);
+        program.set_autoload(needed);
     }
     let maps = &mut open.maps;
     maps.http_connections.set_autocreate(in_storage)?;

@@ -3,10 +3,12 @@
 
 pub mod backend;
 pub mod choice;
+pub mod facts;
 pub mod harvest;
 pub mod load;
 pub mod preemption;
 pub mod privilege;
 pub mod program_stats;
+pub mod programs;
 pub mod real_time;
 pub mod verifier;

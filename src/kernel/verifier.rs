@@ -12,7 +12,8 @@ use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{PrintLevel, Program};
 
-use crate::kernel::backend::{Backend, Kernel};
+use crate::kernel::backend::Backend;
+use crate::kernel::facts::Kernel;
 use crate::kernel::load::{Bpf, Options, configured};
 use crate::kernel::privilege::Privilege;
 

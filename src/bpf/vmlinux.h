@@ -135,9 +135,13 @@ struct trace_entry {
 	int pid;
 };
 
-struct trace_event_raw_sys_exit {
+/*
+ * What programs at the events of system calls' exits are given: perf_call_bpf_exit() in kernel/trace/trace_syscalls.c.
+ * The number is an int, and the four bytes behind it are whatever was on the stack.
+ */
+struct syscall_trace_exit {
 	struct trace_entry ent;
-	long id;
+	int nr;
 	long ret;
 };
 

@@ -21,7 +21,7 @@ static __always_inline void http_call_transfer(struct task_struct *task, const s
 }
 
 /* The flags of a system call that receives. */
-static __always_inline int http_flags_of_receive(long syscall, const struct pt_regs *regs)
+static __always_inline int http_flags_of_receive(int syscall, const struct pt_regs *regs)
 {
 	switch (syscall) {
 	case HTTP_NR_recvmsg:
@@ -36,7 +36,7 @@ static __always_inline int http_flags_of_receive(long syscall, const struct pt_r
 
 /* Attached by user space to the exits of read, readv, recvfrom and recvmsg. */
 SEC("tracepoint")
-int http_exit_receive(struct trace_event_raw_sys_exit *ctx)
+int http_exit_receive(struct syscall_trace_exit *ctx)
 {
 	struct http_endpoint endpoint;
 	struct http_transfer *transfer;
@@ -48,7 +48,7 @@ int http_exit_receive(struct trace_event_raw_sys_exit *ctx)
 		return 0;
 	task = http_current_task();
 	regs = http_registers(task);
-	flags = http_flags_of_receive(ctx->id, regs);
+	flags = http_flags_of_receive(ctx->nr, regs);
 	if (flags & HTTP_MSG_NO_DATA)
 		return 0;
 	endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs));
@@ -58,14 +58,14 @@ int http_exit_receive(struct trace_event_raw_sys_exit *ctx)
 	if (!transfer)
 		return 0;
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
-		http_set_buffers(ctx->id, regs, transfer);
+		http_set_buffers(ctx->nr, regs, transfer);
 	http_call_transfer(task, &endpoint, transfer, HTTP_RECEIVE);
 	return 0;
 }
 
 /* Attached by user space to the exits of write, writev, sendto, sendmsg, sendfile and splice. */
 SEC("tracepoint")
-int http_exit_send(struct trace_event_raw_sys_exit *ctx)
+int http_exit_send(struct syscall_trace_exit *ctx)
 {
 	struct http_endpoint endpoint;
 	struct http_transfer *transfer;
@@ -77,21 +77,21 @@ int http_exit_send(struct trace_event_raw_sys_exit *ctx)
 		return 0;
 	task = http_current_task();
 	regs = http_registers(task);
-	fd = ctx->id == HTTP_NR_splice ? PT_REGS_PARM3_SYSCALL(regs) : PT_REGS_PARM1_SYSCALL(regs);
+	fd = ctx->nr == HTTP_NR_splice ? PT_REGS_PARM3_SYSCALL(regs) : PT_REGS_PARM1_SYSCALL(regs);
 	endpoint = http_endpoint_of(task, fd);
 	if (!endpoint.inode)
 		return 0;
 	transfer = http_transfer_of(HTTP_SEND, ctx->ret);
 	if (!transfer)
 		return 0;
-	http_set_buffers(ctx->id, regs, transfer);
+	http_set_buffers(ctx->nr, regs, transfer);
 	http_call_transfer(task, &endpoint, transfer, HTTP_SEND);
 	return 0;
 }
 
 /* From a socket to a pipe: only the length is known. */
 SEC("tracepoint/syscalls/sys_exit_splice")
-int http_exit_splice(struct trace_event_raw_sys_exit *ctx)
+int http_exit_splice(struct syscall_trace_exit *ctx)
 {
 	struct http_connection *conn;
 	struct http_endpoint endpoint;
@@ -169,7 +169,7 @@ __noinline int http_send_message(__u32 i)
 #define HTTP_MESSAGES 1024 /* UIO_MAXIOV: more in one call are refused */
 
 /* Whether there are messages to look at. */
-static __always_inline bool http_begin_many(struct trace_event_raw_sys_exit *ctx)
+static __always_inline bool http_begin_many(struct syscall_trace_exit *ctx)
 {
 	struct http_many *many = http_many_of_cpu();
 	const struct pt_regs *regs;
@@ -179,7 +179,7 @@ static __always_inline bool http_begin_many(struct trace_event_raw_sys_exit *ctx
 		return false;
 	task = http_current_task();
 	regs = http_registers(task);
-	if (http_flags_of_receive(ctx->id, regs) & HTTP_MSG_NO_DATA)
+	if (http_flags_of_receive(ctx->nr, regs) & HTTP_MSG_NO_DATA)
 		return false;
 	many->endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs));
 	many->messages = PT_REGS_PARM2_SYSCALL(regs);
@@ -188,7 +188,7 @@ static __always_inline bool http_begin_many(struct trace_event_raw_sys_exit *ctx
 }
 
 SEC("tracepoint/syscalls/sys_exit_recvmmsg")
-int http_exit_recvmmsg(struct trace_event_raw_sys_exit *ctx)
+int http_exit_recvmmsg(struct syscall_trace_exit *ctx)
 {
 	__u32 i;
 
@@ -201,7 +201,7 @@ int http_exit_recvmmsg(struct trace_event_raw_sys_exit *ctx)
 }
 
 SEC("tracepoint/syscalls/sys_exit_sendmmsg")
-int http_exit_sendmmsg(struct trace_event_raw_sys_exit *ctx)
+int http_exit_sendmmsg(struct syscall_trace_exit *ctx)
 {
 	__u32 i;
 

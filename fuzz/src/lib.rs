@@ -13,7 +13,7 @@ pub mod http1;
 pub mod joined;
 pub mod message;
 pub mod oracle;
+pub mod other_protocol;
 pub mod script;
-pub mod stranger;
 pub mod transfer;
 pub mod trial;

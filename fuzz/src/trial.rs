@@ -10,7 +10,7 @@ use crate::account::Account;
 use crate::corpus::transcript;
 use crate::http1::Way;
 use crate::transfer::Conversation;
-use crate::{conversation, head, http1, joined, oracle, stranger};
+use crate::{conversation, head, http1, joined, oracle, other_protocol};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -18,7 +18,7 @@ pub enum Kind {
     Whole,
     Joined,
     Blinded,
-    Stranger,
+    OtherProtocol,
     /// Nearly usual heads.
     Heads,
 }
@@ -27,7 +27,7 @@ pub const KINDS: [Kind; 5] = [
     Kind::Whole,
     Kind::Joined,
     Kind::Blinded,
-    Kind::Stranger,
+    Kind::OtherProtocol,
     Kind::Heads,
 ];
 
@@ -41,7 +41,7 @@ impl Kind {
             }
             Self::Joined => joined::joined(seed),
             Self::Blinded => joined::blinded(seed),
-            Self::Stranger => (stranger::random(seed), Account::default()),
+            Self::OtherProtocol => (other_protocol::random(seed), Account::default()),
             Self::Heads => {
                 let conversation = head::random(seed);
                 // The state machine, which the other kinds hold against the oracle, is the truth.

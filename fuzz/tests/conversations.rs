@@ -21,7 +21,7 @@ fn an_unreadable_receive_costs_only_the_request_it_hid() -> Result<()> {
 
 #[test]
 fn other_protocols_count_nothing() -> Result<()> {
-    trial::run(Kind::Stranger, trial::seeds(0..20_000)?)
+    trial::run(Kind::OtherProtocol, trial::seeds(0..20_000)?)
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub fn any_method_target_and_version(backend: &'static str) {
 pub fn other_protocols_are_none(backend: &'static str) {
     let collector = shared(backend);
     let reader = Reader::tcp(Receive::Read);
-    let strangers = [
+    let others = [
         "OPTIONS rtsp://example.org/media.mp4 RTSP/1.0\r\nCSeq: 1\r\n\r\n",
         "POST\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -57,16 +57,16 @@ pub fn other_protocols_are_none(backend: &'static str) {
         "EHLO example.org\r\n",
         "\0\u{1}\u{2} binary\r\n",
     ];
-    for stranger in strangers {
+    for other in others {
         // Alone on its connection, too.
         for requests in [0, 1] {
             let mut client = Client::connect(&reader.address);
             for _ in 0..requests {
                 client.ask(get("/").as_bytes());
             }
-            client.send(stranger.as_bytes());
+            client.send(other.as_bytes());
             let answer = client.line();
-            assert!(answer == "+OK\r\n", "{stranger:?}: {answer}");
+            assert!(answer == "+OK\r\n", "{other:?}: {answer}");
         }
     }
     let served = keep_alive(&reader.address, 8).served;

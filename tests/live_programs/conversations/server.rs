@@ -58,7 +58,7 @@ pub struct Server {
 pub fn kind(seed: u64) -> Kind {
     match seed % 8 {
         0 => Kind::Blinded,
-        1 => Kind::Stranger,
+        1 => Kind::OtherProtocol,
         _ => Kind::Whole,
     }
 }

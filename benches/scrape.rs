@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
-use scope_http_statistics::model::snapshot::{
-    Histogram, KernelState, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
-};
+use scope_http_statistics::model::counters::{KernelState, ProcessId, SeriesKey};
+use scope_http_statistics::model::histogram::Histogram;
+use scope_http_statistics::model::snapshot::{ProcessSnapshot, Snapshot};
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime;
 use scope_http_statistics::scope::plugin::{self, Plugin, Reports};

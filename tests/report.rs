@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use scope_http_statistics::model::snapshot::{
-    KernelState, ProcessId, ProcessSnapshot, Sample, Snapshot, Trend,
-};
+use scope_http_statistics::model::counters::{KernelState, ProcessId};
+use scope_http_statistics::model::snapshot::{ProcessSnapshot, Sample, Snapshot, Trend};
 use scope_http_statistics::report::report;
 use scope_http_statistics::scope::socket::Endpoint;
 use serde_json::Value;

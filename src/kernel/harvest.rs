@@ -14,11 +14,12 @@ use plain::Plain;
 
 use crate::kernel::load::Bpf;
 use crate::kernel::load::skeleton::types;
-use crate::kernel::program_stats::{self, Cost};
+use crate::kernel::program_stats;
 use crate::kernel::real_time::Urgency;
-use crate::model::snapshot::{
-    Harvest, Histogram, KernelState, MapFill, ProcessCounters, ProcessId, SeriesKey,
+use crate::model::counters::{
+    Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,
 };
+use crate::model::histogram::Histogram;
 
 // SAFETY: `#[repr(C)]`, integers only, no padding: every bit pattern is a value.
 unsafe impl Plain for types::http_process_key {}
@@ -84,13 +85,13 @@ impl Bpf<'_> {
             .iter()
             .map(|cpu| read(cpu))
             .collect::<Result<Vec<_>>>()?;
-        let costs = self.costs()?;
+        let program_stats = self.program_stats()?;
         let notes = maps.rodata_data.is_some_and(|c| c.http_notes_taken);
-        let skipped = costs
+        let skipped = program_stats
             .iter()
             // Where a note that was needed is missing, that is counted already.
             .filter(|(program, _)| !(notes && takes_note(program)))
-            .map(|(_, cost)| cost.recursion_misses)
+            .map(|(_, stats)| stats.recursion_misses)
             .sum();
         let mut missed = missed(&per_cpu);
         missed.push(("recursion", skipped));
@@ -102,7 +103,7 @@ impl Bpf<'_> {
                 fill("http_series", &maps.http_series, series),
             ],
             connections: self.connections()?,
-            costs,
+            program_stats,
             harvest: start.elapsed(),
         };
         Ok(Harvest {
@@ -120,8 +121,8 @@ impl Bpf<'_> {
             .ok()
     }
 
-    /// What each attached program has cost so far.
-    fn costs(&self) -> Result<Vec<(String, Cost)>> {
+    /// How each attached program has run so far.
+    fn program_stats(&self) -> Result<Vec<(String, ProgramStats)>> {
         let programs = self.skeleton.object().progs();
         programs
             .filter(libbpf_rs::ProgramImpl::autoload)

@@ -12,7 +12,7 @@ use libbpf_rs::{Link, OpenObject, Program, ProgramInput, TracepointCategory};
 
 use crate::kernel::backend::{Backend, Kernel};
 use crate::kernel::privilege::{Privilege, Step};
-use crate::model::snapshot::BOUNDS_US;
+use crate::model::histogram::BOUNDS_US;
 
 #[allow(
     clippy::all,

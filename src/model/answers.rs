@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::model::histogram::Histogram;
 use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::{Histogram, Trend};
+use crate::model::snapshot::Trend;
 use crate::model::tracker::Tick;
 use crate::model::window::Curve;
 

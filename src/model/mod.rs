@@ -2,6 +2,8 @@
 //! What is known of the processes, and how it changes from one second to the next. Pure: no file, no clock, no kernel.
 
 pub mod answers;
+pub mod counters;
+pub mod histogram;
 pub mod quantile;
 pub mod snapshot;
 pub mod tracker;

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::identity::process::Identity;
 use crate::model::answers::Answers;
-use crate::model::snapshot::{
-    Harvest, Histogram, ProcessCounters, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
-};
+use crate::model::counters::{Harvest, ProcessCounters, ProcessId, SeriesKey};
+use crate::model::histogram::Histogram;
+use crate::model::snapshot::{Identity, ProcessSnapshot, Snapshot};
 use crate::model::window::{Curve, LISTED};
 
 /// Samples that the peak is taken from.
@@ -196,7 +195,7 @@ impl Series {
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use crate::model::snapshot::BOUNDS_US;
+    use crate::model::histogram::BOUNDS_US;
 
     use super::*;
 

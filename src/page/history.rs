@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::model::counters::ProcessId;
+use crate::model::histogram::Histogram;
 use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::{Histogram, ProcessId, ProcessSnapshot, Snapshot};
+use crate::model::snapshot::{ProcessSnapshot, Snapshot};
 use crate::page::view::{Point, Process, Series, View};
 
 /// Seconds.
@@ -225,7 +227,8 @@ fn series(process: &ProcessSnapshot) -> Vec<Series> {
 mod tests {
     use std::time::SystemTime;
 
-    use crate::model::snapshot::{KernelState, Sample, SeriesKey};
+    use crate::model::counters::{KernelState, SeriesKey};
+    use crate::model::snapshot::Sample;
 
     use super::*;
 

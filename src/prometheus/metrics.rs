@@ -16,7 +16,9 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::model::snapshot::{BOUNDS_US, Histogram, ProcessSnapshot, SeriesKey};
+use crate::model::counters::SeriesKey;
+use crate::model::histogram::{BOUNDS_US, Histogram};
+use crate::model::snapshot::ProcessSnapshot;
 use crate::prometheus::labels::Labels;
 use crate::prometheus::series_lifetime::Exposition;
 
@@ -209,16 +211,19 @@ impl Metrics {
             by_map.map(|(labels, map)| (labels, f64::from(map.capacity))),
         )?;
         // The kernel does not measure unless it is told to.
-        let measured = kernel.costs.iter().filter(|(_, cost)| cost.runs > 0);
-        let measured = measured.map(|(program, cost)| ([("program", program.as_str())], cost));
+        let measured = kernel
+            .program_stats
+            .iter()
+            .filter(|(_, stats)| stats.runs > 0);
+        let measured = measured.map(|(program, stats)| ([("program", program.as_str())], stats));
         let mut times = self.counter(
             encoder,
             "scope_http_bpf_run_time_seconds",
             "scope_http_bpf_run_time_seconds_total",
             "Time spent in a BPF program while kernel.bpf_stats_enabled is set",
         )?;
-        for (program, cost) in measured.clone() {
-            times.count(&program, cost.run_time.as_secs_f64())?;
+        for (program, stats) in measured.clone() {
+            times.count(&program, stats.run_time.as_secs_f64())?;
         }
         let mut runs = self.counter(
             encoder,
@@ -226,8 +231,8 @@ impl Metrics {
             "scope_http_bpf_runs_total",
             "Runs of a BPF program while kernel.bpf_stats_enabled is set",
         )?;
-        for (program, cost) in measured {
-            runs.count(&program, cost.runs)?;
+        for (program, stats) in measured {
+            runs.count(&program, stats.runs)?;
         }
         Ok(())
     }

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::model::snapshot::{Histogram, ProcessId, ProcessSnapshot, SeriesKey, Snapshot};
+use crate::model::counters::{ProcessId, SeriesKey};
+use crate::model::histogram::Histogram;
+use crate::model::snapshot::{ProcessSnapshot, Snapshot};
 use crate::sampler::Snapshots;
 
 pub type Expositions = watch::Receiver<Arc<Exposition>>;
@@ -161,7 +163,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::time::SystemTime;
 
-    use crate::model::snapshot::KernelState;
+    use crate::model::counters::KernelState;
 
     use super::*;
 

@@ -158,7 +158,7 @@ mod tests {
 
     use tokio::sync::watch;
 
-    use crate::model::snapshot::KernelState;
+    use crate::model::counters::KernelState;
 
     use super::*;
 

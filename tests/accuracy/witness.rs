@@ -7,7 +7,7 @@ use std::fs;
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice::{self, Objects};
 use scope_http_statistics::kernel::load::{Bpf, Options};
-use scope_http_statistics::model::snapshot::Histogram;
+use scope_http_statistics::model::histogram::Histogram;
 
 use crate::answers::Answers;
 

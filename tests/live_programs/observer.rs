@@ -13,7 +13,8 @@ use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice;
 use scope_http_statistics::kernel::load::{Bpf, Options};
 use scope_http_statistics::kernel::verifier::{table, verified};
-use scope_http_statistics::model::snapshot::{Harvest, Histogram};
+use scope_http_statistics::model::counters::Harvest;
+use scope_http_statistics::model::histogram::Histogram;
 
 use crate::common::load::{Address, keep_alive};
 use crate::common::process::eventually;

@@ -12,7 +12,7 @@ use http1_fuzz::account::Account;
 use http1_fuzz::corpus::transcript;
 use http1_fuzz::trial;
 use scope_http_statistics::kernel::backend::Backend;
-use scope_http_statistics::model::snapshot::Harvest;
+use scope_http_statistics::model::counters::Harvest;
 
 use self::server::{Family, Server, kind};
 use crate::common::trampolines;

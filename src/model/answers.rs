@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::model::histogram::Histogram;
 use crate::model::quantile::quantile_ms;
 use crate::model::snapshot::Trend;
-use crate::model::tracker::Tick;
+use crate::model::tick::Tick;
 use crate::model::window::Curve;
 
 /// Ticks that are remembered: as long as Scope shows a sample.

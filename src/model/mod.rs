@@ -6,5 +6,6 @@ pub mod counters;
 pub mod histogram;
 pub mod quantile;
 pub mod snapshot;
+pub mod tick;
 pub mod tracker;
 pub mod window;

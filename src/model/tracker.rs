@@ -9,27 +9,11 @@ use crate::model::answers::Answers;
 use crate::model::counters::{Harvest, ProcessCounters, ProcessId, SeriesKey};
 use crate::model::histogram::Histogram;
 use crate::model::snapshot::{Identity, ProcessSnapshot, Snapshot};
+use crate::model::tick::Tick;
 use crate::model::window::{Curve, LISTED};
 
 /// Samples that the peak is taken from.
 const REMEMBERED: usize = 60;
-
-/// An interval that has just ended.
-#[derive(Clone, Copy)]
-pub struct Tick {
-    /// When the one before ended.
-    pub previous: SystemTime,
-    pub date: SystemTime,
-    pub elapsed: Duration,
-}
-
-impl Tick {
-    /// How many of these there were in a second.
-    pub fn rate(&self, count: u64) -> f64 {
-        // Two ticks that a coarse clock cannot tell apart must not divide by zero.
-        count as f64 / self.elapsed.as_secs_f64().max(0.001)
-    }
-}
 
 /// What is known between two ticks. `identify` is asked once for each process, with its pid and the kernel's name of it.
 pub struct Tracker<N> {

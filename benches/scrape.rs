@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Result, ensure};
 use scope_http_statistics::model::counters::{KernelState, ProcessId, SeriesKey};
 use scope_http_statistics::model::histogram::Histogram;
+use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::snapshot::{ProcessSnapshot, Snapshot};
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime;
@@ -144,7 +145,7 @@ fn snapshot() -> Snapshot {
     Snapshot {
         date: SystemTime::now(),
         processes: (0..PROCESSES).map(process).collect(),
-        missed: Vec::new(),
+        missed: Missed::default(),
         kernel: KernelState::default(),
     }
 }

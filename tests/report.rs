@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use scope_http_statistics::model::counters::{KernelState, ProcessId};
+use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::snapshot::{ProcessSnapshot, Sample, Snapshot, Trend};
 use scope_http_statistics::report::report;
 use scope_http_statistics::scope::socket::Endpoint;
@@ -66,7 +67,7 @@ fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {
     Snapshot {
         date: date(),
         processes,
-        missed: vec![("processes_full", 3)],
+        missed: Missed::default(),
         kernel: KernelState::default(),
     }
 }

@@ -20,6 +20,7 @@ use crate::model::counters::{
     Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,
 };
 use crate::model::histogram::Histogram;
+use crate::model::reason::{Missed, Reason};
 
 // SAFETY: `#[repr(C)]`, integers only, no padding: every bit pattern is a value.
 unsafe impl Plain for types::http_process_key {}
@@ -94,7 +95,7 @@ impl Bpf<'_> {
             .map(|(_, stats)| stats.recursion_misses)
             .sum();
         let mut missed = missed(&per_cpu);
-        missed.push(("recursion", skipped));
+        missed[Reason::Recursion] = skipped;
         let kernel = KernelState {
             backend: self.backend().name(),
             reason: Arc::clone(&self.reason),
@@ -264,30 +265,30 @@ impl From<&types::http_series_key> for SeriesKey {
 
 /// Names every field of the kernel's struct, and does not compile when one is left out.
 macro_rules! missed {
-    ($($reason:ident),* $(,)?) => {
-        /// What was missed on all CPUs, by reason.
-        fn missed(per_cpu: &[types::http_missed]) -> Vec<(&'static str, u64)> {
-            let mut total = types::http_missed::default();
-            for types::http_missed { $($reason),* } in per_cpu {
-                $(total.$reason += $reason;)*
+    ($($field:ident => $reason:ident),* $(,)?) => {
+        /// What was missed on all CPUs.
+        fn missed(per_cpu: &[types::http_missed]) -> Missed {
+            let mut total = Missed::default();
+            for types::http_missed { $($field),* } in per_cpu {
+                $(total[Reason::$reason] += $field;)*
             }
-            vec![$((stringify!($reason), total.$reason)),*]
+            total
         }
     };
 }
 
 missed!(
-    processes_full,
-    series_full,
-    connections_full,
-    unmatched,
-    requests_lost,
-    responses_lost,
-    unreadable,
-    io_uring,
-    kernel_thread,
-    compat,
-    syscall,
+    processes_full => ProcessesFull,
+    series_full => SeriesFull,
+    connections_full => ConnectionsFull,
+    unmatched => Unmatched,
+    requests_lost => RequestsLost,
+    responses_lost => ResponsesLost,
+    unreadable => Unreadable,
+    io_uring => IoUring,
+    kernel_thread => KernelThread,
+    compat => Compat,
+    syscall => Syscall,
 );
 
 fn read<T: Plain + Copy>(bytes: &[u8]) -> Result<T> {

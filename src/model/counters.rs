@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::histogram::Histogram;
+use crate::model::reason::Missed;
 
 /// A process for its whole life: a reused pid has another start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,8 +43,7 @@ pub struct ProcessCounters {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Harvest {
     pub processes: Vec<ProcessCounters>,
-    /// What was not seen, by reason.
-    pub missed: Vec<(&'static str, u64)>,
+    pub missed: Missed,
     pub kernel: KernelState,
 }
 

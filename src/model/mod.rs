@@ -5,6 +5,7 @@ pub mod answers;
 pub mod counters;
 pub mod histogram;
 pub mod quantile;
+pub mod reason;
 pub mod snapshot;
 pub mod tick;
 pub mod tracker;

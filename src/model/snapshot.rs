@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use crate::model::counters::{KernelState, ProcessId, SeriesKey};
 use crate::model::histogram::Histogram;
+use crate::model::reason::Missed;
 
 /// A rate at the end of the interval it was measured over.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,6 +64,6 @@ pub struct ProcessSnapshot {
 pub struct Snapshot {
     pub date: SystemTime,
     pub processes: Vec<ProcessSnapshot>,
-    pub missed: Vec<(&'static str, u64)>,
+    pub missed: Missed,
     pub kernel: KernelState,
 }

@@ -89,7 +89,7 @@ impl History {
                 .latest
                 .missed
                 .iter()
-                .map(|(reason, count)| ((*reason).to_owned(), *count))
+                .map(|(reason, count)| (reason.label().to_owned(), count))
                 .collect(),
             whole,
             hidden,
@@ -228,6 +228,7 @@ mod tests {
     use std::time::SystemTime;
 
     use crate::model::counters::{KernelState, SeriesKey};
+    use crate::model::reason::{Missed, Reason};
     use crate::model::snapshot::Sample;
 
     use super::*;
@@ -274,10 +275,12 @@ mod tests {
     }
 
     fn snapshot(date: SystemTime, processes: Vec<ProcessSnapshot>) -> Arc<Snapshot> {
+        let mut missed = Missed::default();
+        missed[Reason::IoUring] = 7;
         Arc::new(Snapshot {
             date,
             processes,
-            missed: vec![("io_uring", 7)],
+            missed,
             kernel: KernelState {
                 backend: "sock",
                 ..KernelState::default()

@@ -131,8 +131,8 @@ impl Metrics {
             "scope_http_missed_total",
             "What was not seen or not counted, by reason",
         )?;
-        for (reason, count) in &self.exposition.snapshot.missed {
-            missed.count(&[("reason", *reason)], *count)?;
+        for (reason, count) in self.exposition.snapshot.missed.iter() {
+            missed.count(&[("reason", reason.label())], count)?;
         }
         Ok(())
     }

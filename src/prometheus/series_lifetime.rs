@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::model::counters::{ProcessId, SeriesKey};
 use crate::model::histogram::Histogram;
+use crate::model::reason::Reason;
 use crate::model::snapshot::{ProcessSnapshot, Snapshot};
 use crate::sampler::Snapshots;
 
@@ -136,11 +137,7 @@ impl Curator {
             }
         }
         // The kernel has the same limit, and counts the requests of processes that it has no room for.
-        other.requests += snapshot
-            .missed
-            .iter()
-            .find_map(|(reason, count)| (*reason == "processes_full").then_some(*count))
-            .unwrap_or(0);
+        other.requests += snapshot.missed[Reason::ProcessesFull];
         Exposition {
             snapshot,
             left: self.left.iter().map(|(_, it)| Arc::clone(it)).collect(),
@@ -164,6 +161,7 @@ mod tests {
     use std::time::SystemTime;
 
     use crate::model::counters::KernelState;
+    use crate::model::reason::Missed;
 
     use super::*;
 
@@ -191,10 +189,12 @@ mod tests {
     }
 
     fn snapshot(processes: &[ProcessSnapshot], full: u64) -> Arc<Snapshot> {
+        let mut missed = Missed::default();
+        missed[Reason::ProcessesFull] = full;
         Arc::new(Snapshot {
             date: SystemTime::now(),
             processes: processes.to_vec(),
-            missed: vec![("processes_full", full)],
+            missed,
             kernel: KernelState::default(),
         })
     }

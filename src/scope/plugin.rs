@@ -159,6 +159,7 @@ mod tests {
     use tokio::sync::watch;
 
     use crate::model::counters::KernelState;
+    use crate::model::reason::Missed;
 
     use super::*;
 
@@ -168,7 +169,7 @@ mod tests {
             Arc::new(Snapshot {
                 date: SystemTime::now(),
                 processes: Vec::new(),
-                missed: Vec::new(),
+                missed: Missed::default(),
                 kernel: KernelState::default(),
             })
         };

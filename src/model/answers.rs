@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a process has answered of late, by status code, and how long it took.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::model::histogram::Histogram;
 use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::Trend;
+use crate::model::snapshot::{Sample, Trend};
 use crate::model::tick::Tick;
-use crate::model::window::Curve;
+use crate::model::window::Window;
 
 /// Ticks that are remembered: as long as Scope shows a sample.
 const RECENT: usize = 15;
 
+type Samples = Window<Sample, RECENT>;
+
 #[derive(Default)]
 pub struct Answers {
     /// Of the codes that were seen in the recent ticks.
-    per_second: BTreeMap<u16, Curve>,
+    per_second: BTreeMap<u16, Samples>,
     /// What each of the recent ticks brought; nothing for most ticks of most processes.
-    durations: VecDeque<Option<Box<Histogram>>>,
-    p50_ms: Curve,
-    p99_ms: Curve,
+    durations: Window<Option<Box<Histogram>>, RECENT>,
+    p50_ms: Samples,
+    p99_ms: Samples,
 }
 
 impl Answers {
@@ -27,32 +29,29 @@ impl Answers {
     pub fn tick(&mut self, answered: &BTreeMap<u16, Histogram>, tick: &Tick) {
         let mut durations = Histogram::default();
         for (status, histogram) in answered.iter().filter(|(_, it)| it.count() > 0) {
-            let from_zero = || Curve::from_zero(tick.previous);
+            let from_zero = || Samples::from_zero(tick.previous);
             self.per_second.entry(*status).or_insert_with(from_zero);
             durations += histogram;
         }
-        self.per_second.retain(|status, curve| {
+        self.per_second.retain(|status, samples| {
             let count = answered.get(status).map_or(0, Histogram::count);
-            curve.push(tick.date, tick.rate(count), RECENT);
-            curve.peak() > 0.0
+            samples.push_at(tick.date, tick.rate(count));
+            samples.peak() > 0.0
         });
         self.measure(durations, tick);
     }
 
     fn measure(&mut self, durations: Histogram, tick: &Tick) {
         let any = durations.count() > 0;
-        self.durations.push_back(any.then(|| durations.into()));
-        if self.durations.len() > RECENT {
-            self.durations.pop_front();
-        }
+        self.durations.push(any.then(|| durations.into()));
         let mut recent = Histogram::default();
         for durations in self.durations.iter().flatten() {
             recent += durations;
         }
-        for (q, curve) in [(0.5, &mut self.p50_ms), (0.99, &mut self.p99_ms)] {
+        for (q, samples) in [(0.5, &mut self.p50_ms), (0.99, &mut self.p99_ms)] {
             match quantile_ms(q, &recent) {
-                Some(duration) => curve.push(tick.date, duration, RECENT),
-                None => *curve = Curve::default(),
+                Some(duration) => samples.push_at(tick.date, duration),
+                None => *samples = Samples::default(),
             }
         }
     }
@@ -60,7 +59,7 @@ impl Answers {
     pub fn per_second(&self) -> BTreeMap<u16, Trend> {
         let trends = self.per_second.iter();
         trends
-            .filter_map(|(status, curve)| Some((*status, curve.trend()?)))
+            .filter_map(|(status, samples)| Some((*status, samples.trend()?)))
             .collect()
     }
 

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use crate::model::answers::Answers;
 use crate::model::counters::{Harvest, ProcessCounters, ProcessId, SeriesKey};
 use crate::model::histogram::Histogram;
-use crate::model::snapshot::{Identity, ProcessSnapshot, Snapshot};
+use crate::model::snapshot::{Identity, ProcessSnapshot, Sample, Snapshot};
 use crate::model::tick::Tick;
-use crate::model::window::{Curve, LISTED};
+use crate::model::window::{LISTED, Window};
 
 /// Samples that the peak is taken from.
 const REMEMBERED: usize = 60;
@@ -85,7 +85,7 @@ struct Tracked {
     /// The kernel's counter at the last tick.
     counter: u64,
     total: u64,
-    requests_per_second: Curve,
+    requests_per_second: Window<Sample, REMEMBERED>,
     series: BTreeMap<SeriesKey, Series>,
     answers: Answers,
     /// Ticks since it was last seen alive.
@@ -99,7 +99,7 @@ impl Tracked {
             identity,
             counter: 0,
             total: 0,
-            requests_per_second: Curve::from_zero(previous),
+            requests_per_second: Window::from_zero(previous),
             series: BTreeMap::new(),
             answers: Answers::default(),
             gone: 0,
@@ -109,7 +109,7 @@ impl Tracked {
     fn tick(&mut self, counters: Option<&ProcessCounters>, tick: &Tick) {
         let requests = counters.map_or(0, |counters| self.advance(counters.requests));
         self.requests_per_second
-            .push(tick.date, tick.rate(requests), REMEMBERED);
+            .push_at(tick.date, tick.rate(requests));
 
         let mut answered: BTreeMap<u16, Histogram> = BTreeMap::new();
         for (key, counter) in counters.iter().flat_map(|counters| &counters.series) {

@@ -2,7 +2,7 @@
 //! Remembers the last minute of every process, and shows it as a [`View`].
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,6 +10,7 @@ use crate::model::counters::ProcessId;
 use crate::model::histogram::Histogram;
 use crate::model::quantile::quantile_ms;
 use crate::model::snapshot::{ProcessSnapshot, Snapshot};
+use crate::model::window::Window;
 use crate::page::view::{Point, Process, Series, View};
 
 /// Seconds.
@@ -28,7 +29,7 @@ pub struct History {
 #[derive(Default)]
 struct Recent {
     /// Oldest first. Most processes are idle most of the time, and then there is nothing to keep.
-    seconds: VecDeque<Option<Box<Second>>>,
+    seconds: Window<Option<Box<Second>>, REMEMBERED>,
     answers: BTreeMap<u16, u64>,
     durations: Histogram,
     requests: f64,
@@ -110,10 +111,7 @@ impl Recent {
                 *self.answers.entry(*status).or_default() += count;
             }
         }
-        self.seconds.push_back(second);
-        if self.seconds.len() > REMEMBERED
-            && let Some(Some(oldest)) = self.seconds.pop_front()
-        {
+        if let Some(Some(oldest)) = self.seconds.push(second) {
             self.forget(&oldest);
         }
     }
@@ -132,8 +130,12 @@ impl Recent {
     }
 
     fn view(&self, process: &ProcessSnapshot, whole: bool) -> Process {
-        let changed = whole || self.seconds.back().is_some_and(Option::is_some);
-        let known = if whole { 0 } else { self.seconds.len() - 1 };
+        let changed = whole || self.seconds.latest().is_some_and(Option::is_some);
+        let known = if whole {
+            0
+        } else {
+            self.seconds.iter().len() - 1
+        };
         let last = process.requests_per_second.back();
         Process {
             pid: process.id.pid,
@@ -225,6 +227,7 @@ fn series(process: &ProcessSnapshot) -> Vec<Series> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::time::SystemTime;
 
     use crate::model::counters::{KernelState, SeriesKey};

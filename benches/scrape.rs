@@ -17,7 +17,7 @@ use anyhow::{Result, ensure};
 use scope_http_statistics::model::counters::{KernelState, ProcessId, SeriesKey};
 use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::reason::Missed;
-use scope_http_statistics::model::snapshot::{ProcessSnapshot, Snapshot};
+use scope_http_statistics::model::snapshot::{Increment, ProcessSnapshot, Snapshot};
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime;
 use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
@@ -134,6 +134,7 @@ fn snapshot() -> Snapshot {
         name: "server".into(),
         container: Some(format!("{pid:064x}").into()),
         exited: false,
+        increment: Increment::default(),
         requests_total: 1_000_000,
         series: series(pid).collect(),
         requests_per_second: VecDeque::new(),
@@ -144,6 +145,7 @@ fn snapshot() -> Snapshot {
     };
     Snapshot {
         date: SystemTime::now(),
+        elapsed: Duration::from_secs(1),
         processes: (0..PROCESSES).map(process).collect(),
         missed: Missed::default(),
         kernel: KernelState::default(),

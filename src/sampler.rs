@@ -86,6 +86,7 @@ fn first_snapshot(bpf: &Bpf, start: &Moment) -> Result<Snapshot> {
     let harvest = bpf.harvest().context("cannot read the counters")?;
     Ok(Snapshot {
         date: start.date,
+        elapsed: Duration::ZERO,
         processes: Vec::new(),
         missed: harvest.missed,
         kernel: harvest.kernel,

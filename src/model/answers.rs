@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::model::histogram::Histogram;
 use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::{Sample, Trend};
+use crate::model::snapshot::{Increment, Sample, Trend};
 use crate::model::tick::Tick;
 use crate::model::window::Window;
 
@@ -26,19 +26,18 @@ pub struct Answers {
 
 impl Answers {
     /// Takes in what was answered during a tick.
-    pub fn tick(&mut self, answered: &BTreeMap<u16, Histogram>, tick: &Tick) {
-        let mut durations = Histogram::default();
-        for (status, histogram) in answered.iter().filter(|(_, it)| it.count() > 0) {
+    pub fn tick(&mut self, increment: &Increment, tick: &Tick) {
+        let answers = increment.answers();
+        for status in answers.keys() {
             let from_zero = || Samples::from_zero(tick.previous);
             self.per_second.entry(*status).or_insert_with(from_zero);
-            durations += histogram;
         }
         self.per_second.retain(|status, samples| {
-            let count = answered.get(status).map_or(0, Histogram::count);
+            let count = answers.get(status).copied().unwrap_or(0);
             samples.push_at(tick.date, tick.rate(count));
             samples.peak() > 0.0
         });
-        self.measure(durations, tick);
+        self.measure(increment.durations(), tick);
     }
 
     fn measure(&mut self, durations: Histogram, tick: &Tick) {
@@ -76,6 +75,8 @@ impl Answers {
 mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+    use crate::model::counters::SeriesKey;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -103,12 +104,21 @@ mod tests {
                 date: self.date,
                 elapsed,
             };
-            let histograms = answered.iter().map(|(status, count, bucket)| {
+            let series = answered.iter().map(|(status, count, bucket)| {
                 let mut histogram = Histogram::default();
                 histogram.buckets[*bucket] = *count;
-                (*status, histogram)
+                let key = SeriesKey {
+                    method: "GET",
+                    status: *status,
+                    version: "1.1",
+                };
+                (key, histogram)
             });
-            self.answers.tick(&histograms.collect(), &tick);
+            let increment = Increment {
+                requests: 0,
+                series: series.collect(),
+            };
+            self.answers.tick(&increment, &tick);
         }
 
         fn rates(&self, status: u16) -> Vec<f64> {
@@ -139,10 +149,10 @@ mod tests {
         let mut ticks = Ticks::new();
         ticks.tick(SECOND, &[(200, 7, 0)]);
         for _ in 1..RECENT {
-            ticks.tick(SECOND, &[(200, 0, 0), (500, 3, 0)]);
+            ticks.tick(SECOND, &[(500, 3, 0)]);
             assert_eq!(ticks.rates(200).last(), Some(&0.0));
         }
-        ticks.tick(SECOND, &[(200, 0, 0), (500, 3, 0)]);
+        ticks.tick(SECOND, &[(500, 3, 0)]);
         assert!(ticks.rates(200).is_empty());
         assert_eq!(ticks.rates(500), [3.0; 5]);
     }

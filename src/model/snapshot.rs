@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::model::counters::{KernelState, ProcessId, SeriesKey};
 use crate::model::histogram::Histogram;
@@ -35,6 +35,38 @@ pub struct Identity {
     pub container: Option<Arc<str>>,
 }
 
+/// What one tick has brought to a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Increment {
+    pub requests: u64,
+    /// Of those series only that have grown.
+    pub series: Vec<(SeriesKey, Histogram)>,
+}
+
+impl Increment {
+    pub fn is_empty(&self) -> bool {
+        self.requests == 0 && self.series.is_empty()
+    }
+
+    /// Requests answered, by status code.
+    pub fn answers(&self) -> BTreeMap<u16, u64> {
+        let mut answers = BTreeMap::new();
+        for (key, histogram) in &self.series {
+            *answers.entry(key.status).or_default() += histogram.count();
+        }
+        answers
+    }
+
+    /// Of all requests answered.
+    pub fn durations(&self) -> Histogram {
+        let mut durations = Histogram::default();
+        for (_, histogram) in &self.series {
+            durations += histogram;
+        }
+        durations
+    }
+}
+
 /// One process as of one tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProcessSnapshot {
@@ -44,6 +76,8 @@ pub struct ProcessSnapshot {
     pub container: Option<Arc<str>>,
     /// It has no more to come, and stays listed until its last rates have been seen.
     pub exited: bool,
+    /// Since the tick before.
+    pub increment: Increment,
     /// Requests received since the process was first seen.
     pub requests_total: u64,
     /// Of the requests answered since then. No number ever goes back.
@@ -63,6 +97,8 @@ pub struct ProcessSnapshot {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     pub date: SystemTime,
+    /// Since the tick before, by a clock that nobody sets.
+    pub elapsed: Duration,
     pub processes: Vec<ProcessSnapshot>,
     pub missed: Missed,
     pub kernel: KernelState,

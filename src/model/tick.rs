@@ -15,7 +15,12 @@ pub struct Tick {
 impl Tick {
     /// How many of these there were in a second.
     pub fn rate(&self, count: u64) -> f64 {
-        // Two ticks that a coarse clock cannot tell apart must not divide by zero.
-        count as f64 / self.elapsed.as_secs_f64().max(0.001)
+        rate(count, self.elapsed)
     }
+}
+
+/// How many there were in a second, of so many in a time.
+pub fn rate(count: u64, elapsed: Duration) -> f64 {
+    // Two ticks that a coarse clock cannot tell apart must not divide by zero.
+    count as f64 / elapsed.as_secs_f64().max(0.001)
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::model::answers::Answers;
 use crate::model::counters::{Harvest, ProcessCounters, ProcessId, SeriesKey};
 use crate::model::histogram::Histogram;
-use crate::model::snapshot::{Identity, ProcessSnapshot, Sample, Snapshot};
+use crate::model::snapshot::{Identity, Increment, ProcessSnapshot, Sample, Snapshot};
 use crate::model::tick::Tick;
 use crate::model::window::{LISTED, Window};
 
@@ -67,6 +67,7 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
         let processes = self.processes.iter();
         let snapshot = Snapshot {
             date,
+            elapsed,
             processes: processes
                 .filter(|(_, process)| process.is_listed())
                 .map(|(id, process)| process.snapshot(*id))
@@ -82,9 +83,11 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
 /// One process that has served a request.
 struct Tracked {
     identity: Identity,
-    /// The kernel's counter at the last tick.
+    /// The kernel's counter of requests at the last tick.
     counter: u64,
     total: u64,
+    /// What the last tick has brought.
+    increment: Increment,
     requests_per_second: Window<Sample, REMEMBERED>,
     series: BTreeMap<SeriesKey, Series>,
     answers: Answers,
@@ -99,6 +102,7 @@ impl Tracked {
             identity,
             counter: 0,
             total: 0,
+            increment: Increment::default(),
             requests_per_second: Window::from_zero(previous),
             series: BTreeMap::new(),
             answers: Answers::default(),
@@ -107,28 +111,31 @@ impl Tracked {
     }
 
     fn tick(&mut self, counters: Option<&ProcessCounters>, tick: &Tick) {
-        let requests = counters.map_or(0, |counters| self.advance(counters.requests));
+        self.increment = counters.map_or_else(Increment::default, |it| self.advance(it));
         self.requests_per_second
-            .push_at(tick.date, tick.rate(requests));
-
-        let mut answered: BTreeMap<u16, Histogram> = BTreeMap::new();
-        for (key, counter) in counters.iter().flat_map(|counters| &counters.series) {
-            let series = self.series.entry(key.clone()).or_default();
-            *answered.entry(key.status).or_default() += &series.advance(counter);
-        }
-        self.answers.tick(&answered, tick);
+            .push_at(tick.date, tick.rate(self.increment.requests));
+        self.answers.tick(&self.increment, tick);
 
         let alive = counters.is_some_and(|counters| !counters.exited);
         self.gone = if alive { 0 } else { self.gone + 1 };
     }
 
-    /// Moves on to a new value of the kernel's counter and returns the difference.
-    fn advance(&mut self, counter: u64) -> u64 {
+    /// Moves on to new values of the kernel's counters and returns the differences.
+    fn advance(&mut self, counters: &ProcessCounters) -> Increment {
+        let counter = counters.requests;
         // The kernel only adds: a counter that went back is that of a new entry, and all it holds is new.
         let requests = counter.checked_sub(self.counter).unwrap_or(counter);
         self.counter = counter;
         self.total += requests;
-        requests
+        let series = counters.series.iter().filter_map(|(key, counter)| {
+            let series = self.series.entry(key.clone()).or_default();
+            let answered = series.advance(counter);
+            (answered.count() > 0).then(|| (key.clone(), answered))
+        });
+        Increment {
+            requests,
+            series: series.collect(),
+        }
     }
 
     /// A process that is gone stays until its last rate is out of the samples.
@@ -142,6 +149,7 @@ impl Tracked {
             name: Arc::clone(&self.identity.name),
             container: self.identity.container.clone(),
             exited: self.gone > 0,
+            increment: self.increment.clone(),
             requests_total: self.total,
             series: self
                 .series
@@ -277,7 +285,9 @@ mod tests {
         clock.tick(&[live(WORKER, 7)]);
         let snapshot = clock.tick_after(2 * SECOND, &[live(WORKER, 20)]);
         assert_eq!(rates(&snapshot), [0.0, 7.0, 6.5]);
+        assert_eq!(snapshot.elapsed, 2 * SECOND);
         let process = &snapshot.processes[0];
+        assert_eq!(process.increment.requests, 13);
         assert_eq!(process.requests_total, 20);
         assert_eq!(&*process.name, "comm-7");
         assert!(!process.exited);
@@ -398,6 +408,32 @@ mod tests {
 
         let snapshot = clock.tick(&[answering(OK, histogram(4, 8_001))]);
         assert_eq!(snapshot.processes[0].series[&OK].count(), 17);
+    }
+
+    #[test]
+    fn an_increment_has_only_what_has_grown() {
+        let mut clock = clock();
+        let other = SeriesKey {
+            status: 404,
+            ..OK.clone()
+        };
+        let mut process = answering(OK, histogram(11, 5_000));
+        process.series.insert(other.clone(), histogram(2, 7));
+        let snapshot = clock.tick(&[process.clone()]);
+        let increment = &snapshot.processes[0].increment;
+        assert_eq!((increment.requests, increment.series.len()), (1, 2));
+        assert_eq!(increment.answers(), BTreeMap::from([(200, 12), (404, 3)]));
+        assert_eq!(increment.durations().count(), 15);
+
+        process.series.insert(other.clone(), histogram(5, 9));
+        let snapshot = clock.tick(&[process.clone()]);
+        let grown = &snapshot.processes[0].increment.series;
+        let [(key, histogram)] = &grown[..] else {
+            panic!("{grown:?}")
+        };
+        assert_eq!((key, histogram.sum_ns, histogram.count()), (&other, 2, 3));
+        assert!(clock.tick(&[process]).processes[0].increment.is_empty());
+        assert!(clock.tick(&[]).processes[0].increment.is_empty());
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::model::counters::ProcessId;
 use crate::model::histogram::Histogram;
 use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::{ProcessSnapshot, Snapshot};
+use crate::model::snapshot::{Increment, ProcessSnapshot, Snapshot};
+use crate::model::tick::rate;
 use crate::model::window::Window;
 use crate::page::view::{Point, Process, Series, View};
 
@@ -32,12 +33,12 @@ struct Recent {
     seconds: Window<Option<Box<Second>>, REMEMBERED>,
     answers: BTreeMap<u16, u64>,
     durations: Histogram,
-    requests: f64,
+    requests: u64,
 }
 
 struct Second {
-    elapsed: f64,
-    requests_per_second: f64,
+    elapsed: Duration,
+    requests: u64,
     answers: BTreeMap<u16, u64>,
     durations: Histogram,
 }
@@ -53,18 +54,13 @@ impl History {
 
     /// Moves on to the next snapshot.
     pub fn push(&mut self, snapshot: Arc<Snapshot>) {
-        let elapsed = snapshot.date.duration_since(self.latest.date);
-        // A clock that was set back says nothing; snapshots are a second apart.
-        let elapsed = elapsed.unwrap_or(Duration::from_secs(1)).as_secs_f64();
-        let before = std::mem::replace(&mut self.latest, snapshot);
-        let before: BTreeMap<_, _> = before.processes.iter().map(|it| (it.id, it)).collect();
         let mut processes = std::mem::take(&mut self.processes);
-        for process in &self.latest.processes {
+        for process in &snapshot.processes {
             let mut recent = processes.remove(&process.id).unwrap_or_default();
-            let before = before.get(&process.id).copied();
-            recent.push(Second::between(before, process, elapsed));
+            recent.push(Second::of(&process.increment, snapshot.elapsed));
             self.processes.insert(process.id, recent);
         }
+        self.latest = snapshot;
     }
 
     /// What there is to see: for whoever sees it for the first time as a `whole`, else what is new.
@@ -78,7 +74,7 @@ impl History {
             .collect();
         let hidden = shown.len().saturating_sub(SHOWN);
         if hidden > 0 {
-            shown.sort_by_key(|(_, recent)| Reverse(recent.requests as u64));
+            shown.sort_by_key(|(_, recent)| Reverse(recent.requests));
             shown.truncate(SHOWN);
         }
         View {
@@ -105,7 +101,7 @@ impl History {
 impl Recent {
     fn push(&mut self, second: Option<Box<Second>>) {
         if let Some(second) = &second {
-            self.requests += second.requests_per_second * second.elapsed;
+            self.requests += second.requests;
             self.durations += &second.durations;
             for (status, count) in &second.answers {
                 *self.answers.entry(*status).or_default() += count;
@@ -117,7 +113,7 @@ impl Recent {
     }
 
     fn forget(&mut self, second: &Second) {
-        self.requests -= second.requests_per_second * second.elapsed;
+        self.requests -= second.requests;
         if let Some(rest) = self.durations.checked_sub(&second.durations) {
             self.durations = rest;
         }
@@ -160,33 +156,16 @@ impl Recent {
 }
 
 impl Second {
-    /// What happened to a process between two snapshots; `None` if nothing did.
-    fn between(
-        before: Option<&ProcessSnapshot>,
-        process: &ProcessSnapshot,
-        elapsed: f64,
-    ) -> Option<Box<Self>> {
-        let requests_per_second = process.requests_per_second.back()?.value;
-        let mut answers = BTreeMap::new();
-        let mut durations = Histogram::default();
-        for (key, total) in &process.series {
-            let already = before.and_then(|it| it.series.get(key));
-            let new = already
-                .and_then(|already| total.checked_sub(already))
-                .unwrap_or(*total);
-            if new.count() == 0 {
-                continue;
-            }
-            *answers.entry(key.status).or_default() += new.count();
-            durations += &new;
-        }
-        let second = Self {
-            elapsed,
-            requests_per_second,
-            answers,
-            durations,
-        };
-        (requests_per_second > 0.0 || !second.answers.is_empty()).then(|| Box::new(second))
+    /// `None` where nothing has happened.
+    fn of(increment: &Increment, elapsed: Duration) -> Option<Box<Self>> {
+        (!increment.is_empty()).then(|| {
+            Box::new(Self {
+                elapsed,
+                requests: increment.requests,
+                answers: increment.answers(),
+                durations: increment.durations(),
+            })
+        })
     }
 
     fn point(&self) -> Point {
@@ -194,10 +173,10 @@ impl Second {
         for (status, count) in &self.answers {
             // Others than these do not exist; the kernel takes any three digits.
             let class = usize::from(status / 100).clamp(1, 5) - 1;
-            answers[class] += *count as f64 / self.elapsed.max(0.001);
+            answers[class] += rate(*count, self.elapsed);
         }
         Point {
-            requests: rounded(self.requests_per_second),
+            requests: rounded(rate(self.requests, self.elapsed)),
             answers: answers.map(rounded),
             p50_ms: quantile_ms(0.5, &self.durations).map(rounded),
             p99_ms: quantile_ms(0.99, &self.durations).map(rounded),
@@ -236,9 +215,9 @@ mod tests {
 
     use super::*;
 
-    /// A process that has answered so often with 200 and with 500, each in less than 100 µs.
-    fn process(pid: u32, good: u64, bad: u64, rate: f64) -> ProcessSnapshot {
-        let series = [(200, good), (500, bad)]
+    /// So many answers with 200 and with 500, each in less than 100 µs.
+    fn series([good, bad]: [u64; 2]) -> impl Iterator<Item = (SeriesKey, Histogram)> {
+        [(200, good), (500, bad)]
             .into_iter()
             .map(|(status, count)| {
                 let key = SeriesKey {
@@ -252,20 +231,30 @@ mod tests {
                 };
                 histogram.buckets[0] = count;
                 (key, histogram)
-            });
+            })
+    }
+
+    /// A process that has answered so often with 200 and with 500, in all and in the last second.
+    fn process(pid: u32, total: [u64; 2], lately: [u64; 2]) -> ProcessSnapshot {
+        let requests = lately.iter().sum();
         let sample = Sample {
             date: UNIX_EPOCH,
-            value: rate,
+            value: requests as f64,
         };
+        let grown = series(lately).filter(|(_, it)| it.count() > 0);
         ProcessSnapshot {
             id: ProcessId { pid, start_time: 1 },
             name: "server".into(),
             container: None,
             exited: false,
-            requests_total: good + bad,
-            series: series.collect(),
+            increment: Increment {
+                requests,
+                series: grown.collect(),
+            },
+            requests_total: total.iter().sum(),
+            series: series(total).collect(),
             requests_per_second: VecDeque::from([sample]),
-            requests_per_second_peak: rate,
+            requests_per_second_peak: sample.value,
             responses_per_second: BTreeMap::new(),
             duration_p50_ms: None,
             duration_p99_ms: None,
@@ -282,6 +271,7 @@ mod tests {
         missed[Reason::IoUring] = 7;
         Arc::new(Snapshot {
             date,
+            elapsed: Duration::from_secs(1),
             processes,
             missed,
             kernel: KernelState {
@@ -309,9 +299,9 @@ mod tests {
     #[test]
     fn a_first_view_has_every_second_and_the_next_only_the_last() {
         let mut clock = clock();
-        clock.tick(vec![process(7, 3, 0, 3.0)]);
-        clock.tick(vec![process(7, 3, 0, 0.0)]);
-        clock.tick(vec![process(7, 5, 2, 4.0)]);
+        clock.tick(vec![process(7, [3, 0], [3, 0])]);
+        clock.tick(vec![process(7, [3, 0], [0, 0])]);
+        clock.tick(vec![process(7, [5, 2], [2, 2])]);
 
         let whole = clock.history.view(true);
         let it = &whole.processes[0];
@@ -334,25 +324,26 @@ mod tests {
         let news = clock.history.view(false);
         assert_eq!(news.processes[0].points.len(), 1);
         assert!(news.processes[0].series.is_some());
-        clock.tick(vec![process(7, 5, 2, 0.0)]);
+        clock.tick(vec![process(7, [5, 2], [0, 0])]);
         assert!(clock.history.view(false).processes[0].series.is_none());
     }
 
     #[test]
     fn what_was_a_minute_ago_is_forgotten() {
         let mut clock = clock();
-        clock.tick(vec![process(7, 11, 0, 11.0)]);
-        for _ in 1..REMEMBERED {
-            clock.tick(vec![process(7, 13, 0, 0.0)]);
+        clock.tick(vec![process(7, [11, 0], [11, 0])]);
+        clock.tick(vec![process(7, [13, 0], [2, 0])]);
+        for _ in 2..REMEMBERED {
+            clock.tick(vec![process(7, [13, 0], [0, 0])]);
         }
         let it = &clock.history.view(true).processes[0];
         assert_eq!(it.points.len(), REMEMBERED);
         assert_eq!(it.answers, BTreeMap::from([(200, 13)]));
-        clock.tick(vec![process(7, 13, 0, 0.0)]);
+        clock.tick(vec![process(7, [13, 0], [0, 0])]);
         let it = &clock.history.view(true).processes[0];
         assert_eq!(it.points.len(), REMEMBERED);
         assert_eq!(it.answers, BTreeMap::from([(200, 2)]));
-        clock.tick(vec![process(7, 13, 0, 0.0)]);
+        clock.tick(vec![process(7, [13, 0], [0, 0])]);
         let it = &clock.history.view(true).processes[0];
         assert_eq!((it.answers.len(), it.p99_ms, it.errors()), (0, None, None));
         assert_eq!(it.requests, 13);
@@ -361,12 +352,12 @@ mod tests {
     #[test]
     fn a_process_that_has_gone_is_gone_and_the_idle_give_way_to_the_busy() {
         let mut clock = clock();
-        clock.tick(vec![process(7, 1, 0, 1.0)]);
+        clock.tick(vec![process(7, [1, 0], [1, 0])]);
         clock.tick(Vec::new());
         assert_eq!(clock.history.view(true).processes.len(), 0);
 
         let crowd = SHOWN as u32 + 3;
-        let busy = |pid| process(pid, 1, 0, f64::from(pid));
+        let busy = |pid| process(pid, [u64::from(pid), 0], [u64::from(pid), 0]);
         clock.tick((1..=crowd).map(busy).collect());
         let view = clock.history.view(true);
         assert_eq!((view.processes.len(), view.hidden), (SHOWN, 3));

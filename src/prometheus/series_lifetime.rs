@@ -162,6 +162,7 @@ mod tests {
 
     use crate::model::counters::KernelState;
     use crate::model::reason::Missed;
+    use crate::model::snapshot::Increment;
 
     use super::*;
 
@@ -178,6 +179,7 @@ mod tests {
             name: "server".into(),
             container: None,
             exited: false,
+            increment: Increment::default(),
             requests_total,
             series: BTreeMap::from([(key, histogram)]),
             requests_per_second: VecDeque::new(),
@@ -193,6 +195,7 @@ mod tests {
         missed[Reason::ProcessesFull] = full;
         Arc::new(Snapshot {
             date: SystemTime::now(),
+            elapsed: Duration::from_secs(1),
             processes: processes.to_vec(),
             missed,
             kernel: KernelState::default(),

@@ -168,6 +168,7 @@ mod tests {
         let empty = || {
             Arc::new(Snapshot {
                 date: SystemTime::now(),
+                elapsed: Duration::ZERO,
                 processes: Vec::new(),
                 missed: Missed::default(),
                 kernel: KernelState::default(),

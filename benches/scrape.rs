@@ -17,7 +17,7 @@ use anyhow::{Result, ensure};
 use scope_http_statistics::model::counters::{KernelState, ProcessId, SeriesKey};
 use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::reason::Missed;
-use scope_http_statistics::model::snapshot::{Increment, ProcessSnapshot, Snapshot};
+use scope_http_statistics::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime;
 use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
@@ -149,6 +149,7 @@ fn snapshot() -> Snapshot {
         processes: (0..PROCESSES).map(process).collect(),
         missed: Missed::default(),
         kernel: KernelState::default(),
+        agent: AgentState::default(),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use crate::identity::process;
 use crate::kernel::choice;
 use crate::kernel::load::{Bpf, Options};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{AgentState, Snapshot};
 use crate::model::tracker::Tracker;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -90,6 +90,7 @@ fn first_snapshot(bpf: &Bpf, start: &Moment) -> Result<Snapshot> {
         processes: Vec::new(),
         missed: harvest.missed,
         kernel: harvest.kernel,
+        agent: agent_state(),
     })
 }
 
@@ -114,7 +115,7 @@ fn sample(
         let outcome = bpf.harvest().and_then(|harvest| {
             let elapsed = now.instant - previous;
             previous = now.instant;
-            let (snapshot, exited) = tracker.tick(harvest, now.date, elapsed);
+            let (snapshot, exited) = tracker.tick(harvest, agent_state(), now.date, elapsed);
             if snapshot.missed != publisher.borrow().missed {
                 log::debug!("missed so far: {:?}", snapshot.missed);
             }
@@ -130,6 +131,18 @@ fn sample(
             }
         }
     }
+}
+
+fn agent_state() -> AgentState {
+    AgentState {
+        resident_bytes: resident_bytes(),
+    }
+}
+
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// The next deadline on the grid. One that is less than half an interval away is left out: a rate over a short time

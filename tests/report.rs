@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use scope_http_statistics::model::counters::{KernelState, ProcessId};
 use scope_http_statistics::model::reason::Missed;
-use scope_http_statistics::model::snapshot::{Increment, ProcessSnapshot, Sample, Snapshot, Trend};
+use scope_http_statistics::model::snapshot::{
+    AgentState, Increment, ProcessSnapshot, Sample, Snapshot, Trend,
+};
 use scope_http_statistics::report::report;
 use scope_http_statistics::scope::socket::Endpoint;
 use serde_json::Value;
@@ -71,6 +73,7 @@ fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {
         processes,
         missed: Missed::default(),
         kernel: KernelState::default(),
+        agent: AgentState::default(),
     }
 }
 

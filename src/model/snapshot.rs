@@ -93,6 +93,13 @@ pub struct ProcessSnapshot {
     pub duration_p99_ms: Option<Trend>,
 }
 
+/// How the agent itself is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentState {
+    /// `None` where `/proc` is not to be had.
+    pub resident_bytes: Option<u64>,
+}
+
 /// Everything known at one tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -102,4 +109,5 @@ pub struct Snapshot {
     pub processes: Vec<ProcessSnapshot>,
     pub missed: Missed,
     pub kernel: KernelState,
+    pub agent: AgentState,
 }

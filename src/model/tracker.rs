@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use crate::model::answers::Answers;
 use crate::model::counters::{Harvest, ProcessCounters, ProcessId, SeriesKey};
 use crate::model::histogram::Histogram;
-use crate::model::snapshot::{Identity, Increment, ProcessSnapshot, Sample, Snapshot};
+use crate::model::snapshot::{AgentState, Identity, Increment, ProcessSnapshot, Sample, Snapshot};
 use crate::model::tick::Tick;
 use crate::model::window::{LISTED, Window};
 
@@ -37,6 +37,7 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
     pub fn tick(
         &mut self,
         harvest: Harvest,
+        agent: AgentState,
         date: SystemTime,
         elapsed: Duration,
     ) -> (Snapshot, Vec<ProcessId>) {
@@ -74,6 +75,7 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
                 .collect(),
             missed: harvest.missed,
             kernel: harvest.kernel,
+            agent,
         };
         let exited = harvested.into_values().filter(|counters| counters.exited);
         (snapshot, exited.map(|counters| counters.id).collect())
@@ -223,7 +225,9 @@ mod tests {
                 processes: processes.to_vec(),
                 ..Harvest::default()
             };
-            let (snapshot, forget) = self.tracker.tick(harvest, self.date, elapsed);
+            let (snapshot, forget) =
+                self.tracker
+                    .tick(harvest, AgentState::default(), self.date, elapsed);
             self.forget = forget;
             snapshot
         }

@@ -211,7 +211,7 @@ mod tests {
 
     use crate::model::counters::{KernelState, SeriesKey};
     use crate::model::reason::{Missed, Reason};
-    use crate::model::snapshot::Sample;
+    use crate::model::snapshot::{AgentState, Sample};
 
     use super::*;
 
@@ -278,6 +278,7 @@ mod tests {
                 backend: "sock",
                 ..KernelState::default()
             },
+            agent: AgentState::default(),
         })
     }
 

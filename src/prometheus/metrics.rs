@@ -178,7 +178,7 @@ impl Metrics {
             "Processes over --max-processes, which are shown together as _other",
             [(NO_LABELS, self.exposition.others() as f64)],
         )?;
-        let resident = resident_bytes();
+        let resident = snapshot.agent.resident_bytes;
         gauge(
             encoder,
             "scope_http_resident_memory_bytes",
@@ -310,11 +310,4 @@ fn in_seconds(histogram: &Histogram) -> (f64, Buckets) {
         .buckets
         .map(|count| (bounds.next().unwrap_or(f64::INFINITY), count));
     (histogram.sum_ns as f64 / 1e9, buckets)
-}
-
-/// `None` where `/proc` is not to be had.
-fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }

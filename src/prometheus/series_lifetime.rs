@@ -162,7 +162,7 @@ mod tests {
 
     use crate::model::counters::KernelState;
     use crate::model::reason::Missed;
-    use crate::model::snapshot::Increment;
+    use crate::model::snapshot::{AgentState, Increment};
 
     use super::*;
 
@@ -199,6 +199,7 @@ mod tests {
             processes: processes.to_vec(),
             missed,
             kernel: KernelState::default(),
+            agent: AgentState::default(),
         })
     }
 

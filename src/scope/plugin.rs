@@ -160,6 +160,7 @@ mod tests {
 
     use crate::model::counters::KernelState;
     use crate::model::reason::Missed;
+    use crate::model::snapshot::AgentState;
 
     use super::*;
 
@@ -172,6 +173,7 @@ mod tests {
                 processes: Vec::new(),
                 missed: Missed::default(),
                 kernel: KernelState::default(),
+                agent: AgentState::default(),
             })
         };
         let (publisher, snapshots) = watch::channel(empty());

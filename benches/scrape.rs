@@ -88,7 +88,7 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         .build()?;
     runtime.block_on(async {
         let (_publisher, snapshots) = watch::channel(Arc::new(snapshot()));
-        let expositions = series_lifetime::follow(snapshots.clone(), PROCESSES);
+        let scrape_contents = series_lifetime::follow(snapshots.clone(), PROCESSES);
         let listener = web::bind("127.0.0.1:0".parse().map_err(anyhow::Error::msg)?).await?;
         let Some(listener) = listener else {
             unreachable!("an address was given")
@@ -103,7 +103,7 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         };
         tokio::select! {
             () = plugin::serve(socket, &endpoint, plugin) => Ok(()),
-            outcome = web::serve(&listener, live, expositions) => outcome,
+            outcome = web::serve(&listener, live, scrape_contents) => outcome,
         }
     })
 }

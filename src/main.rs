@@ -104,10 +104,11 @@ async fn work(cli: &Cli) -> Result<()> {
         Some(listener) => {
             let address = listener.local_addr()?;
             log::info!("page: http://{address}/, metrics: http://{address}/metrics");
-            let expositions = series_lifetime::follow(sampler.snapshots.clone(), cli.max_processes);
+            let scrape_contents =
+                series_lifetime::follow(sampler.snapshots.clone(), cli.max_processes);
             tokio::select! {
                 () = plugin => Ok(()),
-                outcome = web::serve(&listener, live, expositions) => outcome,
+                outcome = web::serve(&listener, live, scrape_contents) => outcome,
             }
         }
         None => {

@@ -15,7 +15,7 @@ use plain::Plain;
 use crate::kernel::load::Bpf;
 use crate::kernel::load::skeleton::types;
 use crate::kernel::program_stats;
-use crate::kernel::real_time::Urgency;
+use crate::kernel::real_time::RealTimePriority;
 use crate::model::counters::{
     Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,
 };
@@ -44,7 +44,7 @@ impl Bpf<'_> {
     /// Reads all counters.
     pub fn harvest(&self) -> Result<Harvest> {
         let start = Instant::now();
-        let _urgency = self.urgency();
+        let _priority = self.real_time_priority();
         let maps = &self.skeleton.maps;
         let mut processes = BTreeMap::new();
         let mut series = 0;
@@ -115,9 +115,9 @@ impl Bpf<'_> {
     }
 
     /// Programs at events suffer when work on a map is interrupted.
-    fn urgency(&self) -> Option<Urgency> {
-        let begun = self.at_events.then(Urgency::begin)?;
-        begun
+    fn real_time_priority(&self) -> Option<RealTimePriority> {
+        let taken = self.at_events.then(RealTimePriority::take)?;
+        taken
             .inspect_err(|error| log::trace!("the sampling thread may be interrupted: {error}"))
             .ok()
     }
@@ -154,7 +154,7 @@ impl Bpf<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        let _urgency = self.urgency();
+        let _priority = self.real_time_priority();
         let maps = &self.skeleton.maps;
         for (key, _) in entries(&maps.http_series)? {
             if ids.contains(&owner(&read(&key)?)) {

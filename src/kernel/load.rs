@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The BPF object of one backend: loaded and attached. [`crate::choice`] says which backend, [`crate::harvest`] reads what it counts.
+//! The BPF object of one backend: loaded and attached. [`crate::kernel::choice`] says which backend, [`crate::kernel::harvest`] reads what it counts.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;

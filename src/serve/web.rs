@@ -18,10 +18,10 @@ use tokio::net::TcpListener;
 use crate::page::assets;
 use crate::page::live::Live;
 use crate::prometheus::metrics::{self, Format};
-use crate::prometheus::series_lifetime::Expositions;
+use crate::prometheus::series_lifetime::ScrapeContents;
 use crate::serve::negotiate::prefers_openmetrics;
 use crate::serve::server::{Body, Clients, Routes, plain, whole};
-use crate::serve::streamed_body::Writers;
+use crate::serve::streamed_body::StreamedBodies;
 
 /// Scrapes that are answered at the same time; others wait for their turn.
 const SCRAPES: usize = 2;
@@ -75,15 +75,15 @@ pub async fn bind(listen: Listen) -> Result<Option<TcpListener>> {
 pub async fn serve(
     listener: &TcpListener,
     live: Arc<Live>,
-    expositions: Expositions,
+    scrape_contents: ScrapeContents,
 ) -> Result<()> {
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
     let clients = Clients::new(Web {
         live,
-        expositions,
-        scrapes: Writers::new(SCRAPES),
+        scrape_contents,
+        scrapes: StreamedBodies::new(SCRAPES),
         loopback: address.ip().is_loopback(),
     });
     loop {
@@ -94,8 +94,8 @@ pub async fn serve(
 /// What is served to whom.
 struct Web {
     live: Arc<Live>,
-    expositions: Expositions,
-    scrapes: Writers,
+    scrape_contents: ScrapeContents,
+    scrapes: StreamedBodies,
     /// Only programs of this host can connect.
     loopback: bool,
 }
@@ -163,9 +163,9 @@ impl Web {
         let body = if request.method() == Method::HEAD {
             whole(Bytes::new())
         } else {
-            let exposition = Arc::clone(&self.expositions.borrow());
+            let content = Arc::clone(&self.scrape_contents.borrow());
             self.scrapes
-                .body(move |out| metrics::write(out, exposition, format))
+                .body(move |out| metrics::write(out, content, format))
         };
         Response::builder()
             .header(CONTENT_TYPE, format.content_type())

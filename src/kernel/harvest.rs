@@ -291,10 +291,12 @@ missed!(
     syscall => Syscall,
 );
 
-fn read<T: Plain + Copy>(bytes: &[u8]) -> Result<T> {
-    plain::from_bytes(bytes)
-        .copied()
-        .map_err(|error| anyhow!("a map entry is malformed: {error:?}"))
+/// Copied, since the bytes of an entry need not be aligned as `T` is.
+fn read<T: Plain + Default>(bytes: &[u8]) -> Result<T> {
+    let mut value = T::default();
+    plain::copy_from_bytes(&mut value, bytes)
+        .map_err(|error| anyhow!("a map entry is malformed: {error:?}"))?;
+    Ok(value)
 }
 
 /// A name as the kernel keeps it: bytes, ended by a zero.

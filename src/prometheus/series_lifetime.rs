@@ -119,10 +119,11 @@ impl SeriesLifetimes {
                 }
             }
         }
-        self.left.retain(|(since, process)| {
-            let kept = now.saturating_duration_since(*since) < KEPT;
-            kept || !self.own.remove(&process.id)
-        });
+        let is_over = |since| now.saturating_duration_since(since) >= KEPT;
+        let ended = self.left.extract_if(.., |(since, _)| is_over(*since));
+        for (_, process) in ended {
+            self.own.remove(&process.id);
+        }
         for id in present {
             if !self.own.contains(&id) && self.own.len() < self.limit && !self.others.contains(&id)
             {

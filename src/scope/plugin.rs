@@ -64,6 +64,9 @@ pub struct Plugin {
 }
 
 impl Routes for Plugin {
+    /// Browsers cannot reach it.
+    const HEADERS: &'static [(&'static str, &'static str)] = &[];
+
     fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
         let response = Response::builder().header(CONTENT_TYPE, "application/json");
         match request.uri().path() {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, VARY};
+use hyper::header::{CONTENT_TYPE, HOST, VARY};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
@@ -25,19 +25,6 @@ use crate::serve::streamed_body::StreamedBodies;
 
 /// Scrapes that are answered at the same time; others wait for their turn.
 const SCRAPES: usize = 2;
-
-/// Sent with every answer.
-const SAFETY: [(&str, &str); 5] = [
-    (
-        "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("referrer-policy", "no-referrer"),
-    ("x-content-type-options", "nosniff"),
-    ("cache-control", "no-store"),
-];
 
 /// Where to listen, if anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,20 +88,27 @@ struct Web {
 }
 
 impl Routes for Web {
+    const HEADERS: &'static [(&'static str, &'static str)] = &[
+        (
+            "content-security-policy",
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+        ("cache-control", "no-store"),
+    ];
+
     fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
-        let mut response = if self.is_meant(request) {
+        if self.is_meant(request) {
             self.route(request)
         } else {
             plain(
                 StatusCode::MISDIRECTED_REQUEST,
                 "not a name of this host: use its address, or localhost\n",
             )
-        }?;
-        let headers = response.headers_mut();
-        for (name, value) in SAFETY {
-            headers.insert(name, HeaderValue::from_static(value));
         }
-        Ok(response)
     }
 }
 

@@ -8,5 +8,6 @@ pub mod quantile;
 pub mod reason;
 pub mod snapshot;
 pub mod tick;
+pub mod tracked;
 pub mod tracker;
 pub mod window;

@@ -23,7 +23,7 @@ use scope_http_statistics::prometheus::series_lifetime;
 use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::web;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 const PROCESSES: u32 = 10_000;
 const STATUS_CODES: [u16; 5] = [200, 204, 304, 404, 500];
@@ -87,6 +87,7 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let (_each, every) = mpsc::channel(1);
         let (_publisher, snapshots) = watch::channel(Arc::new(snapshot()));
         let scrape_contents = series_lifetime::follow(snapshots.clone(), PROCESSES);
         let listener = web::bind("127.0.0.1:0".parse().map_err(anyhow::Error::msg)?).await?;
@@ -96,7 +97,8 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         let endpoint = Endpoint::below(root)?;
         let socket = endpoint.bind().await?;
         ready(listener.local_addr()?, endpoint.path().to_owned());
-        let live = Live::follow("host".to_owned(), snapshots.clone());
+        let first = Arc::clone(&snapshots.borrow());
+        let live = Live::follow("host".to_owned(), first, every);
         let plugin = Plugin {
             reports: Reports::new("host".to_owned(), snapshots),
             live: Arc::clone(&live),

@@ -14,15 +14,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
-use scope_http_statistics::model::snapshot::{
-    Histogram, KernelState, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
-};
+use scope_http_statistics::model::counters::{KernelState, ProcessId, SeriesKey};
+use scope_http_statistics::model::histogram::Histogram;
+use scope_http_statistics::model::reason::Missed;
+use scope_http_statistics::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime;
 use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::web;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 const PROCESSES: u32 = 10_000;
 const STATUS_CODES: [u16; 5] = [200, 204, 304, 404, 500];
@@ -86,8 +87,9 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
+        let (_each, every) = mpsc::channel(1);
         let (_publisher, snapshots) = watch::channel(Arc::new(snapshot()));
-        let expositions = series_lifetime::follow(snapshots.clone(), PROCESSES);
+        let scrape_contents = series_lifetime::follow(snapshots.clone(), PROCESSES);
         let listener = web::bind("127.0.0.1:0".parse().map_err(anyhow::Error::msg)?).await?;
         let Some(listener) = listener else {
             unreachable!("an address was given")
@@ -95,14 +97,15 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         let endpoint = Endpoint::below(root)?;
         let socket = endpoint.bind().await?;
         ready(listener.local_addr()?, endpoint.path().to_owned());
-        let live = Live::follow("host".to_owned(), snapshots.clone());
+        let first = Arc::clone(&snapshots.borrow());
+        let live = Live::follow("host".to_owned(), first, every);
         let plugin = Plugin {
             reports: Reports::new("host".to_owned(), snapshots),
             live: Arc::clone(&live),
         };
         tokio::select! {
             () = plugin::serve(socket, &endpoint, plugin) => Ok(()),
-            outcome = web::serve(&listener, live, expositions) => outcome,
+            outcome = web::serve(&listener, live, scrape_contents) => outcome,
         }
     })
 }
@@ -133,6 +136,7 @@ fn snapshot() -> Snapshot {
         name: "server".into(),
         container: Some(format!("{pid:064x}").into()),
         exited: false,
+        increment: Increment::default(),
         requests_total: 1_000_000,
         series: series(pid).collect(),
         requests_per_second: VecDeque::new(),
@@ -143,9 +147,11 @@ fn snapshot() -> Snapshot {
     };
     Snapshot {
         date: SystemTime::now(),
+        elapsed: Duration::from_secs(1),
         processes: (0..PROCESSES).map(process).collect(),
-        missed: Vec::new(),
+        missed: Missed::default(),
         kernel: KernelState::default(),
+        agent: AgentState::default(),
     }
 }
 

@@ -86,7 +86,7 @@ async fn work(cli: &Cli) -> Result<()> {
     let listener = web::bind(cli.listen).await?;
     let host = cli.host();
     log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
-    let sampler = Sampler::start(Options {
+    let (sampler, every) = Sampler::start(Options {
         backend: cli.backend(),
         max_processes: cli.max_processes,
         max_connections: cli.max_connections,
@@ -94,7 +94,7 @@ async fn work(cli: &Cli) -> Result<()> {
     .await?;
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
-    let live = Live::follow(host.clone(), sampler.snapshots.clone());
+    let live = Live::follow(host.clone(), sampler.latest(), every);
     let plugin = Plugin {
         reports: Reports::new(host, sampler.snapshots.clone()),
         live: Arc::clone(&live),
@@ -104,10 +104,11 @@ async fn work(cli: &Cli) -> Result<()> {
         Some(listener) => {
             let address = listener.local_addr()?;
             log::info!("page: http://{address}/, metrics: http://{address}/metrics");
-            let expositions = series_lifetime::follow(sampler.snapshots.clone(), cli.max_processes);
+            let scrape_contents =
+                series_lifetime::follow(sampler.snapshots.clone(), cli.max_processes);
             tokio::select! {
                 () = plugin => Ok(()),
-                outcome = web::serve(&listener, live, expositions) => outcome,
+                outcome = web::serve(&listener, live, scrape_contents) => outcome,
             }
         }
         None => {

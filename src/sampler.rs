@@ -9,17 +9,24 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
+use tokio::sync::mpsc as queue;
 use tokio::sync::{oneshot, watch};
 
 use crate::identity::process;
 use crate::kernel::choice;
 use crate::kernel::load::{Bpf, Options};
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{AgentState, Snapshot};
 use crate::model::tracker::Tracker;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Snapshots that wait for one who is busy; they are dropped beyond that.
+const BEHIND: usize = 4;
+
+/// The latest snapshot.
 pub type Snapshots = watch::Receiver<Arc<Snapshot>>;
+/// Each snapshot after the first, for one who adds up what they bring.
+pub type EverySnapshot = queue::Receiver<Arc<Snapshot>>;
 
 /// The sampling thread. When this is dropped it ends, and what it has put into the kernel is gone.
 pub struct Sampler {
@@ -31,19 +38,25 @@ pub struct Sampler {
 impl Sampler {
     /// Loads and attaches in a thread of its own. Resolves once requests are counted and there is a first snapshot.
     /// Whoever cannot wait for that leaves the thread to end with the process: loading cannot be interrupted.
-    pub async fn start(options: Options) -> Result<Self> {
+    pub async fn start(options: Options) -> Result<(Self, EverySnapshot)> {
+        let (each, every) = queue::channel(BEHIND);
         let (ready, started) = oneshot::channel();
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("sampler".to_owned())
-            .spawn(move || run(&options, ready, &stopped))
+            .spawn(move || run(&options, ready, &each, &stopped))
             .context("cannot start a thread")?;
         let snapshots = started.await.context("the sampling thread has ended")??;
-        Ok(Self {
+        let sampler = Self {
             snapshots,
             stop,
             thread: Some(thread),
-        })
+        };
+        Ok((sampler, every))
+    }
+
+    pub fn latest(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
     }
 }
 
@@ -58,7 +71,12 @@ impl Drop for Sampler {
     }
 }
 
-fn run(options: &Options, ready: oneshot::Sender<Result<Snapshots>>, stopped: &mpsc::Receiver<()>) {
+fn run(
+    options: &Options,
+    ready: oneshot::Sender<Result<Snapshots>>,
+    each: &queue::Sender<Arc<Snapshot>>,
+    stopped: &mpsc::Receiver<()>,
+) {
     let mut objects = choice::objects();
     let bpf = match choice::load(&mut objects, options) {
         Ok(bpf) => bpf,
@@ -69,7 +87,7 @@ fn run(options: &Options, ready: oneshot::Sender<Result<Snapshots>>, stopped: &m
         Ok(snapshot) => {
             let (publisher, snapshots) = watch::channel(Arc::new(snapshot));
             report(ready, Ok(snapshots));
-            sample(&bpf, start, &publisher, stopped);
+            sample(&bpf, start, &publisher, each, stopped);
         }
         Err(error) => report(ready, Err(error)),
     }
@@ -86,9 +104,11 @@ fn first_snapshot(bpf: &Bpf, start: &Moment) -> Result<Snapshot> {
     let harvest = bpf.harvest().context("cannot read the counters")?;
     Ok(Snapshot {
         date: start.date,
+        elapsed: Duration::ZERO,
         processes: Vec::new(),
         missed: harvest.missed,
         kernel: harvest.kernel,
+        agent: agent_state(),
     })
 }
 
@@ -96,6 +116,7 @@ fn sample(
     bpf: &Bpf,
     start: Moment,
     publisher: &watch::Sender<Arc<Snapshot>>,
+    each: &queue::Sender<Arc<Snapshot>>,
     stopped: &mpsc::Receiver<()>,
 ) {
     let mut tracker = Tracker::new(start.date, process::identify);
@@ -113,11 +134,15 @@ fn sample(
         let outcome = bpf.harvest().and_then(|harvest| {
             let elapsed = now.instant - previous;
             previous = now.instant;
-            let (snapshot, exited) = tracker.tick(harvest, now.date, elapsed);
+            let (snapshot, exited) = tracker.tick(harvest, agent_state(), now.date, elapsed);
             if snapshot.missed != publisher.borrow().missed {
                 log::debug!("missed so far: {:?}", snapshot.missed);
             }
-            publisher.send_replace(Arc::new(snapshot));
+            let snapshot = Arc::new(snapshot);
+            if each.try_send(Arc::clone(&snapshot)).is_err() {
+                log::debug!("nobody has taken the last {BEHIND} snapshots");
+            }
+            publisher.send_replace(snapshot);
             bpf.forget(&exited)
         });
         match outcome {
@@ -129,6 +154,18 @@ fn sample(
             }
         }
     }
+}
+
+fn agent_state() -> AgentState {
+    AgentState {
+        resident_bytes: resident_bytes(),
+    }
+}
+
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// The next deadline on the grid. One that is less than half an interval away is left out: a rate over a short time

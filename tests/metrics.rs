@@ -16,6 +16,7 @@ use common::load::Client;
 use common::process::{Process, eventually};
 use common::servers::{Server, free_address};
 use common::web::{self, sample, text};
+use scope_http_statistics::model::reason::Reason;
 
 const REQUESTS: &str = "http_server_requests_total";
 const DURATION_COUNT: &str = "http_server_request_duration_seconds_count";
@@ -119,23 +120,10 @@ fn a_process_in_a_container_has_the_containers_id() {
 fn tells_of_itself_and_has_every_reason_from_the_start() {
     let (_agent, address) = web::start(&["--backend", "syscall", "--max-processes", "1009"]);
     let metrics = text(address, "/metrics");
-    for reason in [
-        "processes_full",
-        "series_full",
-        "connections_full",
-        "unmatched",
-        "requests_lost",
-        "responses_lost",
-        "unreadable",
-        "io_uring",
-        "kernel_thread",
-        "compat",
-        "syscall",
-        "recursion",
-    ] {
-        let label = format!("reason=\"{reason}\"");
+    for reason in Reason::ALL {
+        let label = format!("reason=\"{}\"", reason.label());
         let missed = sample(&metrics, "scope_http_missed_total", &[&label]);
-        assert!(missed.is_some(), "{reason} is not in\n{metrics}");
+        assert!(missed.is_some(), "{reason:?} is not in\n{metrics}");
     }
     let one = |name, labels: &[&str]| sample(&metrics, name, labels).unwrap_or(-1.0);
     assert_eq!(

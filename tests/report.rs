@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use scope_http_statistics::model::counters::{KernelState, ProcessId};
+use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::snapshot::{
-    KernelState, ProcessId, ProcessSnapshot, Sample, Snapshot, Trend,
+    AgentState, Increment, ProcessSnapshot, Sample, Snapshot, Trend,
 };
 use scope_http_statistics::report::report;
 use scope_http_statistics::scope::socket::Endpoint;
@@ -34,6 +36,7 @@ fn process(pid: u32, start_time: u64, rates: &[f64]) -> ProcessSnapshot {
         name: "server".into(),
         container: None,
         exited: false,
+        increment: Increment::default(),
         requests_total: 1,
         series: BTreeMap::new(),
         requests_per_second: samples(rates),
@@ -66,9 +69,11 @@ fn trend(values: &[f64]) -> Trend {
 fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {
     Snapshot {
         date: date(),
+        elapsed: Duration::from_secs(1),
         processes,
-        missed: vec![("processes_full", 3)],
+        missed: Missed::default(),
         kernel: KernelState::default(),
+        agent: AgentState::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::agent::{Agent, run};
+use common::agent::{Agent, Response, run};
 use common::process::eventually;
 use common::web::{self, ask, connect, sample, text};
 
@@ -33,6 +33,21 @@ fn assert_in_time(agent: &Agent, address: SocketAddr) {
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
 
+/// What a browser is told with every answer.
+fn assert_safe(response: &Response) {
+    let policy = response.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
+    for (name, value) in [
+        ("cross-origin-resource-policy", Some("same-origin")),
+        ("referrer-policy", Some("no-referrer")),
+        ("x-content-type-options", Some("nosniff")),
+        ("cache-control", Some("no-store")),
+        ("access-control-allow-origin", None),
+    ] {
+        assert_eq!(response.header(name), value, "{response:?}");
+    }
+}
+
 #[test]
 fn serves_to_those_who_mean_this_host_and_only_to_read() {
     let (_agent, address) = web::start(&[]);
@@ -42,10 +57,8 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         assert!(!whole.body.is_empty());
         let head = ask(address, "HEAD", path, &[]);
         assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
-        let policy = whole.header("content-security-policy").unwrap();
-        assert!(policy.starts_with("default-src 'none'; script-src 'self';"));
-        assert_eq!(whole.header("x-content-type-options"), Some("nosniff"));
-        assert_eq!(whole.header("access-control-allow-origin"), None);
+        assert_safe(&whole);
+        assert_safe(&head);
     }
     for path in [
         "/nothing",
@@ -54,12 +67,15 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         "//",
         "/report",
     ] {
-        assert_eq!(ask(address, "GET", path, &[]).status, 404, "{path}");
+        let response = ask(address, "GET", path, &[]);
+        assert_eq!(response.status, 404, "{path}");
+        assert_safe(&response);
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "ODD"] {
         let response = ask(address, method, "/metrics", &[]);
         assert_eq!(response.status, 405, "{method}");
         assert_eq!(response.header("allow"), Some("GET, HEAD"));
+        assert_safe(&response);
     }
     let port = address.port();
     for own in ["localhost", "127.0.0.1", "[::1]", "LocalHost"] {
@@ -75,7 +91,9 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
     ] {
         let host = format!("Host: {other}");
         for path in ["/", "/metrics", "/events"] {
-            assert_eq!(ask(address, "GET", path, &[&host]).status, 421, "{other}");
+            let response = ask(address, "GET", path, &[&host]);
+            assert_eq!(response.status, 421, "{other}");
+            assert_safe(&response);
         }
     }
     let twice = ["Host: localhost", "Host: evil.example"];

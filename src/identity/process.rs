@@ -8,14 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::identity::container::container_id;
-
-/// What is known of a process besides its counters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub name: Arc<str>,
-    /// The id of its container, if it runs in one.
-    pub container: Option<Arc<str>>,
-}
+use crate::model::snapshot::Identity;
 
 /// Asks `/proc`; `comm` is the kernel's name of the process.
 pub fn identify(pid: u32, comm: &str) -> Identity {

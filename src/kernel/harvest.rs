@@ -14,12 +14,14 @@ use plain::Plain;
 
 use crate::kernel::load::Bpf;
 use crate::kernel::load::skeleton::types;
-use crate::kernel::program_stats::{self, Cost};
+use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Notes};
-use crate::kernel::real_time::Urgency;
-use crate::model::snapshot::{
-    Harvest, Histogram, KernelState, MapFill, ProcessCounters, ProcessId, SeriesKey,
+use crate::kernel::real_time::RealTimePriority;
+use crate::model::counters::{
+    Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,
 };
+use crate::model::histogram::Histogram;
+use crate::model::reason::{Missed, Reason};
 
 // SAFETY: `#[repr(C)]`, integers only, no padding: every bit pattern is a value.
 unsafe impl Plain for types::http_process_key {}
@@ -36,7 +38,7 @@ impl Bpf<'_> {
     /// Reads all counters.
     pub fn harvest(&self) -> Result<Harvest> {
         let start = Instant::now();
-        let _urgency = self.urgency();
+        let _priority = self.real_time_priority();
         let maps = &self.skeleton.maps;
         let mut processes = BTreeMap::new();
         let mut series = 0;
@@ -69,16 +71,16 @@ impl Bpf<'_> {
                 process.series.insert((&key).into(), total);
             }
         }
-        let costs = self.costs()?;
+        let program_stats = self.program_stats()?;
         let notes = maps.rodata_data.is_some_and(|c| c.http_notes_taken);
-        let skipped = costs
+        let skipped = program_stats
             .iter()
             // Where a note that was needed is missing, that is counted already.
             .filter(|(program, _)| !(notes && takes_note(program)))
-            .map(|(_, cost)| cost.recursion_misses)
+            .map(|(_, stats)| stats.recursion_misses)
             .sum();
         let mut missed = self.missed()?;
-        missed.push(("recursion", skipped));
+        missed[Reason::Recursion] = skipped;
         let kernel = KernelState {
             backend: self.backend().name(),
             reason: Arc::clone(&self.reason),
@@ -87,7 +89,7 @@ impl Bpf<'_> {
                 fill("http_series", &maps.http_series, series),
             ],
             connections: self.connections()?,
-            costs,
+            program_stats,
             harvest: start.elapsed(),
         };
         Ok(Harvest {
@@ -98,47 +100,33 @@ impl Bpf<'_> {
     }
 
     /// Programs at events suffer when work on a map is interrupted.
-    fn urgency(&self) -> Option<Urgency> {
-        let begun = self.at_events.then(Urgency::begin)?;
-        begun
+    fn real_time_priority(&self) -> Option<RealTimePriority> {
+        let taken = self.at_events.then(RealTimePriority::take)?;
+        taken
             .inspect_err(|error| log::trace!("the sampling thread may be interrupted: {error}"))
             .ok()
     }
 
-    fn missed(&self) -> Result<Vec<(&'static str, u64)>> {
-        let names = [
-            "processes_full",
-            "series_full",
-            "connections_full",
-            "unmatched",
-            "requests_lost",
-            "responses_lost",
-            "unreadable",
-            "io_uring",
-            "kernel_thread",
-            "compat",
-            "syscall",
-        ];
-        let mut out = Vec::new();
-        for (i, name) in names.iter().enumerate() {
+    /// What the programs have missed, on all CPUs together.
+    fn missed(&self) -> Result<Missed> {
+        let mut missed = Missed::default();
+        for reason in Reason::ALL {
             let per_cpu = self
                 .skeleton
                 .maps
                 .http_missed
-                .lookup_percpu(&(i as u32).to_ne_bytes(), MapFlags::ANY)
+                .lookup_percpu(&in_kernel(reason).0.to_ne_bytes(), MapFlags::ANY)
                 .context("the missed counters cannot be read")?
                 .unwrap_or_default();
-            let mut sum = 0;
-            for cpu in per_cpu {
-                sum += u64::from_ne_bytes(cpu[..8].try_into()?);
+            for count in &per_cpu {
+                missed[reason] += read::<u64>(count)?;
             }
-            out.push((*name, sum));
         }
-        Ok(out)
+        Ok(missed)
     }
 
-    /// What each attached program has cost so far.
-    fn costs(&self) -> Result<Vec<(String, Cost)>> {
+    /// How each attached program has run so far.
+    fn program_stats(&self) -> Result<Vec<(String, ProgramStats)>> {
         let programs = self.skeleton.object().progs();
         programs
             .filter(libbpf_rs::ProgramImpl::autoload)
@@ -169,7 +157,7 @@ impl Bpf<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        let _urgency = self.urgency();
+        let _priority = self.real_time_priority();
         let maps = &self.skeleton.maps;
         for (key, _) in entries(&maps.http_series)? {
             if ids.contains(&owner(&read(&key)?)) {
@@ -286,10 +274,31 @@ impl From<&types::http_series_key> for SeriesKey {
     }
 }
 
-fn read<T: Plain + Copy>(bytes: &[u8]) -> Result<T> {
-    plain::from_bytes(bytes)
-        .copied()
-        .map_err(|error| anyhow!("a map entry is malformed: {error:?}"))
+/// A reason as the programs have it.
+fn in_kernel(reason: Reason) -> types::http_reason {
+    use types::http_reason;
+    match reason {
+        Reason::ProcessesFull => http_reason::HTTP_MISSED_PROCESSES_FULL,
+        Reason::SeriesFull => http_reason::HTTP_MISSED_SERIES_FULL,
+        Reason::ConnectionsFull => http_reason::HTTP_MISSED_CONNECTIONS_FULL,
+        Reason::Unmatched => http_reason::HTTP_MISSED_UNMATCHED,
+        Reason::RequestsLost => http_reason::HTTP_MISSED_REQUESTS_LOST,
+        Reason::ResponsesLost => http_reason::HTTP_MISSED_RESPONSES_LOST,
+        Reason::Unreadable => http_reason::HTTP_MISSED_UNREADABLE,
+        Reason::IoUring => http_reason::HTTP_MISSED_IO_URING,
+        Reason::KernelThread => http_reason::HTTP_MISSED_KERNEL_THREAD,
+        Reason::Compat => http_reason::HTTP_MISSED_COMPAT,
+        Reason::Syscall => http_reason::HTTP_MISSED_SYSCALL,
+        Reason::Recursion => http_reason::HTTP_MISSED_RECURSION,
+    }
+}
+
+/// Copied, since the bytes of an entry need not be aligned as `T` is.
+fn read<T: Plain + Default>(bytes: &[u8]) -> Result<T> {
+    let mut value = T::default();
+    plain::copy_from_bytes(&mut value, bytes)
+        .map_err(|error| anyhow!("a map entry is malformed: {error:?}"))?;
+    Ok(value)
 }
 
 /// A name as the kernel keeps it: bytes, ended by a zero.
@@ -308,5 +317,22 @@ impl From<types::http_process_key> for ProcessId {
             pid: key.pid as u32,
             start_time: key.start_time,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_reason_of_the_programs_is_one_of_ours() {
+        let known: BTreeSet<_> = Reason::ALL
+            .iter()
+            .map(|reason| in_kernel(*reason).0)
+            .collect();
+        let all = 0..types::http_reason::HTTP_REASONS.0;
+        assert_eq!(known, all.collect());
     }
 }

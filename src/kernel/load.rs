@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
@@ -15,7 +16,7 @@ use crate::kernel::backend::Backend;
 use crate::kernel::facts::Kernel;
 use crate::kernel::privilege::{Privilege, Step};
 use crate::kernel::programs::{self, Hook};
-use crate::model::snapshot::BOUNDS_US;
+use crate::model::histogram::BOUNDS_US;
 
 #[allow(
     clippy::all,
@@ -126,9 +127,12 @@ impl<'obj> Bpf<'obj> {
 
     /// Detaches the programs; they stay loaded. Each waits for a grace period of the kernel, so they wait together.
     pub fn detach(&mut self) {
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             for link in self.links.drain(..) {
-                scope.spawn(move || drop(link));
+                // Where there is no thread to be had, what it would have done is dropped here, and the link with it.
+                if let Err(error) = thread::Builder::new().spawn_scoped(scope, move || drop(link)) {
+                    log::debug!("detached a program without a thread: {error}");
+                }
             }
         });
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How the programs in the kernel have run, and what that cost where the kernel measures it (`sysctl kernel.bpf_stats_enabled=1`).
+//! Reads the kernel's statistics of a program. It measures times and runs only where it is told to (`sysctl kernel.bpf_stats_enabled=1`).
 
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -7,23 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// How long a program has run, how often, and how often it should have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cost {
-    pub run_time: Duration,
-    pub runs: u64,
-    /// Times that the kernel passed over the program, since it had not ended yet on that CPU. Always counted.
-    pub recursion_misses: u64,
-}
+use crate::model::counters::ProgramStats;
 
-/// The cost of the program behind a descriptor; time and runs are 0 as long as the kernel does not measure.
-pub fn of(program: BorrowedFd<'_>) -> Result<Cost> {
+/// The statistics of the program behind a descriptor.
+pub fn of(program: BorrowedFd<'_>) -> Result<ProgramStats> {
     let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
     let text = fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
     Ok(parse(&text))
 }
 
-fn parse(fdinfo: &str) -> Cost {
+fn parse(fdinfo: &str) -> ProgramStats {
     let value = |key| {
         fdinfo
             .lines()
@@ -31,7 +24,7 @@ fn parse(fdinfo: &str) -> Cost {
             .find_map(|(name, value)| (name == key).then(|| value.trim().parse().ok()).flatten())
             .unwrap_or(0)
     };
-    Cost {
+    ProgramStats {
         run_time: Duration::from_nanos(value("run_time_ns")),
         runs: value("run_cnt"),
         recursion_misses: value("recursion_misses"),
@@ -46,12 +39,12 @@ mod tests {
     fn all_numbers_or_none() {
         let text = "pos:\t0\nflags:\t02000002\nprog_type:\t26\nprog_jited:\t1\nprog_tag:\t0c3f\nmemlock:\t8192\n\
                     prog_id:\t71\nrun_time_ns:\t123456789\nrun_cnt:\t1009\nrecursion_misses:\t3\n";
-        let cost = Cost {
+        let stats = ProgramStats {
             run_time: Duration::from_nanos(123_456_789),
             runs: 1009,
             recursion_misses: 3,
         };
-        assert_eq!(parse(text), cost);
-        assert_eq!(parse("pos:\t0\n"), Cost::default());
+        assert_eq!(parse(text), stats);
+        assert_eq!(parse("pos:\t0\n"), ProgramStats::default());
     }
 }

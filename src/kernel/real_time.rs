@@ -15,14 +15,14 @@ const SELF: libc::pid_t = 0;
 static LEAST: sched_param = sched_param { sched_priority: 1 };
 
 /// The calling thread has real-time priority until this is dropped.
-pub struct Urgency {
+pub struct RealTimePriority {
     policy: c_int,
     parameters: sched_param,
 }
 
-impl Urgency {
-    /// Takes `CAP_SYS_NICE`, or a limit of real-time priorities (`ulimit -r`) of at least 1.
-    pub fn begin() -> io::Result<Self> {
+impl RealTimePriority {
+    /// Needs `CAP_SYS_NICE`, or a limit of real-time priorities (`ulimit -r`) of at least 1.
+    pub fn take() -> io::Result<Self> {
         let mut parameters = sched_param { sched_priority: 0 };
         // SAFETY: it has no arguments but a number.
         let policy = succeeded(unsafe { sched_getscheduler(SELF) })?;
@@ -34,7 +34,7 @@ impl Urgency {
     }
 }
 
-impl Drop for Urgency {
+impl Drop for RealTimePriority {
     fn drop(&mut self) {
         // SAFETY: the kernel reads one such structure, which outlives the call.
         let returned = unsafe { sched_setscheduler(SELF, self.policy, &raw const self.parameters) };
@@ -63,9 +63,9 @@ mod tests {
     #[test]
     fn lasts_until_it_is_dropped() {
         let before = policy();
-        let urgency = Urgency::begin().expect("the tests run as root");
+        let priority = RealTimePriority::take().expect("the tests run as root");
         assert_eq!((before, policy()), (libc::SCHED_OTHER, SCHED_FIFO));
-        drop(urgency);
+        drop(priority);
         assert_eq!(policy(), before);
     }
 }

@@ -1,57 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a process has answered of late, by status code, and how long it took.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
+use crate::model::histogram::Histogram;
 use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::{Histogram, Trend};
-use crate::model::tracker::Tick;
-use crate::model::window::Curve;
+use crate::model::snapshot::{Increment, Sample, Trend};
+use crate::model::tick::Tick;
+use crate::model::window::Window;
 
 /// Ticks that are remembered: as long as Scope shows a sample.
 const RECENT: usize = 15;
 
+type Samples = Window<Sample, RECENT>;
+
 #[derive(Default)]
 pub struct Answers {
     /// Of the codes that were seen in the recent ticks.
-    per_second: BTreeMap<u16, Curve>,
+    per_second: BTreeMap<u16, Samples>,
     /// What each of the recent ticks brought; nothing for most ticks of most processes.
-    durations: VecDeque<Option<Box<Histogram>>>,
-    p50_ms: Curve,
-    p99_ms: Curve,
+    durations: Window<Option<Box<Histogram>>, RECENT>,
+    p50_ms: Samples,
+    p99_ms: Samples,
 }
 
 impl Answers {
     /// Takes in what was answered during a tick.
-    pub fn tick(&mut self, answered: &BTreeMap<u16, Histogram>, tick: &Tick) {
-        let mut durations = Histogram::default();
-        for (status, histogram) in answered.iter().filter(|(_, it)| it.count() > 0) {
-            let from_zero = || Curve::from_zero(tick.previous);
+    pub fn tick(&mut self, increment: &Increment, tick: &Tick) {
+        let answers = increment.answers();
+        for status in answers.keys() {
+            let from_zero = || Samples::from_zero(tick.previous);
             self.per_second.entry(*status).or_insert_with(from_zero);
-            durations += histogram;
         }
-        self.per_second.retain(|status, curve| {
-            let count = answered.get(status).map_or(0, Histogram::count);
-            curve.push(tick.date, tick.rate(count), RECENT);
-            curve.peak() > 0.0
+        self.per_second.retain(|status, samples| {
+            let count = answers.get(status).copied().unwrap_or(0);
+            samples.push_at(tick.date, tick.rate(count));
+            samples.peak() > 0.0
         });
-        self.measure(durations, tick);
+        self.measure(increment.durations(), tick);
     }
 
     fn measure(&mut self, durations: Histogram, tick: &Tick) {
         let any = durations.count() > 0;
-        self.durations.push_back(any.then(|| durations.into()));
-        if self.durations.len() > RECENT {
-            self.durations.pop_front();
-        }
+        self.durations.push(any.then(|| durations.into()));
         let mut recent = Histogram::default();
         for durations in self.durations.iter().flatten() {
             recent += durations;
         }
-        for (q, curve) in [(0.5, &mut self.p50_ms), (0.99, &mut self.p99_ms)] {
+        for (q, samples) in [(0.5, &mut self.p50_ms), (0.99, &mut self.p99_ms)] {
             match quantile_ms(q, &recent) {
-                Some(duration) => curve.push(tick.date, duration, RECENT),
-                None => *curve = Curve::default(),
+                Some(duration) => samples.push_at(tick.date, duration),
+                None => *samples = Samples::default(),
             }
         }
     }
@@ -59,7 +58,7 @@ impl Answers {
     pub fn per_second(&self) -> BTreeMap<u16, Trend> {
         let trends = self.per_second.iter();
         trends
-            .filter_map(|(status, curve)| Some((*status, curve.trend()?)))
+            .filter_map(|(status, samples)| Some((*status, samples.trend()?)))
             .collect()
     }
 
@@ -75,6 +74,8 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use crate::model::counters::SeriesKey;
 
     use super::*;
 
@@ -103,12 +104,21 @@ mod tests {
                 date: self.date,
                 elapsed,
             };
-            let histograms = answered.iter().map(|(status, count, bucket)| {
+            let series = answered.iter().map(|(status, count, bucket)| {
                 let mut histogram = Histogram::default();
                 histogram.buckets[*bucket] = *count;
-                (*status, histogram)
+                let key = SeriesKey {
+                    method: "GET",
+                    status: *status,
+                    version: "1.1",
+                };
+                (key, histogram)
             });
-            self.answers.tick(&histograms.collect(), &tick);
+            let increment = Increment {
+                requests: 0,
+                series: series.collect(),
+            };
+            self.answers.tick(&increment, &tick);
         }
 
         fn rates(&self, status: u16) -> Vec<f64> {
@@ -139,10 +149,10 @@ mod tests {
         let mut ticks = Ticks::new();
         ticks.tick(SECOND, &[(200, 7, 0)]);
         for _ in 1..RECENT {
-            ticks.tick(SECOND, &[(200, 0, 0), (500, 3, 0)]);
+            ticks.tick(SECOND, &[(500, 3, 0)]);
             assert_eq!(ticks.rates(200).last(), Some(&0.0));
         }
-        ticks.tick(SECOND, &[(200, 0, 0), (500, 3, 0)]);
+        ticks.tick(SECOND, &[(500, 3, 0)]);
         assert!(ticks.rates(200).is_empty());
         assert_eq!(ticks.rates(500), [3.0; 5]);
     }

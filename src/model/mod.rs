@@ -2,7 +2,12 @@
 //! What is known of the processes, and how it changes from one second to the next. Pure: no file, no clock, no kernel.
 
 pub mod answers;
+pub mod counters;
+pub mod histogram;
 pub mod quantile;
+pub mod reason;
 pub mod snapshot;
+pub mod tick;
+pub mod tracked;
 pub mod tracker;
 pub mod window;

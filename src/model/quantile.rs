@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Quantiles of a histogram, as Prometheus' `histogram_quantile` estimates them, so that both show the same.
 
-use crate::model::snapshot::{BOUNDS_US, Histogram};
+use crate::model::histogram::{BOUNDS_US, Histogram};
 
 /// The time in milliseconds that a share `q` of the requests took at most; of no request there is none.
 pub fn quantile_ms(q: f64, histogram: &Histogram) -> Option<f64> {

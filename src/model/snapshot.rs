@@ -2,115 +2,12 @@
 //! What is known at one tick. Everything downstream is a pure function of a [`Snapshot`].
 
 use std::collections::{BTreeMap, VecDeque};
-use std::ops::AddAssign;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::kernel::program_stats::Cost;
-
-/// A process for its whole life: a reused pid has another start time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ProcessId {
-    pub pid: u32,
-    /// Nanoseconds since boot.
-    pub start_time: u64,
-}
-
-/// What the requests that were answered alike have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SeriesKey {
-    /// `_OTHER` for all but the standard ones.
-    pub method: &'static str,
-    pub status: u16,
-    /// `1.0` or `1.1`, of the request.
-    pub version: &'static str,
-}
-
-/// How long requests took, from the request line to the first byte of the final response.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Histogram {
-    pub sum_ns: u64,
-    /// By upper bound, inclusive, as [`BOUNDS_US`] has them; the last bucket has none.
-    pub buckets: [u64; BOUNDS_US.len() + 1],
-}
-
-/// Upper bounds of the buckets in microseconds: OpenTelemetry's, and finer ones below 5 ms.
-pub const BOUNDS_US: [u64; 19] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 75_000, 100_000, 250_000, 500_000,
-    750_000, 1_000_000, 2_500_000, 5_000_000, 7_500_000, 10_000_000,
-];
-
-impl Histogram {
-    /// Requests answered.
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
-
-    /// What has been added to `earlier`, or nothing if this did not grow out of it.
-    pub fn checked_sub(&self, earlier: &Self) -> Option<Self> {
-        let mut added = Self {
-            sum_ns: self.sum_ns.checked_sub(earlier.sum_ns)?,
-            buckets: self.buckets,
-        };
-        for (bucket, earlier) in added.buckets.iter_mut().zip(earlier.buckets) {
-            *bucket = bucket.checked_sub(earlier)?;
-        }
-        Some(added)
-    }
-}
-
-impl AddAssign<&Self> for Histogram {
-    fn add_assign(&mut self, other: &Self) {
-        self.sum_ns += other.sum_ns;
-        for (bucket, other) in self.buckets.iter_mut().zip(other.buckets) {
-            *bucket += other;
-        }
-    }
-}
-
-/// The kernel's counters of one process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessCounters {
-    pub id: ProcessId,
-    /// The kernel's name of the process, lossily decoded.
-    pub comm: String,
-    /// Requests received since the agent first saw the process.
-    pub requests: u64,
-    /// Of the requests that were answered.
-    pub series: BTreeMap<SeriesKey, Histogram>,
-    pub exited: bool,
-}
-
-/// All of the kernel's counters, read at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Harvest {
-    pub processes: Vec<ProcessCounters>,
-    /// What was not seen, by reason.
-    pub missed: Vec<(&'static str, u64)>,
-    pub kernel: KernelState,
-}
-
-/// How the programs and maps in the kernel are doing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KernelState {
-    pub backend: &'static str,
-    /// Why that one, and what stands in the way of those before it.
-    pub reason: Arc<str>,
-    pub maps: Vec<MapFill>,
-    /// Connections that were followed, some seconds ago at most.
-    pub connections: u64,
-    /// By program.
-    pub costs: Vec<(String, Cost)>,
-    /// The time that reading it all took.
-    pub harvest: Duration,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MapFill {
-    pub name: &'static str,
-    pub entries: usize,
-    pub capacity: u32,
-}
+use crate::model::counters::{KernelState, ProcessId, SeriesKey};
+use crate::model::histogram::Histogram;
+use crate::model::reason::Missed;
 
 /// A rate at the end of the interval it was measured over.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -130,6 +27,46 @@ pub struct Trend {
     pub sum: f64,
 }
 
+/// What is known of a process besides its counters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub name: Arc<str>,
+    /// The id of its container, if it runs in one.
+    pub container: Option<Arc<str>>,
+}
+
+/// What one tick has brought to a process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Increment {
+    pub requests: u64,
+    /// Of those series only that have grown.
+    pub series: Vec<(SeriesKey, Histogram)>,
+}
+
+impl Increment {
+    pub fn is_empty(&self) -> bool {
+        self.requests == 0 && self.series.is_empty()
+    }
+
+    /// Requests answered, by status code.
+    pub fn answers(&self) -> BTreeMap<u16, u64> {
+        let mut answers = BTreeMap::new();
+        for (key, histogram) in &self.series {
+            *answers.entry(key.status).or_default() += histogram.count();
+        }
+        answers
+    }
+
+    /// Of all requests answered.
+    pub fn durations(&self) -> Histogram {
+        let mut durations = Histogram::default();
+        for (_, histogram) in &self.series {
+            durations += histogram;
+        }
+        durations
+    }
+}
+
 /// One process as of one tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProcessSnapshot {
@@ -139,6 +76,8 @@ pub struct ProcessSnapshot {
     pub container: Option<Arc<str>>,
     /// It has no more to come, and stays listed until its last rates have been seen.
     pub exited: bool,
+    /// Since the tick before.
+    pub increment: Increment,
     /// Requests received since the process was first seen.
     pub requests_total: u64,
     /// Of the requests answered since then. No number ever goes back.
@@ -154,11 +93,21 @@ pub struct ProcessSnapshot {
     pub duration_p99_ms: Option<Trend>,
 }
 
+/// How the agent itself is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentState {
+    /// `None` where `/proc` is not to be had.
+    pub resident_bytes: Option<u64>,
+}
+
 /// Everything known at one tick.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     pub date: SystemTime,
+    /// Since the tick before, by a clock that nobody sets.
+    pub elapsed: Duration,
     pub processes: Vec<ProcessSnapshot>,
-    pub missed: Vec<(&'static str, u64)>,
+    pub missed: Missed,
     pub kernel: KernelState,
+    pub agent: AgentState,
 }

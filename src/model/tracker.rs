@@ -2,35 +2,12 @@
 //! Turns counters that only grow into rates, and remembers of each process what a report needs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::identity::process::Identity;
-use crate::model::answers::Answers;
-use crate::model::snapshot::{
-    Harvest, Histogram, ProcessCounters, ProcessId, ProcessSnapshot, SeriesKey, Snapshot,
-};
-use crate::model::window::{Curve, LISTED};
-
-/// Samples that the peak is taken from.
-const REMEMBERED: usize = 60;
-
-/// An interval that has just ended.
-#[derive(Clone, Copy)]
-pub struct Tick {
-    /// When the one before ended.
-    pub previous: SystemTime,
-    pub date: SystemTime,
-    pub elapsed: Duration,
-}
-
-impl Tick {
-    /// How many of these there were in a second.
-    pub fn rate(&self, count: u64) -> f64 {
-        // Two ticks that a coarse clock cannot tell apart must not divide by zero.
-        count as f64 / self.elapsed.as_secs_f64().max(0.001)
-    }
-}
+use crate::model::counters::{Harvest, ProcessCounters, ProcessId};
+use crate::model::snapshot::{AgentState, Identity, Snapshot};
+use crate::model::tick::Tick;
+use crate::model::tracked::Tracked;
 
 /// What is known between two ticks. `identify` is asked once for each process, with its pid and the kernel's name of it.
 pub struct Tracker<N> {
@@ -54,6 +31,7 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
     pub fn tick(
         &mut self,
         harvest: Harvest,
+        agent: AgentState,
         date: SystemTime,
         elapsed: Duration,
     ) -> (Snapshot, Vec<ProcessId>) {
@@ -84,111 +62,17 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
         let processes = self.processes.iter();
         let snapshot = Snapshot {
             date,
+            elapsed,
             processes: processes
                 .filter(|(_, process)| process.is_listed())
                 .map(|(id, process)| process.snapshot(*id))
                 .collect(),
             missed: harvest.missed,
             kernel: harvest.kernel,
+            agent,
         };
         let exited = harvested.into_values().filter(|counters| counters.exited);
         (snapshot, exited.map(|counters| counters.id).collect())
-    }
-}
-
-/// One process that has served a request.
-struct Tracked {
-    identity: Identity,
-    /// The kernel's counter at the last tick.
-    counter: u64,
-    total: u64,
-    requests_per_second: Curve,
-    series: BTreeMap<SeriesKey, Series>,
-    answers: Answers,
-    /// Ticks since it was last seen alive.
-    gone: usize,
-}
-
-impl Tracked {
-    /// `previous` is the tick before the process was first seen.
-    fn new(identity: Identity, previous: SystemTime) -> Self {
-        Self {
-            identity,
-            counter: 0,
-            total: 0,
-            requests_per_second: Curve::from_zero(previous),
-            series: BTreeMap::new(),
-            answers: Answers::default(),
-            gone: 0,
-        }
-    }
-
-    fn tick(&mut self, counters: Option<&ProcessCounters>, tick: &Tick) {
-        let requests = counters.map_or(0, |counters| self.advance(counters.requests));
-        self.requests_per_second
-            .push(tick.date, tick.rate(requests), REMEMBERED);
-
-        let mut answered: BTreeMap<u16, Histogram> = BTreeMap::new();
-        for (key, counter) in counters.iter().flat_map(|counters| &counters.series) {
-            let series = self.series.entry(key.clone()).or_default();
-            *answered.entry(key.status).or_default() += &series.advance(counter);
-        }
-        self.answers.tick(&answered, tick);
-
-        let alive = counters.is_some_and(|counters| !counters.exited);
-        self.gone = if alive { 0 } else { self.gone + 1 };
-    }
-
-    /// Moves on to a new value of the kernel's counter and returns the difference.
-    fn advance(&mut self, counter: u64) -> u64 {
-        // The kernel only adds: a counter that went back is that of a new entry, and all it holds is new.
-        let requests = counter.checked_sub(self.counter).unwrap_or(counter);
-        self.counter = counter;
-        self.total += requests;
-        requests
-    }
-
-    /// A process that is gone stays until its last rate is out of the samples.
-    fn is_listed(&self) -> bool {
-        self.gone <= LISTED
-    }
-
-    fn snapshot(&self, id: ProcessId) -> ProcessSnapshot {
-        ProcessSnapshot {
-            id,
-            name: Arc::clone(&self.identity.name),
-            container: self.identity.container.clone(),
-            exited: self.gone > 0,
-            requests_total: self.total,
-            series: self
-                .series
-                .iter()
-                .map(|(key, series)| (key.clone(), series.total))
-                .collect(),
-            requests_per_second: self.requests_per_second.listed(),
-            requests_per_second_peak: self.requests_per_second.peak(),
-            responses_per_second: self.answers.per_second(),
-            duration_p50_ms: self.answers.p50_ms(),
-            duration_p99_ms: self.answers.p99_ms(),
-        }
-    }
-}
-
-/// One series of one process.
-#[derive(Default)]
-struct Series {
-    /// The kernel's counters at the last tick.
-    counter: Histogram,
-    total: Histogram,
-}
-
-impl Series {
-    /// As [`Tracked::advance`].
-    fn advance(&mut self, counter: &Histogram) -> Histogram {
-        let answered = counter.checked_sub(&self.counter).unwrap_or(*counter);
-        self.counter = *counter;
-        self.total += &answered;
-        answered
     }
 }
 
@@ -196,7 +80,9 @@ impl Series {
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use crate::model::snapshot::BOUNDS_US;
+    use crate::model::counters::SeriesKey;
+    use crate::model::histogram::{BOUNDS_US, Histogram};
+    use crate::model::window::LISTED;
 
     use super::*;
 
@@ -232,7 +118,9 @@ mod tests {
                 processes: processes.to_vec(),
                 ..Harvest::default()
             };
-            let (snapshot, forget) = self.tracker.tick(harvest, self.date, elapsed);
+            let (snapshot, forget) =
+                self.tracker
+                    .tick(harvest, AgentState::default(), self.date, elapsed);
             self.forget = forget;
             snapshot
         }
@@ -294,7 +182,9 @@ mod tests {
         clock.tick(&[live(WORKER, 7)]);
         let snapshot = clock.tick_after(2 * SECOND, &[live(WORKER, 20)]);
         assert_eq!(rates(&snapshot), [0.0, 7.0, 6.5]);
+        assert_eq!(snapshot.elapsed, 2 * SECOND);
         let process = &snapshot.processes[0];
+        assert_eq!(process.increment.requests, 13);
         assert_eq!(process.requests_total, 20);
         assert_eq!(&*process.name, "comm-7");
         assert!(!process.exited);
@@ -415,6 +305,32 @@ mod tests {
 
         let snapshot = clock.tick(&[answering(OK, histogram(4, 8_001))]);
         assert_eq!(snapshot.processes[0].series[&OK].count(), 17);
+    }
+
+    #[test]
+    fn an_increment_has_only_what_has_grown() {
+        let mut clock = clock();
+        let other = SeriesKey {
+            status: 404,
+            ..OK.clone()
+        };
+        let mut process = answering(OK, histogram(11, 5_000));
+        process.series.insert(other.clone(), histogram(2, 7));
+        let snapshot = clock.tick(&[process.clone()]);
+        let increment = &snapshot.processes[0].increment;
+        assert_eq!((increment.requests, increment.series.len()), (1, 2));
+        assert_eq!(increment.answers(), BTreeMap::from([(200, 12), (404, 3)]));
+        assert_eq!(increment.durations().count(), 15);
+
+        process.series.insert(other.clone(), histogram(5, 9));
+        let snapshot = clock.tick(&[process.clone()]);
+        let grown = &snapshot.processes[0].increment.series;
+        let [(key, histogram)] = &grown[..] else {
+            panic!("{grown:?}")
+        };
+        assert_eq!((key, histogram.sum_ns, histogram.count()), (&other, 2, 3));
+        assert!(clock.tick(&[process]).processes[0].increment.is_empty());
+        assert!(clock.tick(&[]).processes[0].increment.is_empty());
     }
 
     #[test]

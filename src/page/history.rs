@@ -2,16 +2,15 @@
 //! Remembers the last minute of every process, and shows it as a [`View`].
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
-use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::{Histogram, ProcessId, ProcessSnapshot, Snapshot};
-use crate::page::view::{Point, Process, Series, View};
+use crate::model::counters::ProcessId;
+use crate::model::snapshot::Snapshot;
+use crate::page::recent::Recent;
+use crate::page::view::View;
 
-/// Seconds.
-const REMEMBERED: usize = 60;
 /// More than a person looks through; those that were busiest in the last minute come first.
 const SHOWN: usize = 1000;
 
@@ -20,23 +19,6 @@ pub struct History {
     host: String,
     latest: Arc<Snapshot>,
     processes: BTreeMap<ProcessId, Recent>,
-}
-
-/// The last minute of one process.
-#[derive(Default)]
-struct Recent {
-    /// Oldest first. Most processes are idle most of the time, and then there is nothing to keep.
-    seconds: VecDeque<Option<Box<Second>>>,
-    answers: BTreeMap<u16, u64>,
-    durations: Histogram,
-    requests: f64,
-}
-
-struct Second {
-    elapsed: f64,
-    requests_per_second: f64,
-    answers: BTreeMap<u16, u64>,
-    durations: Histogram,
 }
 
 impl History {
@@ -50,18 +32,13 @@ impl History {
 
     /// Moves on to the next snapshot.
     pub fn push(&mut self, snapshot: Arc<Snapshot>) {
-        let elapsed = snapshot.date.duration_since(self.latest.date);
-        // A clock that was set back says nothing; snapshots are a second apart.
-        let elapsed = elapsed.unwrap_or(Duration::from_secs(1)).as_secs_f64();
-        let before = std::mem::replace(&mut self.latest, snapshot);
-        let before: BTreeMap<_, _> = before.processes.iter().map(|it| (it.id, it)).collect();
         let mut processes = std::mem::take(&mut self.processes);
-        for process in &self.latest.processes {
+        for process in &snapshot.processes {
             let mut recent = processes.remove(&process.id).unwrap_or_default();
-            let before = before.get(&process.id).copied();
-            recent.push(Second::between(before, process, elapsed));
+            recent.push(&process.increment, snapshot.elapsed);
             self.processes.insert(process.id, recent);
         }
+        self.latest = snapshot;
     }
 
     /// What there is to see: for whoever sees it for the first time as a `whole`, else what is new.
@@ -75,7 +52,7 @@ impl History {
             .collect();
         let hidden = shown.len().saturating_sub(SHOWN);
         if hidden > 0 {
-            shown.sort_by_key(|(_, recent)| Reverse(recent.requests as u64));
+            shown.sort_by_key(|(_, recent)| Reverse(recent.requests()));
             shown.truncate(SHOWN);
         }
         View {
@@ -87,7 +64,7 @@ impl History {
                 .latest
                 .missed
                 .iter()
-                .map(|(reason, count)| ((*reason).to_owned(), *count))
+                .map(|(reason, count)| (reason.label().to_owned(), count))
                 .collect(),
             whole,
             hidden,
@@ -99,139 +76,22 @@ impl History {
     }
 }
 
-impl Recent {
-    fn push(&mut self, second: Option<Box<Second>>) {
-        if let Some(second) = &second {
-            self.requests += second.requests_per_second * second.elapsed;
-            self.durations += &second.durations;
-            for (status, count) in &second.answers {
-                *self.answers.entry(*status).or_default() += count;
-            }
-        }
-        self.seconds.push_back(second);
-        if self.seconds.len() > REMEMBERED
-            && let Some(Some(oldest)) = self.seconds.pop_front()
-        {
-            self.forget(&oldest);
-        }
-    }
-
-    fn forget(&mut self, second: &Second) {
-        self.requests -= second.requests_per_second * second.elapsed;
-        if let Some(rest) = self.durations.checked_sub(&second.durations) {
-            self.durations = rest;
-        }
-        for (status, count) in &second.answers {
-            if let Some(total) = self.answers.get_mut(status) {
-                *total -= count;
-            }
-        }
-        self.answers.retain(|_, count| *count > 0);
-    }
-
-    fn view(&self, process: &ProcessSnapshot, whole: bool) -> Process {
-        let changed = whole || self.seconds.back().is_some_and(Option::is_some);
-        let known = if whole { 0 } else { self.seconds.len() - 1 };
-        let last = process.requests_per_second.back();
-        Process {
-            pid: process.id.pid,
-            start_time: process.id.start_time,
-            name: process.name.as_ref().to_owned(),
-            container: process.container.as_deref().map(str::to_owned),
-            exited: process.exited,
-            requests: process.requests_total,
-            requests_per_second: last.map_or(0.0, |sample| sample.value),
-            answers: self.answers.clone(),
-            p50_ms: quantile_ms(0.5, &self.durations),
-            p99_ms: quantile_ms(0.99, &self.durations),
-            points: self
-                .seconds
-                .iter()
-                .skip(known)
-                .map(|second| second.as_ref().map_or_else(Point::default, |it| it.point()))
-                .collect(),
-            series: changed.then(|| series(process)),
-        }
-    }
-}
-
-impl Second {
-    /// What happened to a process between two snapshots; `None` if nothing did.
-    fn between(
-        before: Option<&ProcessSnapshot>,
-        process: &ProcessSnapshot,
-        elapsed: f64,
-    ) -> Option<Box<Self>> {
-        let requests_per_second = process.requests_per_second.back()?.value;
-        let mut answers = BTreeMap::new();
-        let mut durations = Histogram::default();
-        for (key, total) in &process.series {
-            let already = before.and_then(|it| it.series.get(key));
-            let new = already
-                .and_then(|already| total.checked_sub(already))
-                .unwrap_or(*total);
-            if new.count() == 0 {
-                continue;
-            }
-            *answers.entry(key.status).or_default() += new.count();
-            durations += &new;
-        }
-        let second = Self {
-            elapsed,
-            requests_per_second,
-            answers,
-            durations,
-        };
-        (requests_per_second > 0.0 || !second.answers.is_empty()).then(|| Box::new(second))
-    }
-
-    fn point(&self) -> Point {
-        let mut answers = [0.0; 5];
-        for (status, count) in &self.answers {
-            // Others than these do not exist; the kernel takes any three digits.
-            let class = usize::from(status / 100).clamp(1, 5) - 1;
-            answers[class] += *count as f64 / self.elapsed.max(0.001);
-        }
-        Point {
-            requests: rounded(self.requests_per_second),
-            answers: answers.map(rounded),
-            p50_ms: quantile_ms(0.5, &self.durations).map(rounded),
-            p99_ms: quantile_ms(0.99, &self.durations).map(rounded),
-        }
-    }
-}
-
-/// To three digits after the point, which is more than a graph shows and less to send.
-fn rounded(value: f64) -> f64 {
-    (value * 1000.0).round() / 1000.0
-}
-
-fn series(process: &ProcessSnapshot) -> Vec<Series> {
-    let series = process.series.iter().filter_map(|(key, histogram)| {
-        Some(Series {
-            method: key.method.to_owned(),
-            status: key.status,
-            version: key.version.to_owned(),
-            count: histogram.count(),
-            mean_ms: histogram.sum_ns as f64 / histogram.count().max(1) as f64 / 1e6,
-            p50_ms: quantile_ms(0.5, histogram)?,
-            p99_ms: quantile_ms(0.99, histogram)?,
-        })
-    });
-    series.collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::collections::VecDeque;
+    use std::time::{Duration, SystemTime};
 
-    use crate::model::snapshot::{KernelState, Sample, SeriesKey};
+    use crate::model::counters::{KernelState, SeriesKey};
+    use crate::model::histogram::Histogram;
+    use crate::model::reason::{Missed, Reason};
+    use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot, Sample};
+    use crate::page::recent::REMEMBERED;
 
     use super::*;
 
-    /// A process that has answered so often with 200 and with 500, each in less than 100 µs.
-    fn process(pid: u32, good: u64, bad: u64, rate: f64) -> ProcessSnapshot {
-        let series = [(200, good), (500, bad)]
+    /// So many answers with 200 and with 500, each in less than 100 µs.
+    fn series([good, bad]: [u64; 2]) -> impl Iterator<Item = (SeriesKey, Histogram)> {
+        [(200, good), (500, bad)]
             .into_iter()
             .map(|(status, count)| {
                 let key = SeriesKey {
@@ -245,20 +105,30 @@ mod tests {
                 };
                 histogram.buckets[0] = count;
                 (key, histogram)
-            });
+            })
+    }
+
+    /// A process that has answered so often with 200 and with 500, in all and in the last second.
+    fn process(pid: u32, total: [u64; 2], lately: [u64; 2]) -> ProcessSnapshot {
+        let requests = lately.iter().sum();
         let sample = Sample {
             date: UNIX_EPOCH,
-            value: rate,
+            value: requests as f64,
         };
+        let grown = series(lately).filter(|(_, it)| it.count() > 0);
         ProcessSnapshot {
             id: ProcessId { pid, start_time: 1 },
             name: "server".into(),
             container: None,
             exited: false,
-            requests_total: good + bad,
-            series: series.collect(),
+            increment: Increment {
+                requests,
+                series: grown.collect(),
+            },
+            requests_total: total.iter().sum(),
+            series: series(total).collect(),
             requests_per_second: VecDeque::from([sample]),
-            requests_per_second_peak: rate,
+            requests_per_second_peak: sample.value,
             responses_per_second: BTreeMap::new(),
             duration_p50_ms: None,
             duration_p99_ms: None,
@@ -271,14 +141,18 @@ mod tests {
     }
 
     fn snapshot(date: SystemTime, processes: Vec<ProcessSnapshot>) -> Arc<Snapshot> {
+        let mut missed = Missed::default();
+        missed[Reason::IoUring] = 7;
         Arc::new(Snapshot {
             date,
+            elapsed: Duration::from_secs(1),
             processes,
-            missed: vec![("io_uring", 7)],
+            missed,
             kernel: KernelState {
                 backend: "sock",
                 ..KernelState::default()
             },
+            agent: AgentState::default(),
         })
     }
 
@@ -300,9 +174,9 @@ mod tests {
     #[test]
     fn a_first_view_has_every_second_and_the_next_only_the_last() {
         let mut clock = clock();
-        clock.tick(vec![process(7, 3, 0, 3.0)]);
-        clock.tick(vec![process(7, 3, 0, 0.0)]);
-        clock.tick(vec![process(7, 5, 2, 4.0)]);
+        clock.tick(vec![process(7, [3, 0], [3, 0])]);
+        clock.tick(vec![process(7, [3, 0], [0, 0])]);
+        clock.tick(vec![process(7, [5, 2], [2, 2])]);
 
         let whole = clock.history.view(true);
         let it = &whole.processes[0];
@@ -325,25 +199,26 @@ mod tests {
         let news = clock.history.view(false);
         assert_eq!(news.processes[0].points.len(), 1);
         assert!(news.processes[0].series.is_some());
-        clock.tick(vec![process(7, 5, 2, 0.0)]);
+        clock.tick(vec![process(7, [5, 2], [0, 0])]);
         assert!(clock.history.view(false).processes[0].series.is_none());
     }
 
     #[test]
     fn what_was_a_minute_ago_is_forgotten() {
         let mut clock = clock();
-        clock.tick(vec![process(7, 11, 0, 11.0)]);
-        for _ in 1..REMEMBERED {
-            clock.tick(vec![process(7, 13, 0, 0.0)]);
+        clock.tick(vec![process(7, [11, 0], [11, 0])]);
+        clock.tick(vec![process(7, [13, 0], [2, 0])]);
+        for _ in 2..REMEMBERED {
+            clock.tick(vec![process(7, [13, 0], [0, 0])]);
         }
         let it = &clock.history.view(true).processes[0];
         assert_eq!(it.points.len(), REMEMBERED);
         assert_eq!(it.answers, BTreeMap::from([(200, 13)]));
-        clock.tick(vec![process(7, 13, 0, 0.0)]);
+        clock.tick(vec![process(7, [13, 0], [0, 0])]);
         let it = &clock.history.view(true).processes[0];
         assert_eq!(it.points.len(), REMEMBERED);
         assert_eq!(it.answers, BTreeMap::from([(200, 2)]));
-        clock.tick(vec![process(7, 13, 0, 0.0)]);
+        clock.tick(vec![process(7, [13, 0], [0, 0])]);
         let it = &clock.history.view(true).processes[0];
         assert_eq!((it.answers.len(), it.p99_ms, it.errors()), (0, None, None));
         assert_eq!(it.requests, 13);
@@ -352,12 +227,12 @@ mod tests {
     #[test]
     fn a_process_that_has_gone_is_gone_and_the_idle_give_way_to_the_busy() {
         let mut clock = clock();
-        clock.tick(vec![process(7, 1, 0, 1.0)]);
+        clock.tick(vec![process(7, [1, 0], [1, 0])]);
         clock.tick(Vec::new());
         assert_eq!(clock.history.view(true).processes.len(), 0);
 
         let crowd = SHOWN as u32 + 3;
-        let busy = |pid| process(pid, 1, 0, f64::from(pid));
+        let busy = |pid| process(pid, [u64::from(pid), 0], [u64::from(pid), 0]);
         clock.tick((1..=crowd).map(busy).collect());
         let view = clock.history.view(true);
         assert_eq!((view.processes.len(), view.hidden), (SHOWN, 3));

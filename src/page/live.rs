@@ -11,8 +11,9 @@ use hyper::body::Bytes;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
+use crate::model::snapshot::Snapshot;
 use crate::page::history::History;
-use crate::sampler::Snapshots;
+use crate::sampler::EverySnapshot;
 use crate::serve::server::Body;
 
 /// Pages that are open at the same time.
@@ -28,8 +29,7 @@ pub struct Live {
 
 impl Live {
     /// Follows the snapshots in a task of its own.
-    pub fn follow(host: String, mut snapshots: Snapshots) -> Arc<Self> {
-        let first = Arc::clone(&snapshots.borrow_and_update());
+    pub fn follow(host: String, first: Arc<Snapshot>, mut every: EverySnapshot) -> Arc<Self> {
         let live = Arc::new(Self {
             history: Mutex::new(History::new(host, first)),
             news: broadcast::channel(BEHIND).0,
@@ -37,8 +37,7 @@ impl Live {
         });
         let follower = Arc::clone(&live);
         tokio::spawn(async move {
-            while snapshots.changed().await.is_ok() {
-                let snapshot = Arc::clone(&snapshots.borrow_and_update());
+            while let Some(snapshot) = every.recv().await {
                 let mut history = follower.history();
                 history.push(snapshot);
                 follower.tell(&history);
@@ -110,4 +109,63 @@ impl Live {
 fn event(history: &History, whole: bool) -> Result<Bytes> {
     let view = serde_json::to_string(&history.view(whole)).context("cannot write an event")?;
     Ok(format!("data: {view}\n\n").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, VecDeque};
+    use std::time::{Duration, SystemTime};
+
+    use tokio::sync::mpsc;
+
+    use crate::model::counters::{KernelState, ProcessId};
+    use crate::model::reason::Missed;
+    use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot};
+
+    use super::*;
+
+    /// One process has received so many requests.
+    fn snapshot(requests: u64) -> Arc<Snapshot> {
+        let process = ProcessSnapshot {
+            id: ProcessId {
+                pid: 7,
+                start_time: 1,
+            },
+            name: "server".into(),
+            container: None,
+            exited: false,
+            increment: Increment {
+                requests,
+                series: Vec::new(),
+            },
+            requests_total: requests,
+            series: BTreeMap::new(),
+            requests_per_second: VecDeque::new(),
+            requests_per_second_peak: 0.0,
+            responses_per_second: BTreeMap::new(),
+            duration_p50_ms: None,
+            duration_p99_ms: None,
+        };
+        Arc::new(Snapshot {
+            date: SystemTime::now(),
+            elapsed: Duration::from_secs(1),
+            processes: vec![process],
+            missed: Missed::default(),
+            kernel: KernelState::default(),
+            agent: AgentState::default(),
+        })
+    }
+
+    #[tokio::test]
+    async fn no_second_is_lost_to_one_who_was_busy() {
+        let (each, every) = mpsc::channel(3);
+        let live = Live::follow("host".to_owned(), snapshot(0), every);
+        for requests in [3, 5, 7] {
+            each.send(snapshot(requests)).await.unwrap();
+        }
+        tokio::task::yield_now().await;
+        let view = live.history().view(true);
+        let points = view.processes[0].points.iter().map(|it| it.requests);
+        assert_eq!(points.collect::<Vec<_>>(), [3.0, 5.0, 7.0]);
+    }
 }

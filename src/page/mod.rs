@@ -4,4 +4,5 @@
 pub mod assets;
 pub mod history;
 pub mod live;
+pub mod recent;
 pub mod view;

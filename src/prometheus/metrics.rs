@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The metrics of an [`Exposition`], for Prometheus.
+//! The metrics of a [`ScrapeContent`], for Prometheus.
 //!
 //! What the processes do is named after OpenTelemetry's semantic conventions; what the agent does starts with
 //! `scope_http_`.
@@ -16,9 +16,11 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::model::snapshot::{BOUNDS_US, Histogram, ProcessSnapshot, SeriesKey};
+use crate::model::counters::SeriesKey;
+use crate::model::histogram::{BOUNDS_US, Histogram};
+use crate::model::snapshot::ProcessSnapshot;
 use crate::prometheus::labels::Labels;
-use crate::prometheus::series_lifetime::Exposition;
+use crate::prometheus::series_lifetime::ScrapeContent;
 
 /// The process that stands for all that have no labels of their own.
 const OTHER: (&str, &str) = ("process_executable_name", "_other");
@@ -43,9 +45,9 @@ impl Format {
 }
 
 /// Writes everything, part by part. It ends early where `out` does.
-pub fn write(out: &mut impl Write, exposition: Arc<Exposition>, format: Format) -> Result {
+pub fn write(out: &mut impl Write, content: Arc<ScrapeContent>, format: Format) -> Result {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Metrics { exposition, format }));
+    registry.register_collector(Box::new(Metrics { content, format }));
     encode_registry(out, &registry)?;
     match format {
         Format::Text => Ok(()),
@@ -55,7 +57,7 @@ pub fn write(out: &mut impl Write, exposition: Arc<Exposition>, format: Format) 
 
 #[derive(Debug)]
 struct Metrics {
-    exposition: Arc<Exposition>,
+    content: Arc<ScrapeContent>,
     format: Format,
 }
 
@@ -77,12 +79,12 @@ impl Metrics {
             "http_server_requests_total",
             "HTTP requests received, answered or not",
         )?;
-        for process in self.exposition.processes() {
+        for process in self.content.processes() {
             let pid = process.id.pid.to_string();
             let labels = Labels::new(&of_process(&pid, process));
             requests.count(&labels, process.requests_total)?;
         }
-        match self.exposition.other.requests {
+        match self.content.other.requests {
             0 => Ok(()),
             total => requests.count(&Labels::new(&[OTHER]), total),
         }
@@ -109,14 +111,14 @@ impl Metrics {
                 .encode_family(&Labels::new(&labels))?
                 .encode_histogram::<NoLabelSet>(seconds, histogram.count(), &buckets, None)
         };
-        for process in self.exposition.processes() {
+        for process in self.content.processes() {
             let pid = process.id.pid.to_string();
             let labels = of_process(&pid, process);
             for (key, histogram) in &process.series {
                 encode(key, &labels, histogram)?;
             }
         }
-        for (key, histogram) in &self.exposition.other.series {
+        for (key, histogram) in &self.content.other.series {
             encode(key, &[OTHER], histogram)?;
         }
         Ok(())
@@ -129,14 +131,14 @@ impl Metrics {
             "scope_http_missed_total",
             "What was not seen or not counted, by reason",
         )?;
-        for (reason, count) in &self.exposition.snapshot.missed {
-            missed.count(&[("reason", *reason)], *count)?;
+        for (reason, count) in self.content.snapshot.missed.iter() {
+            missed.count(&[("reason", reason.label())], count)?;
         }
         Ok(())
     }
 
     fn agent(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let snapshot = &self.exposition.snapshot;
+        let snapshot = &self.content.snapshot;
         gauge(
             encoder,
             "scope_http_build_info",
@@ -174,9 +176,9 @@ impl Metrics {
             encoder,
             "scope_http_other_processes",
             "Processes over --max-processes, which are shown together as _other",
-            [(NO_LABELS, self.exposition.others() as f64)],
+            [(NO_LABELS, self.content.others() as f64)],
         )?;
-        let resident = resident_bytes();
+        let resident = snapshot.agent.resident_bytes;
         gauge(
             encoder,
             "scope_http_resident_memory_bytes",
@@ -186,7 +188,7 @@ impl Metrics {
     }
 
     fn kernel(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let kernel = &self.exposition.snapshot.kernel;
+        let kernel = &self.content.snapshot.kernel;
         gauge(
             encoder,
             "scope_http_harvest_seconds",
@@ -209,16 +211,19 @@ impl Metrics {
             by_map.map(|(labels, map)| (labels, f64::from(map.capacity))),
         )?;
         // The kernel does not measure unless it is told to.
-        let measured = kernel.costs.iter().filter(|(_, cost)| cost.runs > 0);
-        let measured = measured.map(|(program, cost)| ([("program", program.as_str())], cost));
+        let measured = kernel
+            .program_stats
+            .iter()
+            .filter(|(_, stats)| stats.runs > 0);
+        let measured = measured.map(|(program, stats)| ([("program", program.as_str())], stats));
         let mut times = self.counter(
             encoder,
             "scope_http_bpf_run_time_seconds",
             "scope_http_bpf_run_time_seconds_total",
             "Time spent in a BPF program while kernel.bpf_stats_enabled is set",
         )?;
-        for (program, cost) in measured.clone() {
-            times.count(&program, cost.run_time.as_secs_f64())?;
+        for (program, stats) in measured.clone() {
+            times.count(&program, stats.run_time.as_secs_f64())?;
         }
         let mut runs = self.counter(
             encoder,
@@ -226,8 +231,8 @@ impl Metrics {
             "scope_http_bpf_runs_total",
             "Runs of a BPF program while kernel.bpf_stats_enabled is set",
         )?;
-        for (program, cost) in measured {
-            runs.count(&program, cost.runs)?;
+        for (program, stats) in measured {
+            runs.count(&program, stats.runs)?;
         }
         Ok(())
     }
@@ -305,11 +310,4 @@ fn in_seconds(histogram: &Histogram) -> (f64, Buckets) {
         .buckets
         .map(|count| (bounds.next().unwrap_or(f64::INFINITY), count));
     (histogram.sum_ns as f64 / 1e9, buckets)
-}
-
-/// `None` where `/proc` is not to be had.
-fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }

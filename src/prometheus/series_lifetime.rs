@@ -11,17 +11,21 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::model::snapshot::{Histogram, ProcessId, ProcessSnapshot, SeriesKey, Snapshot};
+use crate::model::counters::{ProcessId, SeriesKey};
+use crate::model::histogram::Histogram;
+use crate::model::reason::Reason;
+use crate::model::snapshot::{ProcessSnapshot, Snapshot};
 use crate::sampler::Snapshots;
 
-pub type Expositions = watch::Receiver<Arc<Exposition>>;
+/// What a scrape shows that comes now.
+pub type ScrapeContents = watch::Receiver<Arc<ScrapeContent>>;
 
 /// How long a process that is gone keeps its series.
 const KEPT: Duration = Duration::from_secs(60);
 
 /// What one scrape shows.
 #[derive(Clone, Debug)]
-pub struct Exposition {
+pub struct ScrapeContent {
     pub snapshot: Arc<Snapshot>,
     /// Processes that are no longer in the snapshot.
     left: Vec<Arc<ProcessSnapshot>>,
@@ -46,7 +50,7 @@ impl Totals {
     }
 }
 
-impl Exposition {
+impl ScrapeContent {
     /// The processes with labels of their own. Where two would have the same labels, as after a pid was reused by the
     /// same program, it is the younger one.
     pub fn processes(&self) -> impl Iterator<Item = &ProcessSnapshot> {
@@ -67,23 +71,23 @@ impl Exposition {
 }
 
 /// Follows the snapshots in a task of its own.
-pub fn follow(mut snapshots: Snapshots, max_processes: u32) -> Expositions {
-    let mut curator = Curator::new(max_processes as usize);
+pub fn follow(mut snapshots: Snapshots, max_processes: u32) -> ScrapeContents {
+    let mut lifetimes = SeriesLifetimes::new(max_processes as usize);
     let mut next = move |snapshots: &mut Snapshots| {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
-        Arc::new(curator.tick(snapshot, Instant::now()))
+        Arc::new(lifetimes.tick(snapshot, Instant::now()))
     };
-    let (publisher, expositions) = watch::channel(next(&mut snapshots));
+    let (publisher, contents) = watch::channel(next(&mut snapshots));
     tokio::spawn(async move {
         while snapshots.changed().await.is_ok() {
             publisher.send_replace(next(&mut snapshots));
         }
     });
-    expositions
+    contents
 }
 
 /// Decides once for each process, when it is first seen.
-pub struct Curator {
+pub struct SeriesLifetimes {
     limit: usize,
     latest: Option<Arc<Snapshot>>,
     own: BTreeSet<ProcessId>,
@@ -93,7 +97,7 @@ pub struct Curator {
     lost: Totals,
 }
 
-impl Curator {
+impl SeriesLifetimes {
     /// No more than `limit` processes get labels of their own, those that are gone among them.
     pub fn new(limit: usize) -> Self {
         Self {
@@ -106,7 +110,7 @@ impl Curator {
         }
     }
 
-    pub fn tick(&mut self, snapshot: Arc<Snapshot>, now: Instant) -> Exposition {
+    pub fn tick(&mut self, snapshot: Arc<Snapshot>, now: Instant) -> ScrapeContent {
         let present: BTreeSet<ProcessId> = snapshot.processes.iter().map(|it| it.id).collect();
         if let Some(latest) = self.latest.replace(Arc::clone(&snapshot)) {
             for process in &latest.processes {
@@ -115,10 +119,11 @@ impl Curator {
                 }
             }
         }
-        self.left.retain(|(since, process)| {
-            let kept = now.saturating_duration_since(*since) < KEPT;
-            kept || !self.own.remove(&process.id)
-        });
+        let is_over = |since| now.saturating_duration_since(since) >= KEPT;
+        let ended = self.left.extract_if(.., |(since, _)| is_over(*since));
+        for (_, process) in ended {
+            self.own.remove(&process.id);
+        }
         for id in present {
             if !self.own.contains(&id) && self.own.len() < self.limit && !self.others.contains(&id)
             {
@@ -134,12 +139,8 @@ impl Curator {
             }
         }
         // The kernel has the same limit, and counts the requests of processes that it has no room for.
-        other.requests += snapshot
-            .missed
-            .iter()
-            .find_map(|(reason, count)| (*reason == "processes_full").then_some(*count))
-            .unwrap_or(0);
-        Exposition {
+        other.requests += snapshot.missed[Reason::ProcessesFull];
+        ScrapeContent {
             snapshot,
             left: self.left.iter().map(|(_, it)| Arc::clone(it)).collect(),
             others: Arc::new(self.others.clone()),
@@ -161,7 +162,9 @@ mod tests {
     use std::collections::VecDeque;
     use std::time::SystemTime;
 
-    use crate::model::snapshot::KernelState;
+    use crate::model::counters::KernelState;
+    use crate::model::reason::Missed;
+    use crate::model::snapshot::{AgentState, Increment};
 
     use super::*;
 
@@ -178,6 +181,7 @@ mod tests {
             name: "server".into(),
             container: None,
             exited: false,
+            increment: Increment::default(),
             requests_total,
             series: BTreeMap::from([(key, histogram)]),
             requests_per_second: VecDeque::new(),
@@ -189,62 +193,66 @@ mod tests {
     }
 
     fn snapshot(processes: &[ProcessSnapshot], full: u64) -> Arc<Snapshot> {
+        let mut missed = Missed::default();
+        missed[Reason::ProcessesFull] = full;
         Arc::new(Snapshot {
             date: SystemTime::now(),
+            elapsed: Duration::from_secs(1),
             processes: processes.to_vec(),
-            missed: vec![("processes_full", full)],
+            missed,
             kernel: KernelState::default(),
+            agent: AgentState::default(),
         })
     }
 
-    fn shown(exposition: &Exposition) -> Vec<(u32, u64)> {
-        let processes = exposition.processes();
+    fn shown(content: &ScrapeContent) -> Vec<(u32, u64)> {
+        let processes = content.processes();
         processes.map(|it| (it.id.pid, it.requests_total)).collect()
     }
 
     #[test]
     fn a_process_that_is_gone_is_shown_for_a_minute() {
-        let mut curator = Curator::new(10);
+        let mut lifetimes = SeriesLifetimes::new(10);
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        curator.tick(snapshot(&[process(7, 1, 23), process(8, 1, 5)], 0), start);
+        lifetimes.tick(snapshot(&[process(7, 1, 23), process(8, 1, 5)], 0), start);
         for seconds in [1, 30, 60] {
-            let exposition = curator.tick(snapshot(&[process(8, 1, 5)], 0), after(seconds));
-            assert_eq!(shown(&exposition), [(7, 23), (8, 5)], "after {seconds} s");
+            let content = lifetimes.tick(snapshot(&[process(8, 1, 5)], 0), after(seconds));
+            assert_eq!(shown(&content), [(7, 23), (8, 5)], "after {seconds} s");
         }
-        let exposition = curator.tick(snapshot(&[process(8, 1, 5)], 0), after(61));
-        assert_eq!(shown(&exposition), [(8, 5)]);
+        let content = lifetimes.tick(snapshot(&[process(8, 1, 5)], 0), after(61));
+        assert_eq!(shown(&content), [(8, 5)]);
     }
 
     #[test]
     fn a_reused_pid_is_shown_once() {
-        let mut curator = Curator::new(10);
+        let mut lifetimes = SeriesLifetimes::new(10);
         let now = Instant::now();
-        curator.tick(snapshot(&[process(7, 1, 23)], 0), now);
-        let exposition = curator.tick(snapshot(&[process(7, 2, 3)], 0), now);
-        assert_eq!(shown(&exposition), [(7, 3)]);
+        lifetimes.tick(snapshot(&[process(7, 1, 23)], 0), now);
+        let content = lifetimes.tick(snapshot(&[process(7, 2, 3)], 0), now);
+        assert_eq!(shown(&content), [(7, 3)]);
     }
 
     #[test]
     fn those_over_the_limit_share_totals_that_never_go_back() {
-        let mut curator = Curator::new(2);
+        let mut lifetimes = SeriesLifetimes::new(2);
         let now = Instant::now();
         let all = [process(1, 1, 2), process(2, 1, 3), process(3, 1, 5)];
-        let exposition = curator.tick(snapshot(&all, 0), now);
-        assert_eq!(shown(&exposition), [(1, 2), (2, 3)]);
-        assert_eq!((exposition.others(), exposition.other.requests), (1, 5));
+        let content = lifetimes.tick(snapshot(&all, 0), now);
+        assert_eq!(shown(&content), [(1, 2), (2, 3)]);
+        assert_eq!((content.others(), content.other.requests), (1, 5));
 
         // It stays where it is when there is room, and its counts stay when it is gone.
         let minute_later = now + KEPT + KEPT;
-        curator.tick(snapshot(&all[1..], 0), now);
-        let exposition = curator.tick(snapshot(&all[1..], 0), minute_later);
-        assert_eq!(shown(&exposition), [(2, 3)]);
-        assert_eq!(exposition.other.requests, 5);
+        lifetimes.tick(snapshot(&all[1..], 0), now);
+        let content = lifetimes.tick(snapshot(&all[1..], 0), minute_later);
+        assert_eq!(shown(&content), [(2, 3)]);
+        assert_eq!(content.other.requests, 5);
         let newcomers = [process(2, 1, 3), process(4, 1, 7), process(5, 1, 11)];
-        let exposition = curator.tick(snapshot(&newcomers, 13), minute_later);
-        assert_eq!(shown(&exposition), [(2, 3), (4, 7)]);
-        assert_eq!(exposition.other.requests, 5 + 11 + 13);
-        let answered: u64 = exposition.other.series.values().map(Histogram::count).sum();
+        let content = lifetimes.tick(snapshot(&newcomers, 13), minute_later);
+        assert_eq!(shown(&content), [(2, 3), (4, 7)]);
+        assert_eq!(content.other.requests, 5 + 11 + 13);
+        let answered: u64 = content.other.series.values().map(Histogram::count).sum();
         assert_eq!(answered, 5 + 11);
     }
 }

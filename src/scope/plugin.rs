@@ -64,6 +64,9 @@ pub struct Plugin {
 }
 
 impl Routes for Plugin {
+    /// Browsers cannot reach it.
+    const HEADERS: &'static [(&'static str, &'static str)] = &[];
+
     fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
         let response = Response::builder().header(CONTENT_TYPE, "application/json");
         match request.uri().path() {
@@ -158,7 +161,9 @@ mod tests {
 
     use tokio::sync::watch;
 
-    use crate::model::snapshot::KernelState;
+    use crate::model::counters::KernelState;
+    use crate::model::reason::Missed;
+    use crate::model::snapshot::AgentState;
 
     use super::*;
 
@@ -167,9 +172,11 @@ mod tests {
         let empty = || {
             Arc::new(Snapshot {
                 date: SystemTime::now(),
+                elapsed: Duration::ZERO,
                 processes: Vec::new(),
-                missed: Vec::new(),
+                missed: Missed::default(),
                 kernel: KernelState::default(),
+                agent: AgentState::default(),
             })
         };
         let (publisher, snapshots) = watch::channel(empty());

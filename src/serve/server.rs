@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -35,6 +35,9 @@ pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
 /// What is served: an answer to each request, found without waiting. A long body may follow by and by.
 pub trait Routes: Send + Sync + 'static {
+    /// Sent with every answer, whoever gives it.
+    const HEADERS: &'static [(&'static str, &'static str)];
+
     fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>>;
 }
 
@@ -78,14 +81,7 @@ where
 {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_LIMIT));
-    let service = service_fn(|request| {
-        let read_only = [Method::GET, Method::HEAD].contains(request.method());
-        std::future::ready(if read_only {
-            routes.answer(&request)
-        } else {
-            not_allowed()
-        })
-    });
+    let service = service_fn(|request| std::future::ready(answer(&*routes, &request)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(READ_LIMIT)
@@ -94,6 +90,22 @@ where
     if let Err(error) = connection.await {
         log::debug!("a client was left: {error}");
     }
+}
+
+/// The only place that answers come from, so that none is without the headers. (What is no HTTP at all hyper refuses
+/// itself, in a status line without a body.)
+fn answer<R: Routes>(routes: &R, request: &Request<Incoming>) -> Result<Response<Body>> {
+    let read_only = [Method::GET, Method::HEAD].contains(request.method());
+    let mut response = if read_only {
+        routes.answer(request)
+    } else {
+        not_allowed()
+    }?;
+    for (name, value) in R::HEADERS {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(*name, value);
+    }
+    Ok(response)
 }
 
 fn not_allowed() -> Result<Response<Body>> {

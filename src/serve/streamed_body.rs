@@ -17,17 +17,18 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::serve::server::Body;
 
-const CHUNK: usize = 128 * 1024;
+/// Bytes of a part.
+const PART: usize = 128 * 1024;
 /// Parts on their way, so that writing and sending go on at the same time.
 const AHEAD: usize = 2;
 /// For the whole text. A client that takes longer gets no more of it.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Texts that are written at the same time.
+/// Makes bodies of which only so many are written at the same time.
 #[derive(Clone)]
-pub struct Writers(Arc<Semaphore>);
+pub struct StreamedBodies(Arc<Semaphore>);
 
-impl Writers {
+impl StreamedBodies {
     pub fn new(count: usize) -> Self {
         Self(Arc::new(Semaphore::new(count)))
     }
@@ -35,7 +36,7 @@ impl Writers {
     /// The body that `write` will write, when it is its turn.
     pub fn body<F>(&self, write: F) -> Body
     where
-        F: FnOnce(&mut Chunks) -> fmt::Result + Send + 'static,
+        F: FnOnce(&mut BodyWriter) -> fmt::Result + Send + 'static,
     {
         let (sender, body) = Channel::new(AHEAD);
         let slots = Arc::clone(&self.0);
@@ -44,12 +45,12 @@ impl Writers {
             let Ok(Ok(_slot)) = timeout_at(deadline, slots.acquire_owned()).await else {
                 return sender.abort(ErrorKind::TimedOut.into());
             };
-            let mut chunks = Chunks::new(sender, deadline);
+            let mut out = BodyWriter::new(sender, deadline);
             let writing = tokio::task::spawn_blocking(move || {
-                let written = write(&mut chunks).and_then(|()| chunks.flush());
+                let written = write(&mut out).and_then(|()| out.flush());
                 if written.is_err() {
                     // What the client has of it must not look complete.
-                    chunks.sender.abort(ErrorKind::TimedOut.into());
+                    out.sender.abort(ErrorKind::TimedOut.into());
                 }
             });
             if let Err(error) = writing.await {
@@ -61,17 +62,17 @@ impl Writers {
 }
 
 /// Collects what is written and sends it part by part.
-pub struct Chunks {
+pub struct BodyWriter {
     buffer: String,
     sender: Sender<Bytes, io::Error>,
     deadline: Instant,
     runtime: Handle,
 }
 
-impl Chunks {
+impl BodyWriter {
     fn new(sender: Sender<Bytes, io::Error>, deadline: Instant) -> Self {
         Self {
-            buffer: String::with_capacity(CHUNK),
+            buffer: String::with_capacity(PART),
             sender,
             deadline,
             runtime: Handle::current(),
@@ -79,7 +80,7 @@ impl Chunks {
     }
 
     fn flush(&mut self) -> fmt::Result {
-        let full = std::mem::replace(&mut self.buffer, String::with_capacity(CHUNK));
+        let full = std::mem::replace(&mut self.buffer, String::with_capacity(PART));
         let sending = self.sender.send_data(full.into());
         match self.runtime.block_on(timeout_at(self.deadline, sending)) {
             Ok(Ok(())) => Ok(()),
@@ -88,9 +89,9 @@ impl Chunks {
     }
 }
 
-impl Write for Chunks {
+impl Write for BodyWriter {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.buffer.len() + text.len() > CHUNK {
+        if self.buffer.len() + text.len() > PART {
             self.flush()?;
         }
         self.buffer.push_str(text);

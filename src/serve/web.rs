@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, VARY};
+use hyper::header::{CONTENT_TYPE, HOST, VARY};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
@@ -18,26 +18,13 @@ use tokio::net::TcpListener;
 use crate::page::assets;
 use crate::page::live::Live;
 use crate::prometheus::metrics::{self, Format};
-use crate::prometheus::series_lifetime::Expositions;
+use crate::prometheus::series_lifetime::ScrapeContents;
 use crate::serve::negotiate::prefers_openmetrics;
 use crate::serve::server::{Body, Clients, Routes, plain, whole};
-use crate::serve::streamed_body::Writers;
+use crate::serve::streamed_body::StreamedBodies;
 
 /// Scrapes that are answered at the same time; others wait for their turn.
 const SCRAPES: usize = 2;
-
-/// Sent with every answer.
-const SAFETY: [(&str, &str); 5] = [
-    (
-        "content-security-policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("referrer-policy", "no-referrer"),
-    ("x-content-type-options", "nosniff"),
-    ("cache-control", "no-store"),
-];
 
 /// Where to listen, if anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,15 +62,15 @@ pub async fn bind(listen: Listen) -> Result<Option<TcpListener>> {
 pub async fn serve(
     listener: &TcpListener,
     live: Arc<Live>,
-    expositions: Expositions,
+    scrape_contents: ScrapeContents,
 ) -> Result<()> {
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
     let clients = Clients::new(Web {
         live,
-        expositions,
-        scrapes: Writers::new(SCRAPES),
+        scrape_contents,
+        scrapes: StreamedBodies::new(SCRAPES),
         loopback: address.ip().is_loopback(),
     });
     loop {
@@ -94,27 +81,34 @@ pub async fn serve(
 /// What is served to whom.
 struct Web {
     live: Arc<Live>,
-    expositions: Expositions,
-    scrapes: Writers,
+    scrape_contents: ScrapeContents,
+    scrapes: StreamedBodies,
     /// Only programs of this host can connect.
     loopback: bool,
 }
 
 impl Routes for Web {
+    const HEADERS: &'static [(&'static str, &'static str)] = &[
+        (
+            "content-security-policy",
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+             base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("referrer-policy", "no-referrer"),
+        ("x-content-type-options", "nosniff"),
+        ("cache-control", "no-store"),
+    ];
+
     fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
-        let mut response = if self.is_meant(request) {
+        if self.is_meant(request) {
             self.route(request)
         } else {
             plain(
                 StatusCode::MISDIRECTED_REQUEST,
                 "not a name of this host: use its address, or localhost\n",
             )
-        }?;
-        let headers = response.headers_mut();
-        for (name, value) in SAFETY {
-            headers.insert(name, HeaderValue::from_static(value));
         }
-        Ok(response)
     }
 }
 
@@ -163,9 +157,9 @@ impl Web {
         let body = if request.method() == Method::HEAD {
             whole(Bytes::new())
         } else {
-            let exposition = Arc::clone(&self.expositions.borrow());
+            let content = Arc::clone(&self.scrape_contents.borrow());
             self.scrapes
-                .body(move |out| metrics::write(out, exposition, format))
+                .body(move |out| metrics::write(out, content, format))
         };
         Response::builder()
             .header(CONTENT_TYPE, format.content_type())

@@ -15,23 +15,30 @@ use rustix::termios::isatty;
 use tokio::runtime::Runtime;
 
 use crate::page::view::{Process, View};
-use crate::terminal::client;
+use crate::terminal::asked::Agent;
 use crate::terminal::table::{COLUMNS, Order, cells, rate};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const KEYS: &str = " q quit   sort by: r requests/s  e errors  9 p99  n name  p pid   ↑↓ scroll";
 const WIDTHS: [u16; COLUMNS.len()] = [8, 24, 13, 9, 8, 8, 8];
 
+/// An agent answers much faster, and where there is none, that is known at once.
+const FIRST: Duration = Duration::from_millis(500);
+/// How long a key may have to wait while the agent is asked.
+const STEP: Duration = Duration::from_millis(50);
+
 /// Shows until a key ends it.
 pub fn run(runtime: &Runtime, socket: &Path) -> Result<()> {
+    let mut agent = Agent::new(runtime, socket);
+    agent.ask();
     // Where there is no agent, the terminal stays as it is.
-    let view = runtime.block_on(client::view(socket))?;
+    let first = agent.answer_within(FIRST).transpose()?;
     ensure!(
         isatty(std::io::stdout()),
         "top needs a terminal: for a pipe there is `scope-http-statistics report --table`"
     );
-    let mut screen = Screen::new(view);
-    ratatui::run(|terminal| screen.follow(terminal, runtime, socket))
+    let mut screen = first.map_or_else(Screen::waiting, Screen::new);
+    ratatui::run(|terminal| screen.follow(terminal, &mut agent))
 }
 
 struct Screen {
@@ -52,28 +59,38 @@ impl Screen {
         }
     }
 
-    fn follow(
-        &mut self,
-        terminal: &mut DefaultTerminal,
-        runtime: &Runtime,
-        socket: &Path,
-    ) -> Result<()> {
+    /// There is no view yet.
+    fn waiting() -> Self {
+        Self {
+            lost: Some("the agent has not answered yet".to_owned()),
+            ..Self::new(View::default())
+        }
+    }
+
+    fn follow(&mut self, terminal: &mut DefaultTerminal, agent: &mut Agent<'_>) -> Result<()> {
         let mut next = Instant::now() + INTERVAL;
         loop {
+            match agent.answer_within(STEP) {
+                Some(Ok(view)) => (self.view, self.lost) = (view, None),
+                Some(Err(error)) => self.lost = Some(format!("{error:#}")),
+                None => {}
+            }
             terminal.draw(|frame| self.draw(frame))?;
-            if event::poll(next.saturating_duration_since(Instant::now()))? {
+            let wait = if agent.is_asked() {
+                Duration::ZERO
+            } else {
+                next.saturating_duration_since(Instant::now())
+            };
+            if event::poll(wait)? {
                 if let Event::Key(key) = event::read()?
                     && key.kind == KeyEventKind::Press
                     && !self.press(key)
                 {
                     return Ok(());
                 }
-            } else {
+            } else if !agent.is_asked() {
                 next = Instant::now() + INTERVAL;
-                match runtime.block_on(client::view(socket)) {
-                    Ok(view) => (self.view, self.lost) = (view, None),
-                    Err(error) => self.lost = Some(format!("{error:#}")),
-                }
+                agent.ask();
             }
         }
     }

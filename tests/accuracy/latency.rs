@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scope_http_statistics::model::snapshot::BOUNDS_US;
+use scope_http_statistics::model::histogram::BOUNDS_US;
 
 use crate::answers::Answers;
 use crate::audit::{Books, Entry};

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use scope_http_statistics::model::snapshot::BOUNDS_US;
+use scope_http_statistics::model::histogram::BOUNDS_US;
 
 use crate::answers::Answers;
 use crate::audit::Entry;

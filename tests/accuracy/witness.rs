@@ -7,7 +7,7 @@ use std::fs;
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice::{self, Objects};
 use scope_http_statistics::kernel::load::{Bpf, Options};
-use scope_http_statistics::model::snapshot::Histogram;
+use scope_http_statistics::model::histogram::Histogram;
 
 use crate::answers::Answers;
 
@@ -84,8 +84,8 @@ impl<'obj> Witnesses<'obj> {
     /// What was missed on the whole host.
     pub fn missed(&self) -> String {
         let missed = self.0.iter().map(|bpf| {
-            let mut missed = bpf.harvest().unwrap().missed;
-            missed.retain(|(_, n)| *n > 0);
+            let missed = bpf.harvest().unwrap().missed;
+            let missed: Vec<_> = missed.iter().filter(|(_, n)| *n > 0).collect();
             format!("{}: {missed:?}", bpf.backend())
         });
         missed.collect::<Vec<_>>().join("; ")

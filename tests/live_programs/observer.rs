@@ -13,7 +13,9 @@ use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice;
 use scope_http_statistics::kernel::load::{Bpf, Options};
 use scope_http_statistics::kernel::verifier::{table, verified};
-use scope_http_statistics::model::snapshot::{Harvest, Histogram};
+use scope_http_statistics::model::counters::Harvest;
+use scope_http_statistics::model::histogram::Histogram;
+use scope_http_statistics::model::reason::Reason;
 
 use crate::common::load::{Address, keep_alive};
 use crate::common::process::eventually;
@@ -80,11 +82,11 @@ impl Observer {
     }
 
     /// Has a server answer as many requests, none of which can be counted: that as many are missed, at least, for a reason.
-    pub fn misses_all(&self, (what, pid, address): Served<'_>, requests: u64, reason: &str) {
-        let before = missed(&self.harvest(), reason);
+    pub fn misses_all(&self, (what, pid, address): Served<'_>, requests: u64, reason: Reason) {
+        let before = self.harvest().missed[reason];
         answer(what, address, requests);
         // Other processes of the host may add to what is missed, but not take away.
-        let missed_now = || missed(&self.harvest(), reason) - before >= requests;
+        let missed_now = || self.harvest().missed[reason] - before >= requests;
         eventually(true, missed_now);
         assert_eq!(counts(&self.harvest(), pid), (0, 0), "{what:?}");
     }
@@ -120,9 +122,4 @@ fn counts(harvest: &Harvest, pid: u64) -> (u64, u64) {
         let answers = process.series.values().map(Histogram::count).sum();
         (process.requests, answers)
     })
-}
-
-pub fn missed(harvest: &Harvest, reason: &str) -> u64 {
-    let of_reason = harvest.missed.iter().find(|(name, _)| *name == reason);
-    of_reason.unwrap().1
 }

@@ -6,6 +6,7 @@ mod call;
 mod server;
 
 use scope_http_statistics::kernel::backend::Backend;
+use scope_http_statistics::model::reason::Reason;
 
 use self::server::{Server, Way};
 use crate::common::trampolines;
@@ -29,6 +30,10 @@ fn by_sock() {
     let observer = Observer::of(Backend::Sock);
     for way in Way::of_this_kernel() {
         let server = Server::start(way);
-        observer.misses_all((&way, server.pid(), &server.address), REQUESTS, "compat");
+        observer.misses_all(
+            (&way, server.pid(), &server.address),
+            REQUESTS,
+            Reason::Compat,
+        );
     }
 }

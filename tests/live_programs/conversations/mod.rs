@@ -12,11 +12,12 @@ use http1_fuzz::account::Account;
 use http1_fuzz::corpus::transcript;
 use http1_fuzz::trial;
 use scope_http_statistics::kernel::backend::Backend;
-use scope_http_statistics::model::snapshot::Harvest;
+use scope_http_statistics::model::counters::Harvest;
+use scope_http_statistics::model::reason::Reason;
 
 use self::server::{Family, Server, kind};
 use crate::common::trampolines;
-use crate::observer::{Observer, missed};
+use crate::observer::Observer;
 
 /// For each backend and family, if the environment names no other number: an emulated machine is slow.
 fn conversations() -> u64 {
@@ -100,7 +101,7 @@ fn count(observer: &Observer, family: Family) {
     }
     // Other processes of the host may add to it, but not take away.
     let after = observer.harvest();
-    assert!(missed(&after, "unmatched") - missed(&before, "unmatched") >= unmatched);
+    assert!(after.missed[Reason::Unmatched] - before.missed[Reason::Unmatched] >= unmatched);
 }
 
 fn all_families(backend: Backend) {

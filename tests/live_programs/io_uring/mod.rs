@@ -4,6 +4,7 @@
 mod server;
 
 use scope_http_statistics::kernel::backend::Backend;
+use scope_http_statistics::model::reason::Reason;
 
 use self::server::{Server, Way};
 use crate::common::trampolines;
@@ -19,7 +20,7 @@ fn by_fexit() {
             let server = Server::start(way);
             let served: Served<'_> = (&way, server.pid(), &server.address);
             if way == Way::Worker && server::workers_are_kernel_threads() {
-                observer.misses_all(served, REQUESTS, "io_uring");
+                observer.misses_all(served, REQUESTS, Reason::IoUring);
             } else {
                 observer.counts_all(served, REQUESTS);
             }
@@ -32,6 +33,10 @@ fn by_sock() {
     let observer = Observer::of(Backend::Sock);
     for way in Way::of_this_kernel() {
         let server = Server::start(way);
-        observer.misses_all((&way, server.pid(), &server.address), REQUESTS, "io_uring");
+        observer.misses_all(
+            (&way, server.pid(), &server.address),
+            REQUESTS,
+            Reason::IoUring,
+        );
     }
 }

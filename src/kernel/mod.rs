@@ -6,6 +6,7 @@ pub mod choice;
 pub mod facts;
 pub mod harvest;
 pub mod load;
+mod maps;
 pub mod preemption;
 pub mod privilege;
 pub mod program_stats;

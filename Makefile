@@ -33,7 +33,7 @@ static: build ## check that the release binary needs nothing from the host and s
 test: ## install the servers that the tests talk to and run every test, as root
 	@scripts/install-dependencies.sh build test
 	@test -e /sys/kernel/tracing/events || $(SUDO) mount -t tracefs tracefs /sys/kernel/tracing
-	$(CARGO_AS_ROOT) test --locked
+	$(CARGO_AS_ROOT) test --locked --package scope-http-statistics --package common
 	cargo test $(FUZZ)
 
 test-kernels: ## run the live tests on each kernel that hosts run, emulated; ARGS="6.1 6.12" for some of them
@@ -53,7 +53,7 @@ fuzz: ## random conversations through the framing until Ctrl-C; ARGS="--seconds 
 lint: ## rustfmt, clippy, clang-format and shellcheck, without a warning
 	@scripts/install-dependencies.sh build lint
 	cargo fmt --check --all
-	cargo clippy --locked --workspace -- -D warnings
+	cargo clippy --locked --workspace --exclude common -- -D warnings
 	cargo clippy --locked --workspace --all-targets -- -D warnings -A clippy::unwrap-used
 	clang-format --dry-run -Werror $(C_SOURCES)
 	shellcheck $(SCRIPTS)

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The subcommands that ask a running agent.
 
-mod common;
-
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use common::agent::{Agent, command, folder, output_of, run};
+use common::agent::{Agent, Program, folder, output_of};
 use common::answering::{answering, ask};
 use common::process::eventually;
+
+const AGENT: Program = common::agent!();
 
 fn root(agent: &Agent) -> String {
     let directory = agent.socket().parent().unwrap().to_owned();
@@ -23,19 +23,19 @@ fn stdout(output: &Output) -> String {
 
 #[test]
 fn report_prints_what_the_probe_gets_or_a_table() {
-    let agent = Agent::start(&[]);
+    let agent = AGENT.start(&[]);
     let root = root(&agent);
     let server = answering("terminal");
     ask(&server, 200, 7);
     ask(&server, 500, 7);
 
-    let json = stdout(&run(&["report", "--plugins-root", &root]));
+    let json = stdout(&AGENT.run(&["report", "--plugins-root", &root]));
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(report["Plugins"][0]["id"], "http-statistics");
 
     let pid = server.pid().to_string();
     eventually(Some("50%".to_owned()), || {
-        let table = stdout(&run(&["--plugins-root", &root, "report", "--table"]));
+        let table = stdout(&AGENT.run(&["--plugins-root", &root, "report", "--table"]));
         assert!(table.contains("PID  PROCESS"), "{table}");
         let mut rows = table.lines().map(|row| row.split_whitespace());
         let row: Vec<_> = rows.find(|row| row.clone().next() == Some(&pid))?.collect();
@@ -46,10 +46,10 @@ fn report_prints_what_the_probe_gets_or_a_table() {
 
 #[test]
 fn top_shows_the_processes_in_a_terminal_until_it_is_quit() {
-    let agent = Agent::start(&[]);
+    let agent = AGENT.start(&[]);
     let server = answering("in-the-terminal");
     ask(&server, 200, 7);
-    let program = command().get_program().to_str().unwrap().to_owned();
+    let program = AGENT.path();
     let top = format!(
         "stty cols 120 rows 60; {program} top --plugins-root {}",
         root(&agent)
@@ -73,7 +73,7 @@ fn without_an_agent_they_say_how_to_start_one() {
     let folder = folder();
     let root = folder.path().to_str().unwrap();
     for args in [&["top"][..], &["report"], &["report", "--table"]] {
-        let mut command = command();
+        let mut command = AGENT.command();
         command.args(args).args(["--plugins-root", root]);
         let output = output_of(command);
         assert_eq!(output.status.code(), Some(1));
@@ -81,5 +81,5 @@ fn without_an_agent_they_say_how_to_start_one() {
         assert!(error.contains("no agent is running"), "{error}");
         assert!(error.contains("start it with"), "{error}");
     }
-    assert_eq!(run(&["report", "--nope"]).status.code(), Some(2));
+    assert_eq!(AGENT.run(&["report", "--nope"]).status.code(), Some(2));
 }

@@ -8,6 +8,7 @@ mod server;
 
 use std::collections::BTreeMap;
 
+use common::trampolines;
 use http1_fuzz::account::Account;
 use http1_fuzz::corpus::transcript;
 use http1_fuzz::trial;
@@ -15,7 +16,7 @@ use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::model::snapshot::Harvest;
 
 use self::server::{Family, Server, kind};
-use crate::common::trampolines;
+use crate::AGENT;
 use crate::observer::{Observer, missed};
 
 /// For each backend and family, if the environment names no other number: an emulated machine is slow.
@@ -122,5 +123,5 @@ fn by_syscall() {
 
 #[test]
 fn by_fexit() {
-    trampolines::test(|| all_families(Backend::Fexit));
+    trampolines::test(AGENT, || all_families(Backend::Fexit));
 }

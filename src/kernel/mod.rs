@@ -9,4 +9,3 @@ pub mod preemption;
 pub mod privilege;
 pub mod program_stats;
 pub mod real_time;
-pub mod verifier;

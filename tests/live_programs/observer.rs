@@ -11,10 +11,10 @@ use std::thread;
 
 use common::load::{Address, keep_alive};
 use common::process::eventually;
+use common::verifier::{table, verified};
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice;
 use scope_http_statistics::kernel::load::{Bpf, Options};
-use scope_http_statistics::kernel::verifier::{table, verified};
 use scope_http_statistics::model::snapshot::{Harvest, Histogram};
 
 /// Names the file that is to have what the agent chooses and what the verifier made of each backend that was loaded.

@@ -11,6 +11,7 @@ pub mod process;
 pub mod reader;
 pub mod servers;
 pub mod trampolines;
+pub mod verifier;
 pub mod web;
 
 /// Makes a test of each function for each backend, named after it.

@@ -6,6 +6,8 @@ export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER ?= aarch64-linux-gnu-gcc
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 # Only the programs that talk to BPF run as root: cargo, and so everything in target/, stays the user's.
 CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E"')
+# Optimised across crates like the agent, each of its test programs would take ten times as long to build.
+FUZZ := --locked --release --package http1-fuzz --config profile.release.lto=false
 C_SOURCES := $(shell find src/bpf fuzz/src benches -name "*.[ch]" ! -name vmlinux.h)
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
 
@@ -31,13 +33,13 @@ static: build ## check that the release binary needs nothing from the host and s
 test: ## install the servers that the tests talk to and run every test, as root
 	@scripts/install-dependencies.sh build test
 	@test -e /sys/kernel/tracing/events || $(SUDO) mount -t tracefs tracefs /sys/kernel/tracing
-	$(CARGO_AS_ROOT) test --locked
-	cargo test --locked --release --manifest-path fuzz/Cargo.toml
+	$(CARGO_AS_ROOT) test --locked --package scope-http-statistics --package common
+	cargo test $(FUZZ)
 
 test-kernels: ## run the live tests on each kernel that hosts run, emulated; ARGS="6.1 6.12" for some of them
 	@scripts/install-dependencies.sh build arm64 kernels
-	cargo test --locked --manifest-path lab/Cargo.toml
-	cargo run --quiet --locked --manifest-path lab/Cargo.toml -- $(ARGS)
+	cargo test --locked --package kernel-lab
+	cargo run --quiet --locked --package kernel-lab -- $(ARGS)
 
 accuracy: ## compare real servers with their own logs, and write what was seen to docs/accuracy.md
 	@scripts/install-dependencies.sh build test
@@ -46,25 +48,19 @@ accuracy: ## compare real servers with their own logs, and write what was seen t
 
 fuzz: ## random conversations through the framing until Ctrl-C; ARGS="--seconds 600" for a time
 	@scripts/install-dependencies.sh build
-	cargo run --locked --release --manifest-path fuzz/Cargo.toml -- $(ARGS)
+	cargo run $(FUZZ) -- $(ARGS)
 
 lint: ## rustfmt, clippy, clang-format and shellcheck, without a warning
 	@scripts/install-dependencies.sh build lint
-	cargo fmt --check
-	cargo fmt --check --manifest-path fuzz/Cargo.toml
-	cargo fmt --check --manifest-path lab/Cargo.toml
-	cargo clippy --locked -- -D warnings
-	cargo clippy --locked --all-targets -- -D warnings -A clippy::unwrap-used
-	cargo clippy --locked --all-targets --manifest-path fuzz/Cargo.toml -- -D warnings
-	cargo clippy --locked --all-targets --manifest-path lab/Cargo.toml -- -D warnings
+	cargo fmt --check --all
+	cargo clippy --locked --workspace --exclude common -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings -A clippy::unwrap-used
 	clang-format --dry-run -Werror $(C_SOURCES)
 	shellcheck $(SCRIPTS)
 
 format: ## bring all code into the form that lint asks for
 	@scripts/install-dependencies.sh build lint
-	cargo fmt
-	cargo fmt --manifest-path fuzz/Cargo.toml
-	cargo fmt --manifest-path lab/Cargo.toml
+	cargo fmt --all
 	clang-format -i $(C_SOURCES)
 
 bench: ## measure what the agent costs; ARGS="--quick" for a first impression
@@ -79,8 +75,6 @@ verifier: ## show what the verifier of this kernel makes of each BPF program
 
 clean: ## remove everything that was built
 	cargo clean
-	cargo clean --manifest-path fuzz/Cargo.toml
-	cargo clean --manifest-path lab/Cargo.toml
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14

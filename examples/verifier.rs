@@ -3,10 +3,10 @@
 
 use anyhow::Result;
 use clap::Parser;
+use common::verifier::{Verified, table, verified};
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice::{load, objects};
 use scope_http_statistics::kernel::load::Options;
-use scope_http_statistics::kernel::verifier::{Verified, table, verified};
 
 /// Tells which backend the agent takes on this kernel, and what the verifier makes of the BPF programs of each.
 #[derive(Parser)]

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What `deploy/` has for Prometheus and Grafana, against promtool and the metrics of a real agent.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::agent::output_of;
+use common::agent::{Program, output_of};
 use common::web::{self, text};
 use serde_json::Value;
+
+const AGENT: Program = common::agent!();
 
 fn deploy(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -64,7 +64,7 @@ fn metrics_in(expression: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn dashboard_and_rules_ask_for_metrics_that_there_are() {
-    let (_agent, address) = web::start(&[]);
+    let (_agent, address) = web::start(AGENT, &[]);
     let metrics = text(address, "/metrics");
     let known: BTreeSet<&str> = metrics
         .lines()

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The metrics of the real agent, as promtool and a real Prometheus read them.
 
-mod common;
-
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::agent::folder;
+use common::agent::{Program, folder};
 use common::answering::{DELAY_MS, answering, ask};
 use common::cgroup::ControlGroup;
 use common::load::Client;
@@ -17,6 +15,8 @@ use common::process::{Process, eventually};
 use common::servers::{Server, free_address};
 use common::web::{self, sample, text};
 use scope_http_statistics::model::reason::Reason;
+
+const AGENT: Program = common::agent!();
 
 const REQUESTS: &str = "http_server_requests_total";
 const DURATION_COUNT: &str = "http_server_request_duration_seconds_count";
@@ -46,7 +46,7 @@ fn promtool_check(metrics: &str) -> String {
 
 #[test]
 fn counts_what_was_asked_by_kind_of_answer_and_promtool_is_content() {
-    let (_agent, address) = web::start(&[]);
+    let (_agent, address) = web::start(AGENT, &[]);
     // A name that HTML, and one that the format would take for its own.
     for name in ["<script>alert(1)<", "a\"b\\c\nd"] {
         let server = answering(name);
@@ -87,7 +87,7 @@ fn counts_what_was_asked_by_kind_of_answer_and_promtool_is_content() {
 #[test]
 fn connections_that_are_followed_are_counted() {
     for backend in ["sock", "syscall"] {
-        let (_agent, address) = web::start(&["--backend", backend]);
+        let (_agent, address) = web::start(AGENT, &["--backend", backend]);
         let server = answering("connections");
         let mut open: Vec<Client> = (0..17).map(|_| Client::connect(&server.address)).collect();
         for client in &mut open {
@@ -104,7 +104,7 @@ fn connections_that_are_followed_are_counted() {
 
 #[test]
 fn a_process_in_a_container_has_the_containers_id() {
-    let (_agent, address) = web::start(&[]);
+    let (_agent, address) = web::start(AGENT, &[]);
     let id: String = (0..64).map(|_| fastrand::digit(16)).collect();
     let group = ControlGroup::new("pids", &format!("docker-{id}.scope"));
     let server = answering("contained");
@@ -118,7 +118,7 @@ fn a_process_in_a_container_has_the_containers_id() {
 
 #[test]
 fn tells_of_itself_and_has_every_reason_from_the_start() {
-    let (_agent, address) = web::start(&["--backend", "syscall", "--max-processes", "1009"]);
+    let (_agent, address) = web::start(AGENT, &["--backend", "syscall", "--max-processes", "1009"]);
     let metrics = text(address, "/metrics");
     for reason in Reason::ALL {
         let label = format!("reason=\"{}\"", reason.label());
@@ -146,7 +146,7 @@ fn tells_of_itself_and_has_every_reason_from_the_start() {
 
 #[test]
 fn speaks_openmetrics_where_it_is_asked_for() {
-    let (_agent, address) = web::start(&[]);
+    let (_agent, address) = web::start(AGENT, &[]);
     let accept = ["Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5"];
     let open = web::ask(address, "GET", "/metrics", &accept);
     let content_type = open.header("content-type").unwrap();
@@ -166,7 +166,7 @@ fn speaks_openmetrics_where_it_is_asked_for() {
 
 #[test]
 fn a_process_that_has_ended_keeps_its_last_counts() {
-    let (_agent, address) = web::start(&[]);
+    let (_agent, address) = web::start(AGENT, &[]);
     let server = answering("ending");
     let pid = pid(&server);
     ask(&server, 200, 23);
@@ -183,7 +183,7 @@ fn a_process_that_has_ended_keeps_its_last_counts() {
 
 #[test]
 fn processes_over_the_limit_are_counted_together() {
-    let (_agent, address) = web::start(&["--max-processes", "1"]);
+    let (_agent, address) = web::start(AGENT, &["--max-processes", "1"]);
     let servers = [answering("first"), answering("second")];
     for server in &servers {
         ask(server, 200, 31);
@@ -261,7 +261,7 @@ impl Prometheus {
 
 #[test]
 fn a_real_prometheus_scrapes_it_and_answers_quantiles() {
-    let (_agent, address) = web::start(&[]);
+    let (_agent, address) = web::start(AGENT, &[]);
     let prometheus = Prometheus::scraping(address);
     let server = answering("scraped");
     ask(&server, 200, 101);

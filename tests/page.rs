@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The page in a real browser, on a real agent. `tests/page/test.mjs` says what it has to do.
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,11 +8,13 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::agent::output_of;
+use common::agent::{Program, output_of};
 use common::answering::{answering, ask};
 use common::web;
 use rustix::process::Signal;
 use serde_json::json;
+
+const AGENT: Program = common::agent!();
 
 /// A folder of the build's own, with what the test imports. The screenshots are left there.
 fn prepare() -> PathBuf {
@@ -46,7 +46,7 @@ fn prepare() -> PathBuf {
 #[test]
 fn shows_what_happens_and_comes_back_when_the_agent_does() {
     let folder = prepare();
-    let (mut agent, address) = web::start(&[]);
+    let (mut agent, address) = web::start(AGENT, &[]);
     let asked = answering("<script>alert(1)<");
     let steady = answering("steady");
     for (status, count) in [(200, 97), (404, 13), (500, 5)] {
@@ -86,7 +86,7 @@ fn shows_what_happens_and_comes_back_when_the_agent_does() {
                 agent.stop(Signal::TERM);
             } else if last == "lost" {
                 let listen = ["--listen", &address.to_string()];
-                agent = common::agent::Agent::start(&listen);
+                agent = AGENT.start(&listen);
             }
         }
         done.store(true, Ordering::Relaxed);

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Metrics of a live server's responses: each code by itself, and how long they took.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
-use common::agent::Agent;
+use common::agent::Program;
 use common::by_backend;
 use common::load::{Client, get};
 use common::servers::PythonHttpServer;
 use serde_json::Value;
+
+const AGENT: Program = common::agent!();
 
 by_backend!(codes_are_counted_and_leave_when_they_are_old);
 
@@ -25,7 +25,7 @@ const OF_DURATIONS: [&str; 2] = [
 ];
 
 fn codes_are_counted_and_leave_when_they_are_old(backend: &str) {
-    let agent = Agent::start(&["--backend", backend, "--hostname", "test"]);
+    let agent = AGENT.start(&["--backend", backend, "--hostname", "test"]);
     let server = PythonHttpServer::start();
     let sent = [
         (200, get("/"), 31),

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Life cycle of the real agent with live BPF: the socket comes, stays and goes as the probe needs it.
 
-mod common;
-
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -11,8 +9,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::agent::{Agent, command, connect, folder, only_error, request, run, socket_in};
+use common::agent::{Program, connect, folder, only_error, request, socket_in};
 use rustix::process::{Pid, Signal, kill_process};
+
+const AGENT: Program = common::agent!();
 
 /// Far more than anything here needs, for machines that are busy with other things.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,12 +28,12 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
 }
 
 fn refused(root: &Path) -> String {
-    only_error(&run(&["--plugins-root", root.to_str().unwrap()]))
+    only_error(&AGENT.run(&["--plugins-root", root.to_str().unwrap()]))
 }
 
 #[test]
 fn a_ready_agent_says_so_and_serves_behind_a_private_directory() {
-    let agent = Agent::start(&["--hostname", "node-7"]);
+    let agent = AGENT.start(&["--hostname", "node-7"]);
     let directory = agent.socket().parent().unwrap().to_owned();
     let mode = fs::metadata(&directory).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o700);
@@ -47,7 +47,7 @@ fn a_ready_agent_says_so_and_serves_behind_a_private_directory() {
 #[test]
 fn signals_end_it_and_remove_socket_and_directory() {
     for (signal, backend) in [(Signal::TERM, "sock"), (Signal::INT, "syscall")] {
-        let mut agent = Agent::start(&["--backend", backend]);
+        let mut agent = AGENT.start(&["--backend", backend]);
         assert!(agent.log().contains(&format!("backend {backend}")));
         let (status, time) = agent.stop(signal);
         assert_eq!(status.code(), Some(0), "{}", agent.log());
@@ -61,7 +61,8 @@ fn signals_end_it_and_remove_socket_and_directory() {
 #[test]
 fn a_signal_ends_it_while_it_is_loading() {
     let folder = folder();
-    let mut child = command()
+    let mut child = AGENT
+        .command()
         .arg("--plugins-root")
         .arg(folder.path())
         .stderr(Stdio::piped())
@@ -79,17 +80,17 @@ fn a_signal_ends_it_while_it_is_loading() {
 #[test]
 fn the_socket_of_a_killed_agent_is_replaced() {
     let folder = folder();
-    let mut killed = Agent::start_in(folder.path(), &[]);
+    let mut killed = AGENT.start_in(folder.path(), &[]);
     killed.stop(Signal::KILL);
     assert!(killed.socket().exists());
-    let agent = Agent::start_in(folder.path(), &[]);
+    let agent = AGENT.start_in(folder.path(), &[]);
     assert_eq!(agent.get("/report").status, 200);
 }
 
 #[test]
 fn a_second_agent_gives_way() {
     let folder = folder();
-    let agent = Agent::start_in(folder.path(), &[]);
+    let agent = AGENT.start_in(folder.path(), &[]);
     let error = refused(folder.path());
     assert!(error.contains("another instance is serving"), "{error}");
     assert_eq!(agent.get("/report").status, 200);
@@ -97,7 +98,7 @@ fn a_second_agent_gives_way() {
 
 #[test]
 fn a_socket_that_is_wiped_away_comes_back() {
-    let mut agent = Agent::start(&[]);
+    let mut agent = AGENT.start(&[]);
     let socket = agent.socket();
     let directory = socket.parent().unwrap();
     let root = directory.parent().unwrap();
@@ -145,7 +146,7 @@ fn a_path_that_is_too_long_or_taken_is_an_error() {
 
 #[test]
 fn usage() {
-    let help = run(&["--help"]);
+    let help = AGENT.run(&["--help"]);
     assert_eq!(help.status.code(), Some(0));
     let text = String::from_utf8(help.stdout).unwrap();
     for part in [
@@ -165,12 +166,12 @@ fn usage() {
     ] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
-    let version = run(&["--version"]);
+    let version = AGENT.run(&["--version"]);
     assert_eq!(version.status.code(), Some(0));
     let expected = concat!("scope-http-statistics ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(String::from_utf8(version.stdout).unwrap(), expected);
     for wrong in [&["--nope"][..], &["--backend", "magic"], &["argument"]] {
-        let output = run(wrong);
+        let output = AGENT.run(wrong);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(!output.stderr.is_empty());
     }
@@ -179,7 +180,8 @@ fn usage() {
 #[test]
 fn the_probes_environment_names_the_host() {
     let folder = folder();
-    let mut child = command()
+    let mut child = AGENT
+        .command()
         .env("SCOPE_HOSTNAME", "node-8")
         .arg("--plugins-root")
         .arg(folder.path())
@@ -196,7 +198,7 @@ fn the_probes_environment_names_the_host() {
 
 #[test]
 fn speaks_http() {
-    let agent = Agent::start(&[]);
+    let agent = AGENT.start(&[]);
     let socket = agent.socket();
 
     let polled = agent.get("/report?api_version=1&probe_id=4ef1c0de");
@@ -234,7 +236,7 @@ fn speaks_http() {
 
 #[test]
 fn one_connection_serves_many_polls() {
-    let agent = Agent::start(&[]);
+    let agent = AGENT.start(&[]);
     let mut stream = connect(&agent.socket());
     for _ in 0..11 {
         stream
@@ -252,7 +254,7 @@ fn one_connection_serves_many_polls() {
 
 #[test]
 fn clients_that_do_nothing_hold_nobody_up_and_are_left() {
-    let agent = Agent::start(&[]);
+    let agent = AGENT.start(&[]);
     let socket = agent.socket();
     let limit = Some(3 * PATIENCE);
 
@@ -286,7 +288,7 @@ fn clients_that_do_nothing_hold_nobody_up_and_are_left() {
 
 #[test]
 fn too_many_clients_are_refused_until_some_leave() {
-    let agent = Agent::start(&[]);
+    let agent = AGENT.start(&[]);
     let socket = agent.socket();
     let crowd: Vec<_> = (0..64).map(|_| connect(&socket)).collect();
     let refused = connect(&socket).read(&mut [0]);
@@ -301,7 +303,7 @@ fn too_many_clients_are_refused_until_some_leave() {
 
 #[test]
 fn its_own_polls_are_not_reported() {
-    let agent = Agent::start(&["--hostname", "node-7"]);
+    let agent = AGENT.start(&["--hostname", "node-7"]);
     let folder = folder();
     let path = folder.path().join("sock");
     let listener = UnixListener::bind(&path).unwrap();

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The subcommands that ask a running agent.
 
-mod common;
-
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -10,13 +8,15 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use common::agent::{Agent, command, folder, output_of, run};
+use common::agent::{Agent, Program, folder, output_of};
 use common::answering::{answering, ask};
 use common::process::eventually;
 use scope_http_statistics::page::view::View;
 use scope_http_statistics::scope::socket::Endpoint;
 
 const PATIENCE: Duration = Duration::from_secs(10);
+
+const AGENT: Program = common::agent!();
 
 fn root(agent: &Agent) -> String {
     let directory = agent.socket().parent().unwrap().to_owned();
@@ -30,19 +30,19 @@ fn stdout(output: &Output) -> String {
 
 #[test]
 fn report_prints_what_the_probe_gets_or_a_table() {
-    let agent = Agent::start(&[]);
+    let agent = AGENT.start(&[]);
     let root = root(&agent);
     let server = answering("terminal");
     ask(&server, 200, 7);
     ask(&server, 500, 7);
 
-    let json = stdout(&run(&["report", "--plugins-root", &root]));
+    let json = stdout(&AGENT.run(&["report", "--plugins-root", &root]));
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(report["Plugins"][0]["id"], "http-statistics");
 
     let pid = server.pid().to_string();
     eventually(Some("50%".to_owned()), || {
-        let table = stdout(&run(&["--plugins-root", &root, "report", "--table"]));
+        let table = stdout(&AGENT.run(&["--plugins-root", &root, "report", "--table"]));
         assert!(table.contains("PID  PROCESS"), "{table}");
         let mut rows = table.lines().map(|row| row.split_whitespace());
         let row: Vec<_> = rows.find(|row| row.clone().next() == Some(&pid))?.collect();
@@ -52,7 +52,7 @@ fn report_prints_what_the_probe_gets_or_a_table() {
 }
 
 fn top_in_a_terminal(root: &str) -> Child {
-    let program = command().get_program().to_str().unwrap().to_owned();
+    let program = AGENT.path();
     let top = format!("stty cols 120 rows 60; {program} top --plugins-root {root}");
     Command::new("script")
         .args(["--quiet", "--return", "--command", &top, "/dev/null"])
@@ -65,7 +65,7 @@ fn top_in_a_terminal(root: &str) -> Child {
 
 #[test]
 fn top_shows_the_processes_in_a_terminal_until_it_is_quit() {
-    let agent = Agent::start(&[]);
+    let agent = AGENT.start(&[]);
     let server = answering("in-the-terminal");
     ask(&server, 200, 7);
     let mut terminal = top_in_a_terminal(&root(&agent));
@@ -123,7 +123,7 @@ fn without_an_agent_they_say_how_to_start_one() {
     let folder = folder();
     let root = folder.path().to_str().unwrap();
     for args in [&["top"][..], &["report"], &["report", "--table"]] {
-        let mut command = command();
+        let mut command = AGENT.command();
         command.args(args).args(["--plugins-root", root]);
         let output = output_of(command);
         assert_eq!(output.status.code(), Some(1));
@@ -131,5 +131,5 @@ fn without_an_agent_they_say_how_to_start_one() {
         assert!(error.contains("no agent is running"), "{error}");
         assert!(error.contains("start it with"), "{error}");
     }
-    assert_eq!(run(&["report", "--nope"]).status.code(), Some(2));
+    assert_eq!(AGENT.run(&["report", "--nope"]).status.code(), Some(2));
 }

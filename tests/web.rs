@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the TCP listener refuses, and that no client gets it out of step.
 
-mod common;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::agent::{Agent, Response, run};
+use common::agent::{Agent, Program, Response};
 use common::process::eventually;
 use common::web::{self, ask, connect, sample, text};
+
+const AGENT: Program = common::agent!();
 
 /// Far more than an answer needs, for machines that are busy with other things.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -50,7 +50,7 @@ fn assert_safe(response: &Response) {
 
 #[test]
 fn serves_to_those_who_mean_this_host_and_only_to_read() {
-    let (_agent, address) = web::start(&[]);
+    let (_agent, address) = web::start(AGENT, &[]);
     for path in ["/", "/app.js", "/style.css", "/icon.svg", "/metrics"] {
         let whole = ask(address, "GET", path, &[]);
         assert_eq!(whole.status, 200, "{path}");
@@ -107,7 +107,7 @@ fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
     let address = taken.local_addr().unwrap().to_string();
     let folder = common::agent::folder();
     let root = folder.path().to_str().unwrap();
-    let output = run(&["--plugins-root", root, "--listen", &address]);
+    let output = AGENT.run(&["--plugins-root", root, "--listen", &address]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(
@@ -116,13 +116,17 @@ fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
     );
     assert!(error.contains("--listen none"), "{error}");
     for wrong in ["9476", "localhost:9476", "nowhere"] {
-        assert_eq!(run(&["--listen", wrong]).status.code(), Some(2), "{wrong}");
+        assert_eq!(
+            AGENT.run(&["--listen", wrong]).status.code(),
+            Some(2),
+            "{wrong}"
+        );
     }
 }
 
 #[test]
 fn ten_thousand_bad_requests_change_nothing() {
-    let (agent, address) = web::start(&[]);
+    let (agent, address) = web::start(AGENT, &[]);
     assert_in_time(&agent, address);
     let before = resident_bytes(&agent);
     let huge = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(20_000));
@@ -160,7 +164,7 @@ fn ten_thousand_bad_requests_change_nothing() {
 
 #[test]
 fn slow_and_half_open_clients_hold_nobody_up_and_are_left() {
-    let (agent, address) = web::start(&[]);
+    let (agent, address) = web::start(AGENT, &[]);
     let before = resident_bytes(&agent);
     // Those who say nothing, who say half, and who ask and do not listen.
     let mut crowd: Vec<TcpStream> = (0..48).map(|_| connect(address)).collect();
@@ -195,7 +199,7 @@ fn slow_and_half_open_clients_hold_nobody_up_and_are_left() {
 
 #[test]
 fn more_clients_and_pages_than_there_is_room_for_are_refused_until_some_leave() {
-    let (agent, address) = web::start(&[]);
+    let (agent, address) = web::start(AGENT, &[]);
     let follow = || {
         let mut stream = connect(address);
         let request = format!("GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n");
@@ -227,7 +231,7 @@ fn more_clients_and_pages_than_there_is_room_for_are_refused_until_some_leave() 
 
 #[test]
 fn events_come_each_second() {
-    let (_agent, address) = web::start(&[]);
+    let (_agent, address) = web::start(AGENT, &[]);
     let mut stream = connect(address);
     let request = format!("GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();

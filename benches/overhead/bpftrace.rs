@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::variant::Observer;
+use crate::observer::Observer;
 
 /// bpftrace attaches in this order, so that the timer's word comes from a script that is complete.
 const SCRIPT: &str = r#"

@@ -8,6 +8,7 @@ mod bpftrace;
 mod cores;
 mod messages;
 mod nginx;
+mod observer;
 mod split;
 mod table;
 mod tracepoints;

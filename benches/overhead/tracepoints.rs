@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use libbpf_rs::{Link, MapCore, MapFlags, Object, ObjectBuilder, libbpf_sys};
 
-use crate::variant::Observer;
+use crate::observer::Observer;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/overhead/peer.bpf.c");
 

@@ -8,6 +8,7 @@ use scope_http_statistics::kernel::choice::{self, Objects, objects};
 use scope_http_statistics::kernel::load::{Bpf, Options};
 
 use crate::bpftrace::Bpftrace;
+use crate::observer::Observer;
 use crate::tracepoints::{Programs, Tracepoints};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -67,14 +68,6 @@ impl Variant {
             Self::Tracepoints => Box::new(Tracepoints::load(Programs::Peer)?),
         })
     }
-}
-
-/// Something that sees requests while it is attached and stays loaded when it is not.
-pub trait Observer {
-    fn attach(&mut self) -> Result<()>;
-    fn detach(&mut self) -> Result<()>;
-    /// Requests of this process since the program was loaded, where it can tell.
-    fn requests(&self, pid: u32) -> Result<Option<u64>>;
 }
 
 struct Nobody;

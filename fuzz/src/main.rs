@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Random conversations for as long as one likes: `cargo run --release -- --seconds 600`.
+//! Random conversations for as long as one likes: `make fuzz ARGS="--seconds 600"`.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -203,3 +203,9 @@ fn most_heads_are_taken_at_once() {
     assert!(taken * 2 > heads, "{taken} of {heads}");
     assert!(taken * 10 < heads * 9, "{taken} of {heads}");
 }
+
+#[test]
+#[should_panic = "overflow"]
+fn a_counter_that_wraps_is_found_out_in_a_release_build_too() {
+    let _ = std::hint::black_box(u64::MAX) + 1;
+}

@@ -22,22 +22,22 @@ impl Executables {
     /// All of them, as they are built for the host, or else the named tests only: what takes long to build for another
     /// architecture is not built in vain.
     pub fn build(project: &Path, arch: Arch, tests: Option<&[&str]>) -> Result<Self> {
-        let manifest = project.join("Cargo.toml");
         let own = ["build", "--locked", "--bins", "--example", "verifier"];
-        let mut artifacts = cargo(&manifest, arch, &own)?;
+        let mut artifacts = cargo(project, arch, &own)?;
         let mut arguments = vec!["test", "--no-run", "--locked"];
         for test in tests.unwrap_or_default() {
             arguments.extend(["--test", test]);
         }
-        artifacts.extend(cargo(&manifest, arch, &arguments)?);
+        artifacts.extend(cargo(project, arch, &arguments)?);
         from_artifacts(&artifacts)
     }
 }
 
 /// The program of process 1.
 pub fn build_init(project: &Path, arch: Arch) -> Result<PathBuf> {
-    let arguments = ["build", "--locked", "--bin", "init"];
-    let artifacts = cargo(&project.join("lab/Cargo.toml"), arch, &arguments)?;
+    let package = env!("CARGO_PKG_NAME");
+    let arguments = ["build", "--locked", "--package", package, "--bin", "init"];
+    let artifacts = cargo(project, arch, &arguments)?;
     artifacts
         .into_iter()
         .find(|artifact| artifact.is("bin", "init"))
@@ -69,7 +69,7 @@ impl Artifact {
     }
 }
 
-fn cargo(manifest: &Path, arch: Arch, arguments: &[&str]) -> Result<Vec<Artifact>> {
+fn cargo(project: &Path, arch: Arch, arguments: &[&str]) -> Result<Vec<Artifact>> {
     let output = Command::new("cargo")
         .args(arguments)
         .args([
@@ -78,7 +78,7 @@ fn cargo(manifest: &Path, arch: Arch, arguments: &[&str]) -> Result<Vec<Artifact
             "--message-format=json-render-diagnostics",
         ])
         .arg("--manifest-path")
-        .arg(manifest)
+        .arg(project.join("Cargo.toml"))
         .stderr(Stdio::inherit())
         .output()
         .context("cargo")?;

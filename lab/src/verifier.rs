@@ -84,7 +84,7 @@ pub fn document(outcomes: &[Outcome]) -> String {
             let _ = write!(text, "{:<26}", key.1);
             for outcome in &seen {
                 let instructions = outcome.verified.get(*key);
-                let cell = instructions.map_or("-".to_owned(), |n| n.to_string());
+                let cell = instructions.map_or("-".to_owned(), u64::to_string);
                 let _ = write!(text, "{cell:>12}");
             }
             text.push('\n');

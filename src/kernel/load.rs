@@ -145,7 +145,8 @@ impl<'obj> Bpf<'obj> {
         &self.reason
     }
 
-    pub(crate) fn programs(&self) -> impl Iterator<Item = Program<'_>> {
+    /// All of the object, also those that are not of this backend: only what [`Program::autoload`](libbpf_rs::ProgramImpl::autoload) says of is loaded.
+    pub fn programs(&self) -> impl Iterator<Item = Program<'_>> {
         self.skeleton.object().progs()
     }
 }
@@ -177,8 +178,21 @@ fn in_table(name: &OsStr) -> Result<&'static programs::Program> {
     programs::find(&name).with_context(|| format!("{name} is not in the table of programs"))
 }
 
+/// Has the kernel's verifier go through the programs of a backend once more and say so much of each (`log_level` of
+/// `BPF_PROG_LOAD`), to where [`libbpf_rs::set_print`] leads. They are not kept.
+pub fn verify(backend: Backend, options: &Options, log_level: u32) -> Result<()> {
+    let kernel = Kernel::running(&Privilege::of_this_process()?)?;
+    let mut object = MaybeUninit::uninit();
+    let mut open = configured(&mut object, backend, &kernel, options)?;
+    for mut program in open.open_object_mut().progs_mut() {
+        program.set_log_level(log_level);
+    }
+    open.load()?;
+    Ok(())
+}
+
 /// The programs, maps and constants of one backend, to be loaded.
-pub(crate) fn configured<'obj>(
+fn configured<'obj>(
     object: &'obj mut MaybeUninit<OpenObject>,
     backend: Backend,
     kernel: &Kernel,

@@ -12,4 +12,3 @@ pub mod privilege;
 pub mod program_stats;
 pub mod programs;
 pub mod real_time;
-pub mod verifier;

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::servers::Server;
+
 use crate::answers::Answers;
-use crate::common::servers::Server;
 use crate::sites::log;
 use crate::witness::{Count, Witnesses, tree};
 

@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use common::load::{Address, get};
+use common::servers::Server;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::answers::Answers;
 use crate::audit::{Books, Entry};
-use crate::common::load::{Address, get};
-use crate::common::servers::Server;
 use crate::witness::tree;
 
 pub const CONNECTIONS: u64 = 4;

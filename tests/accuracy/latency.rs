@@ -7,11 +7,11 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::load::{Address, Client, get};
 use scope_http_statistics::model::histogram::BOUNDS_US;
 
 use crate::answers::Answers;
 use crate::audit::{Books, Entry};
-use crate::common::load::{Address, Client, get};
 use crate::witness::Witnesses;
 use crate::{apps, servers};
 

@@ -2,9 +2,6 @@
 //! Real servers × behaviours: the count is what the clients got and what the server itself logged, under
 //! both backends, and the latency lies between what the server and what the client know of it.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod answers;
 mod apps;
 mod audit;

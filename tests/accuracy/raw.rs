@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::thread;
 
+use common::load::{Client, get};
+
 use crate::answers::Answers;
-use crate::common::load::{Client, get};
 use crate::sites::Site;
 
 /// In one write each. GET, POST with a body, DELETE.

@@ -7,9 +7,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use common::load::Address;
+use common::servers::Server;
+
 use crate::behaviours::STATUSES;
-use crate::common::load::Address;
-use crate::common::servers::Server;
 
 fn tcp(address: &Address) -> std::net::SocketAddr {
     match address {

@@ -4,9 +4,10 @@
 use std::fs;
 use std::path::Path;
 
+use common::load::Address;
+use common::servers::Server;
+
 use crate::answers::Answers;
-use crate::common::load::Address;
-use crate::common::servers::Server;
 use crate::{apps, servers};
 
 pub struct Site {

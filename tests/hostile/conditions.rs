@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
+use common::cgroup::ControlGroup;
 use nix::libc;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -20,8 +21,7 @@ use rustix::thread::{
 };
 use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
 
-use crate::common::agent::command;
-use crate::common::cgroup::ControlGroup;
+use crate::AGENT;
 
 const NOBODY: u32 = 65534;
 const NONE: Option<&str> = None;
@@ -40,7 +40,7 @@ fn prepared(
 pub fn without(directories: &[&'static str]) -> Command {
     let exists = |directory: &&str| Path::new(directory).exists();
     let hidden: Vec<_> = directories.iter().copied().filter(exists).collect();
-    prepared(command(), move || {
+    prepared(AGENT.command(), move || {
         unshare(CloneFlags::CLONE_NEWNS)?;
         mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
         for directory in &hidden {
@@ -52,7 +52,7 @@ pub fn without(directories: &[&'static str]) -> Command {
 
 /// Root with these capabilities and no others.
 pub fn with_capabilities(kept: CapabilitySet) -> Command {
-    prepared(command(), move || Ok(drop_others(kept)?))
+    prepared(AGENT.command(), move || Ok(drop_others(kept)?))
 }
 
 fn drop_others(kept: CapabilitySet) -> rustix::io::Result<()> {
@@ -65,9 +65,9 @@ fn drop_others(kept: CapabilitySet) -> rustix::io::Result<()> {
 /// A user with these capabilities, to whom no file belongs.
 pub fn nobody_with(kept: CapabilitySet) -> Command {
     // The folder of the program may be closed to other users; an open file is not.
-    let program = File::open(command().get_program()).unwrap();
+    let program = File::open(AGENT.path()).unwrap();
     let mut nobody = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
-    for (name, value) in command().get_envs() {
+    for (name, value) in AGENT.command().get_envs() {
         match value {
             Some(value) => nobody.env(name, value),
             None => nobody.env_remove(name),
@@ -95,7 +95,7 @@ pub fn nobody_with(kept: CapabilitySet) -> Command {
 
 /// Root of a user namespace.
 pub fn in_user_namespace() -> Command {
-    prepared(command(), || {
+    prepared(AGENT.command(), || {
         unshare(CloneFlags::CLONE_NEWUSER)?;
         fs::write("/proc/self/uid_map", "0 0 1")
     })
@@ -110,14 +110,14 @@ pub fn without_bpf_call() -> Command {
         std::env::consts::ARCH.try_into().unwrap(),
     );
     let program: seccompiler::BpfProgram = filter.unwrap().try_into().unwrap();
-    prepared(command(), move || {
+    prepared(AGENT.command(), move || {
         apply_filter(&program).map_err(|_| io::Error::last_os_error())
     })
 }
 
 /// Root without the capability to lift the limit of locked memory.
 pub fn with_locked_memory(bytes: u64) -> Command {
-    prepared(command(), move || {
+    prepared(AGENT.command(), move || {
         setrlimit(Resource::RLIMIT_MEMLOCK, bytes, bytes)?;
         let lifted_by = CapabilitySet::SYS_RESOURCE;
         Ok(drop_others(CapabilitySet::all().difference(lifted_by))?)
@@ -127,5 +127,5 @@ pub fn with_locked_memory(bytes: u64) -> Command {
 /// Root in a control group.
 pub fn within(group: &ControlGroup) -> Command {
     let members = File::options().write(true).open(group.members()).unwrap();
-    prepared(command(), move || (&members).write_all(b"0"))
+    prepared(AGENT.command(), move || (&members).write_all(b"0"))
 }

@@ -2,8 +2,6 @@
 //! Systems that lack or forbid something, one thing a test. Each ends in one clear error that says what to do, or in an
 //! agent that counts exactly and says how it does: never in a wrong number.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod conditions;
 
 use std::fs;
@@ -11,17 +9,22 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::agent::{Agent, command};
+use common::agent::{Agent, Program};
 use common::cgroup::ControlGroup;
 use common::load::keep_alive;
 use common::process::eventually;
 use common::reader::{Reader, Receive};
 use common::web::{self, sample, text};
+use rustix::thread::CapabilitySet;
+
 use conditions::{
     in_user_namespace, nobody_with, with_capabilities, with_locked_memory, within, without,
     without_bpf_call,
 };
-use rustix::thread::CapabilitySet;
+
+const AGENT: Program = common::agent!();
+
+common::reader!();
 
 /// What the agent needs, and before Linux 5.11 has to lift the limit of locked memory with.
 const NEEDED: CapabilitySet = CapabilitySet::BPF
@@ -75,8 +78,8 @@ fn has_sock_tracepoints() -> bool {
 
 #[test]
 fn without_the_tracepoints_of_sock() {
-    let sock = outcome(command(), &["--backend", "sock"]);
-    let log = outcome(command(), &[]).unwrap();
+    let sock = outcome(AGENT.command(), &["--backend", "sock"]);
+    let log = outcome(AGENT.command(), &[]).unwrap();
     assert!(says_how_it_counts(&log), "{log}");
     if has_sock_tracepoints() {
         assert!(says_how_it_counts(&sock.unwrap()));
@@ -231,7 +234,7 @@ fn without_locked_memory() {
 #[test]
 fn without_leave_to_read_the_kernel() {
     let lockdown = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
-    let outcome = outcome(command(), &[]);
+    let outcome = outcome(AGENT.command(), &[]);
     if lockdown.contains("[confidentiality]") {
         let error = outcome.unwrap_err();
         assert!(error.contains("boot with lockdown=integrity"), "{error}");

@@ -2,14 +2,14 @@
 //! What servers serve is what is counted. One program, so that an agent starts once for all tests of a backend: they come
 //! one after the other, as their names begin with it.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod processes;
 mod readers;
 mod requests;
 mod servers;
 
+use common::agent::Program;
 use common::by_backend;
+
 use processes::{
     a_child_that_exits_at_once_is_counted, a_killed_agent_is_replaced, a_reused_pid_is_counted_on,
     an_idle_process_stays_listed, the_agent_is_no_server,
@@ -23,6 +23,10 @@ use requests::{
     redis_commands_are_none,
 };
 use servers::{haproxy_before_nginx, nginx_by_worker, nginx_under_wrk, nodejs, python};
+
+const AGENT: Program = common::agent!();
+
+common::reader!();
 
 by_backend!(
     a_child_that_exits_at_once_is_counted,

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Processes that come, go, stay and share a pid, and an agent that comes and goes.
 
-use crate::common::agent::{Agent, folder};
-use crate::common::collector::{Collector, shared};
-use crate::common::load::{Client, get, keep_alive};
-use crate::common::reader::{Reader, Receive};
-use crate::common::servers::python_forking;
-use crate::common::trampolines;
+use common::agent::folder;
+use common::collector::{Collector, shared};
+use common::load::{Client, get, keep_alive};
+use common::reader::{Reader, Receive};
+use common::servers::python_forking;
+use common::trampolines;
+
+use crate::AGENT;
 
 pub fn a_child_that_exits_at_once_is_counted(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let server = python_forking();
     let mut client = Client::connect(&server.address);
     let pids: Vec<u64> = (0..7)
@@ -33,7 +35,7 @@ pub fn a_child_that_exits_at_once_is_counted(backend: &'static str) {
 /// A pid is given out anew when the kernel is told that the one before was the last. A thread of another test may get it
 /// first; then all begins again, with another pid.
 pub fn a_reused_pid_is_counted_on(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let reused = (0..20).any(|_| reuse_a_pid(&collector).is_some());
     assert!(reused, "other tests got every pid first");
 }
@@ -56,7 +58,7 @@ fn reuse_a_pid(collector: &Collector) -> Option<()> {
 }
 
 pub fn an_idle_process_stays_listed(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let reader = Reader::tcp(Receive::Read);
     keep_alive(&reader.address, 5);
     collector.wait_for(reader.pid(), 5);
@@ -70,8 +72,8 @@ pub fn an_idle_process_stays_listed(backend: &'static str) {
 
 /// An agent receives a request for each report. It leaves out its own, and nobody else's.
 pub fn the_agent_is_no_server(backend: &'static str) {
-    let collector = shared(backend);
-    let another = Agent::start(&["--backend", backend]);
+    let collector = shared(AGENT, backend);
+    let another = AGENT.start(&["--backend", backend]);
     for _ in 0..11 {
         another.report();
     }
@@ -87,12 +89,12 @@ pub fn a_killed_agent_is_replaced(backend: &'static str) {
     let mut ask = |n| (0..n).for_each(|_| drop(client.ask(get("/").as_bytes())));
     // Before there is an agent: the connection is older than the first and the second.
     ask(3);
-    let first = Collector::start_in(root.path(), backend);
+    let first = Collector::start_in(AGENT, root.path(), backend);
     ask(13);
     first.wait_for(reader.pid(), 13 - begun);
     first.kill();
     ask(5);
-    let second = Collector::start_in(root.path(), backend);
+    let second = Collector::start_in(AGENT, root.path(), backend);
     ask(19);
     second.wait_for(reader.pid(), 19 - begun);
     assert_eq!(keep_alive(&reader.address, 1).served, 41);

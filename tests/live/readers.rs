@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whatever system call a server receives by, each request counts once.
 
-use crate::common::collector::shared;
-use crate::common::load::{self, Client, get, keep_alive};
-use crate::common::reader::{MESSAGE, Reader, Receive};
+use common::collector::shared;
+use common::load::{self, Client, get, keep_alive};
+use common::reader::{MESSAGE, Reader, Receive};
+
+use crate::AGENT;
 
 /// Keep-alive, and a new connection for each: a receive is not always the first of its socket.
 pub fn every_call_counts(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let calls = [
         Receive::Read,
         Receive::Recvfrom,
@@ -36,7 +38,7 @@ pub fn every_call_counts(backend: &'static str) {
 }
 
 pub fn two_messages_of_one_call_count_both(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let reader = Reader::tcp(Receive::Recvmmsg);
     let mut client = Client::connect(&reader.address);
     let padding = MESSAGE - get("/").len();
@@ -54,7 +56,7 @@ pub fn two_messages_of_one_call_count_both(backend: &'static str) {
 }
 
 pub fn a_second_family_of_addresses(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let unix = [Receive::Read, Receive::Recvmsg].map(Reader::unix);
     let readers = [Reader::tcp6(Receive::Read), Reader::tcp6(Receive::Recvmsg)];
     let readers = readers.iter().chain(&unix);
@@ -65,7 +67,7 @@ pub fn a_second_family_of_addresses(backend: &'static str) {
 }
 
 pub fn threads_count_into_their_process(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let reader = Reader::tcp(Receive::Read);
     let tally = load::parallel(&reader.address, 16, 61);
     assert_eq!((tally.answers, tally.served), (976, 976));

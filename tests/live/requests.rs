@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is a request, and what only looks like one.
 
-use crate::common::collector::shared;
-use crate::common::load::{Client, get, keep_alive};
-use crate::common::reader::{Reader, Receive};
-use crate::common::servers::{redis, redis_gets};
+use common::collector::shared;
+use common::load::{Client, get, keep_alive};
+use common::reader::{Reader, Receive};
+use common::servers::{redis, redis_gets};
+
+use crate::AGENT;
 
 pub fn any_method_target_and_version(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let reader = Reader::tcp(Receive::Read);
     let methods = [
         "GET",
@@ -44,7 +46,7 @@ pub fn any_method_target_and_version(backend: &'static str) {
 
 /// Between requests, so that the socket is known to be one that may carry them.
 pub fn other_protocols_are_none(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let reader = Reader::tcp(Receive::Read);
     let others = [
         "OPTIONS rtsp://example.org/media.mp4 RTSP/1.0\r\nCSeq: 1\r\n\r\n",
@@ -75,7 +77,7 @@ pub fn other_protocols_are_none(backend: &'static str) {
 }
 
 pub fn redis_commands_are_none(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let redis = redis();
     let mut client = Client::connect(&redis.address);
     for _ in 0..50 {
@@ -93,7 +95,7 @@ pub fn redis_commands_are_none(backend: &'static str) {
 }
 
 pub fn only_stream_sockets_carry_requests(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let reader = Reader::tcp(Receive::Elsewhere);
     assert_eq!(keep_alive(&reader.address, 29).served, 29);
     collector.wait_for(reader.pid(), 29);

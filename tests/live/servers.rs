@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::common::collector::shared;
-use crate::common::load::{self, Tally};
-use crate::common::process::eventually;
-use crate::common::servers::{Haproxy, Nginx, PythonHttpServer, node};
+use common::collector::shared;
+use common::load::{self, Tally};
+use common::process::eventually;
+use common::servers::{Haproxy, Nginx, PythonHttpServer, node};
+
+use crate::AGENT;
 
 pub fn nginx_by_worker(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let nginx = Nginx::start(2);
     let answers = load::parallel(&nginx.address, 24, 13).answers
         + load::keep_alive(&nginx.unix, 47).answers
@@ -27,7 +29,7 @@ pub fn nginx_by_worker(backend: &'static str) {
 }
 
 pub fn nginx_under_wrk(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let nginx = Nginx::start(2);
     let wrk = load::wrk(&nginx.address, 16);
     collector.settle();
@@ -43,7 +45,7 @@ pub fn nginx_under_wrk(backend: &'static str) {
 }
 
 pub fn python(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let server = PythonHttpServer::start();
     let answers = load::parallel(&server.0.address, 8, 17).answers
         + load::one_by_one(&server.0.address, 23).answers;
@@ -52,7 +54,7 @@ pub fn python(backend: &'static str) {
 }
 
 pub fn nodejs(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let server = node();
     assert_eq!(load::keep_alive(&server.address, 89).served, 89);
     let both = Tally {
@@ -65,7 +67,7 @@ pub fn nodejs(backend: &'static str) {
 
 /// Each of the two counts its own: one request is two receives of a request.
 pub fn haproxy_before_nginx(backend: &'static str) {
-    let collector = shared(backend);
+    let collector = shared(AGENT, backend);
     let nginx = Nginx::start(1);
     let haproxy = Haproxy::before(&nginx.address);
     let answers = load::keep_alive(&haproxy.0.address, 67).answers

@@ -9,16 +9,15 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use common::load::{Address, keep_alive};
+use common::process::eventually;
+use common::verifier::{table, verified};
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice;
 use scope_http_statistics::kernel::load::{Bpf, Options};
-use scope_http_statistics::kernel::verifier::{table, verified};
 use scope_http_statistics::model::counters::Harvest;
 use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::reason::Reason;
-
-use crate::common::load::{Address, keep_alive};
-use crate::common::process::eventually;
 
 /// Names the file that is to have what the agent chooses and what the verifier made of each backend that was loaded.
 const TABLE: &str = "VERIFIER_TABLE";

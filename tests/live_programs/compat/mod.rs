@@ -5,18 +5,19 @@
 mod call;
 mod server;
 
+use common::trampolines;
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::model::reason::Reason;
 
 use self::server::{Server, Way};
-use crate::common::trampolines;
+use crate::AGENT;
 use crate::observer::Observer;
 
 const REQUESTS: u64 = 37;
 
 #[test]
 fn by_fexit() {
-    trampolines::test(|| {
+    trampolines::test(AGENT, || {
         let observer = Observer::of(Backend::Fexit);
         for way in Way::of_this_kernel() {
             let server = Server::start(way);

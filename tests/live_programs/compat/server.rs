@@ -11,12 +11,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use clap::ValueEnum;
+use common::load::Address;
+use common::process::Process;
 use nix::libc::SIGSEGV;
 use nix::sys::socket::accept;
 
 use super::call::{self, Iovec, Message, address, call, low};
-use crate::common::load::Address;
-use crate::common::process::Process;
 
 /// Tells the child how to move bytes.
 const ORDER: &str = "COMPAT_MOVES_BY";

@@ -8,6 +8,7 @@ mod server;
 
 use std::collections::BTreeMap;
 
+use common::trampolines;
 use http1_fuzz::account::Account;
 use http1_fuzz::corpus::transcript;
 use http1_fuzz::trial;
@@ -16,7 +17,7 @@ use scope_http_statistics::model::counters::Harvest;
 use scope_http_statistics::model::reason::Reason;
 
 use self::server::{Family, Server, kind};
-use crate::common::trampolines;
+use crate::AGENT;
 use crate::observer::Observer;
 
 /// For each backend and family, if the environment names no other number: an emulated machine is slow.
@@ -123,5 +124,5 @@ fn by_syscall() {
 
 #[test]
 fn by_fexit() {
-    trampolines::test(|| all_families(Backend::Fexit));
+    trampolines::test(AGENT, || all_families(Backend::Fexit));
 }

@@ -13,6 +13,8 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::agent::folder;
+use common::process::tie_to_parent;
 use fastrand::Rng;
 use http1_fuzz::transfer::{Conversation, Direction};
 use http1_fuzz::trial::Kind;
@@ -20,9 +22,6 @@ use nix::sys::socket::{accept, setsockopt, sockopt};
 use rustix::io::ioctl_fionread;
 use rustix::process::Signal;
 use tempfile::TempDir;
-
-use crate::common::agent::folder;
-use crate::common::process::tie_to_parent;
 
 use super::calls::Caller;
 

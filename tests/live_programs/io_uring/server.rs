@@ -12,15 +12,14 @@ use std::process::{Command, Stdio};
 use std::ptr::null_mut;
 
 use clap::ValueEnum;
+use common::load::Address;
+use common::process::Process;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::Fd;
 use io_uring::{IoUring, Parameters, cqueue, opcode};
 use nix::libc::{EINVAL, iovec, msghdr};
 use nix::sys::eventfd::EventFd;
 use nix::sys::socket::accept;
-
-use crate::common::load::Address;
-use crate::common::process::Process;
 
 /// Tells the child how to move bytes.
 const ORDER: &str = "IO_URING_MOVES_BY";

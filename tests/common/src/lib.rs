@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What several test programs share.
 
-// Each test program compiles this module for itself and uses only a part of it.
-#![allow(dead_code, unused_imports, unused_macros)]
-
 pub mod agent;
 pub mod answering;
 pub mod cgroup;
@@ -14,9 +11,11 @@ pub mod process;
 pub mod reader;
 pub mod servers;
 pub mod trampolines;
+pub mod verifier;
 pub mod web;
 
 /// Makes a test of each function for each backend, named after it.
+#[macro_export]
 macro_rules! by_backend {
     ($($test:ident),* $(,)?) => {
         mod sock {
@@ -26,8 +25,9 @@ macro_rules! by_backend {
             $(#[test] fn $test() { super::$test("syscall"); })*
         }
         mod fexit {
-            $(#[test] fn $test() { $crate::common::trampolines::test(|| super::$test("fexit")); })*
+            $(#[test] fn $test() {
+                $crate::trampolines::test($crate::agent!(), || super::$test("fexit"));
+            })*
         }
     };
 }
-pub(crate) use by_backend;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A server process of the tests' own, which receives by one named system call.
 //!
-//! It is this very test program started again, with the listening socket as its standard input: no
+//! It is the very test program started again, with the listening socket as its standard input: no
 //! port is guessed, and clients can connect before the process is up. It answers once for each
 //! message it receives, so a client that waits for each answer knows where each receive began.
 
@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{IoSliceMut, Read, Seek, Write};
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -21,10 +21,25 @@ use nix::sys::uio::readv;
 use nix::unistd::read;
 use tempfile::TempDir;
 
-use super::agent::folder;
-use super::load::Address;
-use super::process::Process;
+use crate::agent::folder;
+use crate::load::Address;
+use crate::process::Process;
 
+/// The entry of readers: it has to be in the root of a test program that starts them.
+#[macro_export]
+macro_rules! reader {
+    () => {
+        mod reader {
+            #[test]
+            #[ignore = "the entry of the servers that other tests start"]
+            fn receives() {
+                $crate::reader::serve_if_ordered();
+            }
+        }
+    };
+}
+
+const ENTRY: &str = "reader::receives";
 /// Tells the child how to receive.
 const ORDER: &str = "READER_RECEIVES_BY";
 /// The most a message of `recvmmsg` holds, so that a client can fill two with one send.
@@ -114,11 +129,10 @@ impl Reader {
         address: Address,
         folder: Option<TempDir>,
     ) -> Self {
-        let (_, module) = module_path!().split_once("::").unwrap();
         let order = receive.to_possible_value().unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args([&format!("{module}::receives"), "--exact", "--nocapture"])
+            .args([ENTRY, "--exact", "--ignored", "--nocapture"])
             .env(ORDER, order.get_name())
             .stdin(listener)
             .stdout(Stdio::null());
@@ -135,20 +149,10 @@ impl Reader {
     }
 }
 
-/// The child's entry. Without an order in its environment it is a test like any other: each way of
-/// receiving gives what was sent.
-#[test]
-fn receives() {
+/// What the entry does in a child, which has its order in its environment.
+pub fn serve_if_ordered() {
     if let Ok(order) = std::env::var(ORDER) {
         serve(Receive::from_str(&order, false).unwrap());
-    }
-    let request = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
-    for receive in Receive::value_variants() {
-        let (mut client, server) = UnixStream::pair().unwrap();
-        client.write_all(request).unwrap();
-        assert_eq!(receive.messages(&server), [request], "{receive:?}");
-        drop(client);
-        assert!(receive.messages(&server).is_empty(), "{receive:?}");
     }
 }
 
@@ -283,4 +287,23 @@ fn read_elsewhere() {
     assert_eq!(read(&udp, &mut buffer).unwrap(), request.len());
     assert_eq!(unix.recv(&mut buffer).unwrap(), request.len());
     assert_eq!(read(&unix, &mut buffer).unwrap(), request.len());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn each_way_of_receiving_gives_what_was_sent() {
+        let request = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n";
+        for receive in Receive::value_variants() {
+            let (mut client, server) = UnixStream::pair().unwrap();
+            client.write_all(request).unwrap();
+            assert_eq!(receive.messages(&server), [request], "{receive:?}");
+            drop(client);
+            assert!(receive.messages(&server).is_empty(), "{receive:?}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use libbpf_rs::libbpf_sys::{
     bpf_raw_tracepoint_open, libbpf_find_vmlinux_btf_id,
 };
 
-use super::agent::{only_error, run};
+use crate::agent::{Program, only_error};
 
 const FUNCTION: &CStr = c"inet_recvmsg";
 /// `r0 = 0` and `exit`, as operation codes.
@@ -22,9 +22,9 @@ const CODES: [u8; 2] = [0xb7, 0x95];
 
 /// Runs a test of the backend `fexit`. Where the kernel refuses such programs, that is said aloud, and the agent has to
 /// say it too.
-pub fn test(test: impl FnOnce()) {
+pub fn test(agent: Program, test: impl FnOnce()) {
     static REFUSAL: OnceLock<Option<String>> = OnceLock::new();
-    let Some(refusal) = REFUSAL.get_or_init(refusal) else {
+    let Some(refusal) = REFUSAL.get_or_init(|| refusal(agent)) else {
         return test();
     };
     let name = thread::current().name().unwrap_or_default().to_owned();
@@ -40,9 +40,9 @@ pub fn alone() -> bool {
 }
 
 /// Why the kernel refuses.
-fn refusal() -> Option<String> {
+fn refusal(agent: Program) -> Option<String> {
     let refusal = attach().err()?.to_string();
-    let error = only_error(&run(&["--backend", "fexit"]));
+    let error = only_error(&agent.run(&["--backend", "fexit"]));
     assert!(error.contains("trampolines"), "{error}");
     assert!(error.contains(&refusal), "{error}, but not {refusal}");
     Some(refusal)

@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::agent::folder;
-use super::load::{Address, Client};
-use super::process::Process;
+use crate::agent::folder;
+use crate::load::{Address, Client};
+use crate::process::Process;
 
 /// A server that listens on one port, with a folder of its own.
 pub struct Server {

@@ -4,8 +4,8 @@
 use std::fs;
 use std::process::Command;
 
-use super::load::{Client, get};
-use super::servers::Server;
+use crate::load::{Client, get};
+use crate::servers::Server;
 
 /// How long each answer takes. In the middle of a bucket, so that a busy machine does not move it out.
 pub const DELAY_MS: u64 = 30;

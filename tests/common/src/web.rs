@@ -5,13 +5,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::agent::{Agent, Response, parse};
+use crate::agent::{Agent, Program, Response, parse};
 
 const IO_LIMIT: Duration = Duration::from_secs(20);
 
 /// An agent that listens on a port of its own choice.
-pub fn start(args: &[&str]) -> (Agent, SocketAddr) {
-    let agent = Agent::start(&[&["--listen", "127.0.0.1:0"], args].concat());
+pub fn start(program: Program, args: &[&str]) -> (Agent, SocketAddr) {
+    let agent = program.start(&[&["--listen", "127.0.0.1:0"], args].concat());
     let address = address(&agent);
     (agent, address)
 }

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::{Signal, setpriority_process};
 
-use super::agent::Agent;
-use super::ledger::Ledger;
-use super::load;
-use super::reader::{Reader, Receive};
+use crate::agent::{Agent, Program};
+use crate::ledger::Ledger;
+use crate::load;
+use crate::reader::{Reader, Receive};
 
 /// How nice the agent and its reader are.
 const FIRST: i32 = -15;
@@ -44,26 +44,26 @@ struct Books {
 }
 
 /// The agent that the tests of a test program share, by backend. It ends with the last of them.
-pub fn shared(backend: &'static str) -> Arc<Collector> {
+pub fn shared(program: Program, backend: &'static str) -> Arc<Collector> {
     static RUNNING: Mutex<BTreeMap<&str, Weak<Collector>>> = Mutex::new(BTreeMap::new());
     // One that could not start fails the tests that need it, and not this lock.
     let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(collector) = running.get(backend).and_then(Weak::upgrade) {
         return collector;
     }
-    let collector = Arc::new(Collector::start(backend));
+    let collector = Arc::new(Collector::start(program, backend));
     running.insert(backend, Arc::downgrade(&collector));
     collector
 }
 
 impl Collector {
-    fn start(backend: &'static str) -> Self {
-        Self::watch(move || Agent::start(&["--backend", backend]))
+    fn start(program: Program, backend: &'static str) -> Self {
+        Self::watch(move || program.start(&["--backend", backend]))
     }
 
-    pub fn start_in(plugins_root: &Path, backend: &'static str) -> Self {
+    pub fn start_in(program: Program, plugins_root: &Path, backend: &'static str) -> Self {
         let root = plugins_root.to_owned();
-        Self::watch(move || Agent::start_in(&root, &["--backend", backend]))
+        Self::watch(move || program.start_in(&root, &["--backend", backend]))
     }
 
     fn watch(start: impl FnOnce() -> Agent + Send + 'static) -> Self {

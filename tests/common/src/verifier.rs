@@ -3,19 +3,15 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::mem::{MaybeUninit, take};
+use std::mem::take;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use libbpf_rs::query::ProgInfoIter;
-use libbpf_rs::skel::{OpenSkel, Skel};
 use libbpf_rs::{PrintLevel, Program};
-
-use crate::kernel::backend::Backend;
-use crate::kernel::facts::Kernel;
-use crate::kernel::load::{Bpf, Options, configured};
-use crate::kernel::privilege::Privilege;
+use scope_http_statistics::kernel::backend::Backend;
+use scope_http_statistics::kernel::load::{Bpf, Options, verify};
 
 /// A program that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,15 +47,10 @@ pub fn verified(bpf: &Bpf<'_>, options: &Options) -> Result<Vec<Verified>> {
         let mut log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
         log.push_str(&text);
     })));
-    let mut object = MaybeUninit::uninit();
-    let kernel = Kernel::running(&Privilege::of_this_process()?)?;
-    let mut open = configured(&mut object, bpf.backend(), &kernel, options)?;
-    for mut program in open.open_object_mut().progs_mut() {
-        program.set_log_level(STATISTICS);
-    }
-    let loaded = open.load();
+    let outcome = verify(bpf.backend(), options, STATISTICS);
     let log = take(&mut *LOG.lock().unwrap_or_else(PoisonError::into_inner));
-    list(loaded?.object().progs(), |program| {
+    outcome?;
+    list(bpf.programs(), |program| {
         let name = program.name().to_string_lossy();
         processed(&log, &name).with_context(|| format!("the verifier says nothing of {name}"))
     })

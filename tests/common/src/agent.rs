@@ -13,12 +13,63 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::process::{spawn, tie_to_parent};
+use crate::process::{spawn, tie_to_parent};
 
 /// Loading may take a while on a busy or an emulated machine: the verifier walks every program.
 const START_LIMIT: Duration = Duration::from_secs(300);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const IO_LIMIT: Duration = Duration::from_secs(10);
+
+/// The agent's program: cargo says where it is to test programs alone, while they are compiled.
+#[macro_export]
+macro_rules! agent {
+    () => {
+        $crate::agent::Program::at(env!("CARGO_BIN_EXE_scope-http-statistics"))
+    };
+}
+
+/// The agent's program, which [`agent!`](crate::agent!) finds.
+#[derive(Clone, Copy)]
+pub struct Program(&'static str);
+
+impl Program {
+    pub const fn at(path: &'static str) -> Self {
+        Self(path)
+    }
+
+    pub fn path(self) -> &'static str {
+        self.0
+    }
+
+    /// Starts an agent with a plugins root of its own, and waits until it is ready.
+    pub fn start(self, args: &[&str]) -> Agent {
+        let folder = folder();
+        let root = folder.path().join("plugins");
+        Agent::launch(self.command(), &root, args, folder).unwrap_or_else(Ended::panic)
+    }
+
+    /// Starts an agent that shares `root` with others, and waits until it is ready.
+    pub fn start_in(self, root: &Path, args: &[&str]) -> Agent {
+        Agent::launch(self.command(), root, args, folder()).unwrap_or_else(Ended::panic)
+    }
+
+    /// Free of what the tester's environment may say, and of a port that it would have to share with the agents of other
+    /// tests.
+    pub fn command(self) -> Command {
+        let mut command = Command::new(self.0);
+        command
+            .env_remove("SCOPE_HOSTNAME")
+            .env("SCOPE_HTTP_LISTEN", "none");
+        command
+    }
+
+    /// Runs an agent that is expected to end by itself.
+    pub fn run(self, args: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(args);
+        output_of(command)
+    }
+}
 
 /// A running agent. It is killed when dropped.
 pub struct Agent {
@@ -29,18 +80,6 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent with a plugins root of its own, and waits until it is ready.
-    pub fn start(args: &[&str]) -> Self {
-        let folder = folder();
-        let root = folder.path().join("plugins");
-        Self::launch(command(), &root, args, folder).unwrap_or_else(Ended::panic)
-    }
-
-    /// Starts an agent that shares `root` with others, and waits until it is ready.
-    pub fn start_in(root: &Path, args: &[&str]) -> Self {
-        Self::launch(command(), root, args, folder()).unwrap_or_else(Ended::panic)
-    }
-
     /// Starts an agent of the caller's making, and waits until it is ready. Fails with the only error of one that ends instead.
     pub fn try_start(command: Command, args: &[&str]) -> Result<Self, String> {
         let folder = folder();
@@ -141,23 +180,6 @@ impl Drop for Agent {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The agent's program, free of what the tester's environment may say, and of a port that it would have to share with
-/// the agents of other tests.
-pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_scope-http-statistics"));
-    command
-        .env_remove("SCOPE_HOSTNAME")
-        .env("SCOPE_HTTP_LISTEN", "none");
-    command
-}
-
-/// Runs an agent that is expected to end by itself.
-pub fn run(args: &[&str]) -> Output {
-    let mut command = command();
-    command.args(args);
-    output_of(command)
 }
 
 /// Runs a program to its end, which has to come in time.

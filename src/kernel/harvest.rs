@@ -13,11 +13,11 @@ use libbpf_rs::{Iter, MapCore, MapFlags};
 use plain::Plain;
 
 use crate::kernel::load::Bpf;
-use crate::kernel::load::skeleton::types;
 use crate::kernel::maps::{delete, entries, read};
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Notes};
 use crate::kernel::real_time::RealTimePriority;
+use crate::kernel::skeleton::types;
 use crate::model::counters::{
     Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,
 };

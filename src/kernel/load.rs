@@ -16,17 +16,8 @@ use crate::kernel::backend::Backend;
 use crate::kernel::facts::Kernel;
 use crate::kernel::privilege::{Privilege, Step};
 use crate::kernel::programs::{self, Hook};
+use crate::kernel::skeleton::{HttpSkel, HttpSkelBuilder, OpenHttpSkel};
 use crate::model::histogram::BOUNDS_US;
-
-#[allow(
-    clippy::all,
-    clippy::pedantic,
-    clippy::unwrap_used,
-    clippy::undocumented_unsafe_blocks
-)]
-pub(crate) mod skeleton {
-    include!(concat!(env!("OUT_DIR"), "/http.skel.rs"));
-}
 
 /// A process seldom shows more kinds of answers: methods times status codes.
 const SERIES_PER_PROCESS: u32 = 4;
@@ -41,7 +32,7 @@ pub struct Options {
 
 /// The programs in the kernel and their counters.
 pub struct Bpf<'obj> {
-    pub(crate) skeleton: skeleton::HttpSkel<'obj>,
+    pub(crate) skeleton: HttpSkel<'obj>,
     links: Vec<Link>,
     backend: Backend,
     /// Whether its programs are those of events, which the kernel skips while it reads a map.
@@ -197,8 +188,8 @@ fn configured<'obj>(
     backend: Backend,
     kernel: &Kernel,
     options: &Options,
-) -> Result<skeleton::OpenHttpSkel<'obj>> {
-    let mut open = skeleton::HttpSkelBuilder::default()
+) -> Result<OpenHttpSkel<'obj>> {
+    let mut open = HttpSkelBuilder::default()
         .open(object)
         .context("the BPF object cannot be opened")?;
     let in_storage = kernel.facts.keeps_state_in_storage(backend);

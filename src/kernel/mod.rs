@@ -12,3 +12,4 @@ pub mod privilege;
 pub mod program_stats;
 pub mod programs;
 pub mod real_time;
+mod skeleton;

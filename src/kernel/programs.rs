@@ -150,7 +150,7 @@ mod tests {
 
     use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 
-    use crate::kernel::load::skeleton::HttpSkelBuilder;
+    use crate::kernel::skeleton::HttpSkelBuilder;
 
     use super::*;
 

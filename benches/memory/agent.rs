@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal
 use scope_http_statistics::kernel::backend::Backend;
 use tempfile::TempDir;
 
+/// It reads the counters once in this time.
+pub const INTERVAL: Duration = Duration::from_secs(1);
 /// The verifier walks every program.
 const START_LIMIT: Duration = Duration::from_secs(60);
 

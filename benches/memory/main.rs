@@ -5,6 +5,7 @@ mod agent;
 mod crowd;
 mod kernel;
 mod load;
+mod sample;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,16 +19,14 @@ use scope_http_statistics::kernel::backend::Backend;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use crate::agent::Agent;
-use crate::kernel::Map;
+use crate::agent::{Agent, INTERVAL};
+use crate::sample::Sample;
 
 const MAX_PROCESSES: u32 = 12_000;
 const MAX_CONNECTIONS: u32 = 131_072;
 /// Everything ends when this process does, which the kernel sees to after so many seconds.
 const LIMIT_S: u32 = 600;
 const HARVEST_LIMIT: Duration = Duration::from_secs(30);
-/// The agent reads the counters once in this time.
-const INTERVAL: Duration = Duration::from_secs(1);
 /// How long the agent remembers the rates of a process.
 const HISTORY: Duration = Duration::from_secs(62);
 
@@ -42,21 +41,6 @@ struct Cli {
     bench: bool,
 }
 
-/// What the agent takes at one moment.
-pub struct Sample {
-    pub rss_kib: u64,
-    pub anonymous_kib: u64,
-    pub peak_kib: u64,
-    /// CPU time in a second without a client: reading all counters and turning them into rates.
-    pub cpu: Duration,
-    /// The first report of a snapshot; others get the same bytes.
-    pub report: Duration,
-    pub report_bytes: usize,
-    pub gzip_bytes: usize,
-    pub maps: BTreeMap<u32, Map>,
-    pub programs: u64,
-}
-
 fn main() -> Result<()> {
     let cli = Cli::parse();
     alarm::set(LIMIT_S);
@@ -69,7 +53,7 @@ fn main() -> Result<()> {
 
 fn measure(backend: Backend, quick: bool) -> Result<()> {
     let agent = Agent::start(backend, MAX_PROCESSES, MAX_CONNECTIONS)?;
-    let mut samples = vec![("idle", sample(&agent)?)];
+    let mut samples = vec![("idle", Sample::of(&agent)?)];
 
     let servers = load::processes()?;
     servers.wait()?;
@@ -83,10 +67,10 @@ fn measure(backend: Backend, quick: bool) -> Result<()> {
     wait_for_nodes(&agent, pids.map(|pid| pid.to_string()).collect())?;
     let after = kernel::caches()?;
 
-    samples.push(("loaded", sample(&agent)?));
+    samples.push(("loaded", Sample::of(&agent)?));
     if !quick {
         sleep(HISTORY);
-        samples.push(("a minute later", sample(&agent)?));
+        samples.push(("a minute later", Sample::of(&agent)?));
     }
     table::print(backend, &samples);
     table::print_growth(&before, &after);
@@ -122,32 +106,4 @@ fn wait_for_nodes(agent: &Agent, mut pids: BTreeSet<String>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn sample(agent: &Agent) -> Result<Sample> {
-    let (start, running) = (Instant::now(), agent.cpu_time()?);
-    sleep(3 * INTERVAL);
-    let cpu = (agent.cpu_time()? - running).div_f64(start.elapsed().as_secs_f64());
-
-    let mut reports = Vec::new();
-    for _ in 0..3 {
-        sleep(INTERVAL);
-        let start = Instant::now();
-        let body = agent.report("identity")?;
-        reports.push((start.elapsed(), body.len()));
-    }
-    reports.sort();
-    let (report, report_bytes) = reports[1];
-    let (maps, programs) = kernel::bpf(agent.pid())?;
-    Ok(Sample {
-        rss_kib: agent.status("VmRSS")?,
-        anonymous_kib: agent.status("RssAnon")?,
-        peak_kib: agent.status("VmHWM")?,
-        cpu,
-        report,
-        report_bytes,
-        gzip_bytes: agent.report("gzip")?.len(),
-        maps,
-        programs,
-    })
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use scope_http_statistics::kernel::backend::Backend;
 
-use crate::Sample;
 use crate::kernel::Cache;
 use crate::load::{CONNECTIONS, PROCESSES};
+use crate::sample::Sample;
 
 /// A line of the first table: what it shows, and how it is read off a sample.
 type Row = (&'static str, fn(&Sample) -> String);

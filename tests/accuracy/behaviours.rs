@@ -6,10 +6,9 @@ use std::process::Command;
 
 use crate::answers::Answers;
 use crate::raw;
+use crate::servers::STATUSES;
 use crate::sites::{CONNECT, Site, WEBSOCKET};
 use crate::wrk;
-
-pub const STATUSES: [u16; 6] = [202, 204, 404, 410, 500, 503];
 
 /// What to do to a site.
 pub type Act = fn(&Site, &Path) -> Answers;

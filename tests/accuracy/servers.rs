@@ -10,7 +10,8 @@ use std::process::Command;
 use common::load::Address;
 use common::servers::Server;
 
-use crate::behaviours::STATUSES;
+/// The codes that clients ask for, as `/status/N`.
+pub const STATUSES: [u16; 6] = [202, 204, 404, 410, 500, 503];
 
 fn tcp(address: &Address) -> std::net::SocketAddr {
     match address {

@@ -21,7 +21,7 @@ use rustix::thread::{
 };
 use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
 
-use crate::AGENT;
+use crate::agent::AGENT;
 
 const NOBODY: u32 = 65534;
 const NONE: Option<&str> = None;

@@ -2,6 +2,7 @@
 //! Systems that lack or forbid something, one thing a test. Each ends in one clear error that says what to do, or in an
 //! agent that counts exactly and says how it does: never in a wrong number.
 
+mod agent;
 mod conditions;
 
 use std::fs;
@@ -9,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::agent::{Agent, Program};
+use common::agent::Agent;
 use common::cgroup::ControlGroup;
 use common::load::keep_alive;
 use common::process::eventually;
@@ -17,12 +18,11 @@ use common::reader::{Reader, Receive};
 use common::web::{self, sample, text};
 use rustix::thread::CapabilitySet;
 
+use agent::AGENT;
 use conditions::{
     in_user_namespace, nobody_with, with_capabilities, with_locked_memory, within, without,
     without_bpf_call,
 };
-
-const AGENT: Program = common::agent!();
 
 common::reader!();
 

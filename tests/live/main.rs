@@ -2,12 +2,12 @@
 //! What servers serve is what is counted. One program, so that an agent starts once for all tests of a backend: they come
 //! one after the other, as their names begin with it.
 
+mod agent;
 mod processes;
 mod readers;
 mod requests;
 mod servers;
 
-use common::agent::Program;
 use common::by_backend;
 
 use processes::{
@@ -23,8 +23,6 @@ use requests::{
     redis_commands_are_none,
 };
 use servers::{haproxy_before_nginx, nginx_by_worker, nginx_under_wrk, nodejs, python};
-
-const AGENT: Program = common::agent!();
 
 common::reader!();
 

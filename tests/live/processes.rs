@@ -8,7 +8,7 @@ use common::reader::{Reader, Receive};
 use common::servers::python_forking;
 use common::trampolines;
 
-use crate::AGENT;
+use crate::agent::AGENT;
 
 pub fn a_child_that_exits_at_once_is_counted(backend: &'static str) {
     let collector = shared(AGENT, backend);

@@ -5,7 +5,7 @@ use common::collector::shared;
 use common::load::{self, Client, get, keep_alive};
 use common::reader::{MESSAGE, Reader, Receive};
 
-use crate::AGENT;
+use crate::agent::AGENT;
 
 /// Keep-alive, and a new connection for each: a receive is not always the first of its socket.
 pub fn every_call_counts(backend: &'static str) {

@@ -6,7 +6,7 @@ use common::load::{Client, get, keep_alive};
 use common::reader::{Reader, Receive};
 use common::servers::{redis, redis_gets};
 
-use crate::AGENT;
+use crate::agent::AGENT;
 
 pub fn any_method_target_and_version(backend: &'static str) {
     let collector = shared(AGENT, backend);

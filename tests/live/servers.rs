@@ -8,7 +8,7 @@ use common::load::{self, Tally};
 use common::process::eventually;
 use common::servers::{Haproxy, Nginx, PythonHttpServer, node};
 
-use crate::AGENT;
+use crate::agent::AGENT;
 
 pub fn nginx_by_worker(backend: &'static str) {
     let collector = shared(AGENT, backend);

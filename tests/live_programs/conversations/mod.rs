@@ -17,7 +17,7 @@ use scope_http_statistics::model::counters::Harvest;
 use scope_http_statistics::model::reason::Reason;
 
 use self::server::{Family, Server, kind};
-use crate::AGENT;
+use crate::agent::AGENT;
 use crate::observer::Observer;
 
 /// For each backend and family, if the environment names no other number: an emulated machine is slow.

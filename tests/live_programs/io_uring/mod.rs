@@ -8,7 +8,7 @@ use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::model::reason::Reason;
 
 use self::server::{Server, Way};
-use crate::AGENT;
+use crate::agent::AGENT;
 use crate::observer::{Observer, Served};
 
 const REQUESTS: u64 = 53;

@@ -19,7 +19,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::model::counters::SeriesKey;
 use crate::model::histogram::{BOUNDS_US, Histogram};
 use crate::model::snapshot::ProcessSnapshot;
-use crate::prometheus::labels::Labels;
+use crate::prometheus::label_text::Labels;
 use crate::prometheus::series_lifetime::ScrapeContent;
 
 /// The process that stands for all that have no labels of their own.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Prometheus: the metrics, and for how long each series is there.
 
-pub mod labels;
+pub mod label_text;
 pub mod metrics;
 pub mod series_lifetime;

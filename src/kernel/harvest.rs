@@ -69,7 +69,8 @@ impl Bpf<'_> {
                         buckets: durations.buckets,
                     };
                 }
-                process.series.insert((&key).into(), total);
+                // Two that only the kernel tells apart are one here.
+                *process.series.entry((&key).into()).or_default() += &total;
             }
         }
         let program_stats = self.program_stats()?;
@@ -200,24 +201,37 @@ fn owner(key: &types::http_series_key) -> ProcessId {
 impl From<&types::http_series_key> for SeriesKey {
     fn from(key: &types::http_series_key) -> Self {
         Self {
-            method: match key.method {
-                types::http_method::HTTP_METHOD_CONNECT => "CONNECT",
-                types::http_method::HTTP_METHOD_DELETE => "DELETE",
-                types::http_method::HTTP_METHOD_GET => "GET",
-                types::http_method::HTTP_METHOD_HEAD => "HEAD",
-                types::http_method::HTTP_METHOD_OPTIONS => "OPTIONS",
-                types::http_method::HTTP_METHOD_PATCH => "PATCH",
-                types::http_method::HTTP_METHOD_POST => "POST",
-                types::http_method::HTTP_METHOD_PUT => "PUT",
-                types::http_method::HTTP_METHOD_TRACE => "TRACE",
-                _ => "_OTHER",
-            },
+            method: method(key.method).unwrap_or("_OTHER"),
             status: key.status,
-            version: match key.version {
-                types::http_version::HTTP_VERSION_1_0 => "1.0",
-                _ => "1.1",
-            },
+            version: version(key.version).unwrap_or("unknown"),
         }
+    }
+}
+
+/// A method of the programs. What they add to theirs has to be added here.
+fn method(method: types::http_method) -> Option<&'static str> {
+    use types::http_method;
+    match method {
+        http_method::HTTP_METHOD_OTHER => Some("_OTHER"),
+        http_method::HTTP_METHOD_CONNECT => Some("CONNECT"),
+        http_method::HTTP_METHOD_DELETE => Some("DELETE"),
+        http_method::HTTP_METHOD_GET => Some("GET"),
+        http_method::HTTP_METHOD_HEAD => Some("HEAD"),
+        http_method::HTTP_METHOD_OPTIONS => Some("OPTIONS"),
+        http_method::HTTP_METHOD_PATCH => Some("PATCH"),
+        http_method::HTTP_METHOD_POST => Some("POST"),
+        http_method::HTTP_METHOD_PUT => Some("PUT"),
+        http_method::HTTP_METHOD_TRACE => Some("TRACE"),
+        _ => None,
+    }
+}
+
+fn version(version: types::http_version) -> Option<&'static str> {
+    use types::http_version;
+    match version {
+        http_version::HTTP_VERSION_1_0 => Some("1.0"),
+        http_version::HTTP_VERSION_1_1 => Some("1.1"),
+        _ => None,
     }
 }
 
@@ -264,6 +278,33 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    /// What follows the prefix in the names of an enumeration that the programs share with us, in order.
+    fn enumerators(prefix: &str) -> impl Iterator<Item = (u8, &str)> {
+        let lines = include_str!("../bpf/http.h").lines();
+        let names = lines.filter_map(move |line| line.trim_start().strip_prefix(prefix));
+        (0..).zip(names.filter_map(|name| name.split(',').next()))
+    }
+
+    #[test]
+    fn each_method_and_each_version_of_the_programs_has_a_name() {
+        let mut methods = 0;
+        for (code, name) in enumerators("HTTP_METHOD_") {
+            let expected = if name == "OTHER" { "_OTHER" } else { name };
+            assert_eq!(method(types::http_method(code)), Some(expected));
+            methods += 1;
+        }
+        assert_eq!(method(types::http_method(methods)), None);
+        let mut versions = 0;
+        for (code, name) in enumerators("HTTP_VERSION_") {
+            assert_eq!(
+                version(types::http_version(code)),
+                Some(&*name.replace('_', "."))
+            );
+            versions += 1;
+        }
+        assert_eq!(version(types::http_version(versions)), None);
+    }
 
     #[test]
     fn each_reason_of_the_programs_is_one_of_ours() {

@@ -22,7 +22,7 @@ pub struct SeriesKey {
     /// `_OTHER` for all but the standard ones.
     pub method: &'static str,
     pub status: u16,
-    /// `1.0` or `1.1`, of the request.
+    /// Of the request: `1.0`, or `1.1` for any later 1.x.
     pub version: &'static str,
 }
 

@@ -27,7 +27,7 @@ pub enum Hook {
     Tracepoint(&'static str),
     /// At the event of a tracepoint, which tracefs shows below this path.
     Event(&'static str),
-    /// At the events of the exits of these system calls.
+    /// At the events of the exits of these system calls. Where they are several, `src/bpf/capture/calls.bpf.h` tells them apart.
     CallExits(&'static [&'static str]),
     /// At the entry of a function of the kernel.
     FunctionEntry(&'static str),
@@ -145,7 +145,7 @@ impl Program {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
     use std::mem::MaybeUninit;
 
     use libbpf_rs::skel::{OpenSkel, SkelBuilder};
@@ -186,6 +186,26 @@ mod tests {
             .collect();
         assert_eq!(in_table, in_object);
         assert_eq!(in_table.len(), PROGRAMS.len(), "a name stands twice");
+    }
+
+    #[test]
+    fn each_call_that_shares_a_program_is_told_from_the_others_and_the_reverse() {
+        let cases = include_str!("../bpf/capture/calls.bpf.h").lines();
+        let told: BTreeSet<_> = cases
+            .filter_map(|line| line.trim().strip_prefix("case HTTP_NR_")?.strip_suffix(':'))
+            .collect();
+        // A program of one call alone knows by itself where the buffers are.
+        let shared: BTreeSet<_> = PROGRAMS
+            .iter()
+            .filter_map(|program| match program.hook {
+                CallExits(calls) if calls.len() > 1 => Some(calls),
+                _ => None,
+            })
+            .flatten()
+            // The kernel's name, where the one of the number is shorter.
+            .map(|call| call.strip_suffix("64").unwrap_or(call))
+            .collect();
+        assert_eq!(shared, told);
     }
 
     #[test]

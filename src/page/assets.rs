@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The page's files, as they are in `src/page/`: nothing is built, and nothing else is loaded.
+//! The page's files, as they are in `src/page/files/`: nothing is built, and nothing else is loaded.
 
 pub struct Asset {
     pub content_type: &'static str,

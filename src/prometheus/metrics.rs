@@ -18,9 +18,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::model::counters::SeriesKey;
 use crate::model::histogram::{BOUNDS_US, Histogram};
-use crate::model::snapshot::ProcessSnapshot;
 use crate::prometheus::label_text::Labels;
-use crate::prometheus::series_lifetime::ScrapeContent;
+use crate::prometheus::series_lifetime::{ProcessLabels, ScrapeContent};
 
 /// The process that stands for all that have no labels of their own.
 const OTHER: (&str, &str) = ("process_executable_name", "_other");
@@ -79,9 +78,9 @@ impl Metrics {
             "http_server_requests_total",
             "HTTP requests received, answered or not",
         )?;
-        for process in self.content.processes() {
-            let pid = process.id.pid.to_string();
-            let labels = Labels::new(&of_process(&pid, process));
+        for (labels, process) in self.content.processes() {
+            let pid = labels.pid.to_string();
+            let labels = Labels::new(&of_process(&pid, &labels));
             requests.count(&labels, process.requests_total)?;
         }
         match self.content.other.requests {
@@ -111,9 +110,9 @@ impl Metrics {
                 .encode_family(&Labels::new(&labels))?
                 .encode_histogram::<NoLabelSet>(seconds, histogram.count(), &buckets, None)
         };
-        for process in self.content.processes() {
-            let pid = process.id.pid.to_string();
-            let labels = of_process(&pid, process);
+        for (labels, process) in self.content.processes() {
+            let pid = labels.pid.to_string();
+            let labels = of_process(&pid, &labels);
             for (key, histogram) in &process.series {
                 encode(key, &labels, histogram)?;
             }
@@ -290,15 +289,18 @@ fn gauge<L: EncodeLabelSet>(
     Ok(())
 }
 
-fn of_process<'a>(pid: &'a str, process: &'a ProcessSnapshot) -> Vec<(&'static str, &'a str)> {
-    let mut labels = vec![
-        ("process_pid", pid),
-        ("process_executable_name", &*process.name),
-    ];
-    if let Some(container) = &process.container {
-        labels.push(("container_id", container));
+/// The labels of a process, whose pid is put into words by the caller.
+fn of_process<'a>(pid: &'a str, labels: &ProcessLabels<'a>) -> Vec<(&'static str, &'a str)> {
+    let ProcessLabels {
+        pid: _,
+        name,
+        container,
+    } = labels;
+    let mut texts = vec![("process_pid", pid), ("process_executable_name", *name)];
+    if let Some(container) = container {
+        texts.push(("container_id", container));
     }
-    labels
+    texts
 }
 
 type Buckets = [(f64, u64); BOUNDS_US.len() + 1];

@@ -34,6 +34,24 @@ pub struct ScrapeContent {
     pub other: Totals,
 }
 
+/// What the labels of a process are made of: two processes with the same ones cannot be shown beside each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProcessLabels<'a> {
+    pub pid: u32,
+    pub name: &'a str,
+    pub container: Option<&'a str>,
+}
+
+impl<'a> ProcessLabels<'a> {
+    fn of(process: &'a ProcessSnapshot) -> Self {
+        Self {
+            pid: process.id.pid,
+            name: &process.name,
+            container: process.container.as_deref(),
+        }
+    }
+}
+
 /// Counters that several processes share.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -53,15 +71,15 @@ impl Totals {
 impl ScrapeContent {
     /// The processes with labels of their own. Where two would have the same labels, as after a pid was reused by the
     /// same program, it is the younger one.
-    pub fn processes(&self) -> impl Iterator<Item = &ProcessSnapshot> {
+    pub fn processes(&self) -> impl Iterator<Item = (ProcessLabels<'_>, &ProcessSnapshot)> {
         let left = self.left.iter().map(Arc::as_ref);
         let present = self.snapshot.processes.iter();
         let own = present.filter(|process| !self.others.contains(&process.id));
         let by_labels: BTreeMap<_, _> = left
             .chain(own)
-            .map(|process| ((process.id.pid, &process.name, &process.container), process))
+            .map(|process| (ProcessLabels::of(process), process))
             .collect();
-        by_labels.into_values()
+        by_labels.into_iter()
     }
 
     /// How many processes share one set of labels.
@@ -207,7 +225,9 @@ mod tests {
 
     fn shown(content: &ScrapeContent) -> Vec<(u32, u64)> {
         let processes = content.processes();
-        processes.map(|it| (it.id.pid, it.requests_total)).collect()
+        processes
+            .map(|(labels, it)| (labels.pid, it.requests_total))
+            .collect()
     }
 
     #[test]

@@ -69,7 +69,8 @@ pub struct Cli {
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_processes: u32,
 
-    /// Connections whose state is kept under the `syscall` backend, where the least recently used goes first
+    /// Connections whose state is kept where their sockets cannot hold it, the least recently used going first: under
+    /// `syscall`, under `fexit` before Linux 6.4, and on Linux 7
     #[arg(long, value_name = "N", default_value_t = 65536, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
@@ -97,7 +98,7 @@ enum BackendChoice {
     Auto,
     /// Socket tracepoints: the cheapest, since Linux 6.4
     Sock,
-    /// System call tracepoints: on every kernel
+    /// System call tracepoints: Linux 5.10 to 7.1
     Syscall,
     /// What `sock` sees, and transfers by `io_uring` and of 32-bit programs too, where trampolines are allowed
     Fexit,

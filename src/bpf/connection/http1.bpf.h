@@ -27,8 +27,14 @@ static __always_inline void http1_receive(struct task_struct *task, struct http_
 	}
 	if (http1_walks_on(&conn->http1.request, cur))
 		http1_walk(conn, transfer, HTTP_RECEIVE);
-	if (transfer->requests)
-		http_count_requests(task, transfer->requests);
+	if (!transfer->requests)
+		return;
+	http_count_requests(task, transfer->requests);
+	/* A client that goes on expects an answer, and nobody can tell where it begins. */
+	if (http1_hides_answers(&conn->http1)) {
+		http_miss(HTTP_MISSED_UNBOUNDED, transfer->requests);
+		http1_forget(&conn->http1);
+	}
 }
 
 /* Bytes were received that could not be seen. */
@@ -52,6 +58,10 @@ static __always_inline void http1_send(struct task_struct *task, struct http_con
 	}
 	if (http1_walks_on(&conn->http1.response, cur))
 		http1_walk(conn, transfer, HTTP_SEND);
+	if (http1_answers_nothing(&conn->http1)) {
+		http_miss(HTTP_MISSED_RESPONSES_LOST, 1);
+		http1_forget(&conn->http1);
+	}
 }
 
 /* Bytes were sent that cannot be seen. */

@@ -262,7 +262,7 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 		}
 		return HTTP1_NOTHING;
 	case HTTP1_METHOD:
-		if (c == ' ') {
+		if (http1_is_blank(c)) {
 			http1_enter(s, HTTP1_TARGET_START);
 		} else if (http1_is_token(c)) {
 			/* A ninth character no longer fits: 0 is no method's token, and stays. */
@@ -274,6 +274,9 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 		}
 		return HTTP1_NOTHING;
 	case HTTP1_TARGET_START:
+		/* Servers take more than one blank, and what some refuse they answer all the same. */
+		if (http1_is_blank(c))
+			return HTTP1_NOTHING;
 		if (!http1_is_visible(c))
 			return http1_lose(s);
 		/* PROXY TCP4, TCP6 or UNKNOWN: no request target begins like that. */
@@ -283,13 +286,16 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 			s->state = HTTP1_TARGET;
 		return HTTP1_NOTHING;
 	case HTTP1_TARGET:
-		if (c == ' ')
+		if (http1_is_blank(c))
 			http1_enter(s, HTTP1_REQUEST_VERSION);
 		else if (!http1_is_visible(c))
 			return http1_lose(s);
 		return HTTP1_NOTHING;
 	case HTTP1_REQUEST_VERSION:
-		if (s->match < 7 ? c != http1_version(s->match) : c < '0' || c > '9')
+		if (s->match == 0 && http1_is_blank(c))
+			return HTTP1_NOTHING;
+		if (s->match < 7 ? http1_lower(c) != http1_lower(http1_version(s->match)) :
+				   c < '0' || c > '9')
 			return http1_lose(s);
 		s->minor = c - '0';
 		if (s->match++ == 7)
@@ -298,6 +304,8 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 	case HTTP1_REQUEST_CR:
 		if (c == '\n')
 			return http1_end_request_line(s);
+		if (http1_is_blank(c) || (c >= '0' && c <= '9'))
+			return HTTP1_NOTHING;
 		if (c != '\r')
 			return http1_lose(s);
 		s->state = HTTP1_REQUEST_LF;
@@ -536,8 +544,17 @@ static HTTP_INLINE int http1_may_begin(const __u8 *window, __u64 filled)
 		return 1;
 	for (i = 0; i < 8 && i < filled; i++, word >>= 8)
 		if (!http1_is_token(word))
-			return i && (word & 0xff) == ' ';
+			return i && http1_is_blank(word);
 	return i > 0;
+}
+
+/* Whether the first bytes of a transfer, `filled` of them, are those of a status line. */
+static HTTP_INLINE int http1_answers(const __u8 *window, __u64 filled)
+{
+	__u64 version = http1_word(window);
+
+	return filled > 12 && version << 8 == HTTP1_TEXT("HTTP/1.") << 8 && window[8] == ' ' &&
+	       window[9] >= '1' && window[9] <= '9';
 }
 
 /* Whether this many bytes that cannot be seen may mean anything: within a body they change nothing. */

@@ -44,6 +44,25 @@ static HTTP_INLINE void http1_forget(struct http1_connection *conn)
 	conn->outstanding = 0;
 }
 
+/* The connection is known from its very beginning: what it answers first is a whole response. */
+static HTTP_INLINE void http1_is_whole(struct http1_connection *conn)
+{
+	http1_enter(&conn->response, HTTP1_START);
+}
+
+/* Whether the answers to outstanding requests will not be seen, since one has no end but the stream's. */
+static HTTP_INLINE int http1_hides_answers(const struct http1_connection *conn)
+{
+	return conn->response.state == HTTP1_OPAQUE && !(conn->response.flags & HTTP1_TUNNEL) &&
+	       conn->outstanding;
+}
+
+/* Whether something was sent that is no answer where one was due, so that nothing can be paired any more. */
+static HTTP_INLINE int http1_answers_nothing(const struct http1_connection *conn)
+{
+	return conn->response.state == HTTP1_LOST && conn->outstanding;
+}
+
 /* Where an outstanding request went. */
 enum http1_place {
 	HTTP1_HELD,	/* into the connection */

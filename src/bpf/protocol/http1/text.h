@@ -54,6 +54,11 @@ static HTTP_INLINE int http1_is_token(__u8 c)
 	return c < 128 && ((c < 64 ? low : high) >> (c & 63) & 1);
 }
 
+static HTTP_INLINE int http1_is_blank(__u8 c)
+{
+	return c == ' ' || c == '\t';
+}
+
 static HTTP_INLINE __u8 http1_lower(__u8 c)
 {
 	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;

@@ -9,6 +9,9 @@ use crate::message::{Manner, choose};
 use crate::script::{Script, Stream};
 use crate::transfer::{Conversation, Direction, Transfer};
 
+/// Most bytes of one transfer: so many, however they look, are followed to their end (`tests/long.rs` has what is not).
+const LARGEST: usize = 32 << 10;
+
 /// How a program moves one direction's bytes.
 struct Habit {
     largest: usize,
@@ -42,7 +45,7 @@ impl Habit {
             limit - at
         };
         let mut length = match self.largest {
-            usize::MAX => most,
+            usize::MAX => most.min(LARGEST),
             largest => rng.usize(1..=largest).min(most),
         };
         let line = stream.next_line(at);

@@ -160,9 +160,32 @@ fn alone(line: &[u8]) -> Vec<u8> {
     [line, b"\r\n"].concat()
 }
 
+/// A request line as it is meant: servers take more blanks and other forms of the version, or answer them with 400.
+fn as_meant(line: &[u8]) -> Option<Vec<u8>> {
+    let text = str::from_utf8(line).ok()?;
+    let words: Vec<_> = text
+        .trim_end_matches(['\r', '\n'])
+        .split([' ', '\t'])
+        .filter(|word| !word.is_empty())
+        .collect();
+    let [method, target, version] = words[..] else {
+        return None;
+    };
+    let (name, minor) = version.split_at_checked("HTTP/1.".len())?;
+    let is_version = name.eq_ignore_ascii_case("HTTP/1.")
+        && !minor.is_empty()
+        && minor.bytes().all(|digit| digit.is_ascii_digit());
+    let begins = text.starts_with(method);
+    (is_version && begins).then(|| {
+        let minor = if minor.starts_with('0') { 0 } else { 1 };
+        format!("{method} {target} HTTP/1.{minor}\r\n").into()
+    })
+}
+
 fn request_line(bytes: &[u8]) -> Option<(Request, usize)> {
     let line = line_length(bytes)?;
-    let head = alone(&bytes[..line]);
+    let usual = as_meant(&bytes[..line]);
+    let head = alone(usual.as_deref().unwrap_or(&bytes[..line]));
     let mut parsed = httparse::Request::new(&mut []);
     parsed.parse(&head).ok()?;
     let method = Method::from_token(parsed.method?);
@@ -184,6 +207,13 @@ fn response_line(bytes: &[u8]) -> Option<(u16, usize)> {
 }
 
 fn request_head(bytes: &[u8]) -> Option<(usize, Option<Body>)> {
+    let line = line_length(bytes)?;
+    if let Some(usual) = as_meant(&bytes[..line])
+        && usual != bytes[..line]
+    {
+        let (head, body) = request_head(&[&usual, &bytes[line..]].concat())?;
+        return Some((head - usual.len() + line, body));
+    }
     let mut config = ParserConfig::default();
     config.ignore_invalid_headers_in_requests(true);
     with_headers(|headers| {

@@ -258,7 +258,8 @@ size_t shim_taken(const struct shim *of)
 /* How often bytes that could be read could not be followed. */
 size_t shim_lost(const struct shim *of)
 {
-	return of->missed[HTTP_MISSED_REQUESTS_LOST] + of->missed[HTTP_MISSED_RESPONSES_LOST];
+	return of->missed[HTTP_MISSED_REQUESTS_LOST] + of->missed[HTTP_MISSED_RESPONSES_LOST] +
+	       of->missed[HTTP_MISSED_TOO_LONG];
 }
 
 /* The bytes lie in one buffer, or are scattered over several, some of which are empty. */

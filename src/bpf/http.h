@@ -80,12 +80,14 @@ enum http_reason {
 	HTTP_MISSED_UNMATCHED,	      /* responses that answer no request that was seen */
 	HTTP_MISSED_REQUESTS_LOST,  /* times that the requests of a connection could no longer be followed */
 	HTTP_MISSED_RESPONSES_LOST, /* the same of its responses */
-	HTTP_MISSED_UNREADABLE,	    /* transfers whose user buffer could not be read */
-	HTTP_MISSED_IO_URING,	    /* transfers by io_uring: no system call holds the buffer */
-	HTTP_MISSED_KERNEL_THREAD,  /* transfers of kernel threads */
-	HTTP_MISSED_COMPAT,	    /* transfers of 32-bit tasks */
-	HTTP_MISSED_SYSCALL,	    /* transfers by a system call whose buffers are not known */
-	HTTP_MISSED_RECURSION,	    /* runs of our programs that the kernel skipped: it counts them itself */
+	HTTP_MISSED_UNBOUNDED,	/* requests that came after an answer without a length: theirs are not seen */
+	HTTP_MISSED_TOO_LONG,	/* times that following a transfer would have taken the CPU for too long */
+	HTTP_MISSED_UNREADABLE, /* transfers whose user buffer could not be read */
+	HTTP_MISSED_IO_URING,	/* transfers by io_uring: no system call holds the buffer */
+	HTTP_MISSED_KERNEL_THREAD, /* transfers of kernel threads */
+	HTTP_MISSED_COMPAT,	   /* transfers of 32-bit tasks */
+	HTTP_MISSED_SYSCALL,	   /* transfers by a system call whose buffers are not known */
+	HTTP_MISSED_RECURSION,	   /* runs of our programs that the kernel skipped: it counts them itself */
 	HTTP_REASONS,
 };
 

@@ -162,13 +162,23 @@ struct sock {
 	struct sock_common __sk_common;
 	u16 sk_type;
 	u16 sk_protocol;
+	u8 sk_shutdown;
 	struct socket *sk_socket;
 };
 
 struct tcp_sock {
 	u32 copied_seq;
+	u32 urg_seq;
 	u32 rcv_nxt;
 	u64 bytes_received;
+};
+
+struct inet_bind_bucket {
+	signed char fastreuse;
+};
+
+struct inet_connection_sock {
+	struct inet_bind_bucket *icsk_bind_hash;
 };
 
 struct unix_address;

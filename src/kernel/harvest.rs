@@ -245,6 +245,8 @@ fn in_kernel(reason: Reason) -> types::http_reason {
         Reason::Unmatched => http_reason::HTTP_MISSED_UNMATCHED,
         Reason::RequestsLost => http_reason::HTTP_MISSED_REQUESTS_LOST,
         Reason::ResponsesLost => http_reason::HTTP_MISSED_RESPONSES_LOST,
+        Reason::Unbounded => http_reason::HTTP_MISSED_UNBOUNDED,
+        Reason::TooLong => http_reason::HTTP_MISSED_TOO_LONG,
         Reason::Unreadable => http_reason::HTTP_MISSED_UNREADABLE,
         Reason::IoUring => http_reason::HTTP_MISSED_IO_URING,
         Reason::KernelThread => http_reason::HTTP_MISSED_KERNEL_THREAD,

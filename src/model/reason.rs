@@ -34,6 +34,8 @@ reasons!(
     Unmatched "unmatched",
     RequestsLost "requests_lost",
     ResponsesLost "responses_lost",
+    Unbounded "unbounded",
+    TooLong "too_long",
     Unreadable "unreadable",
     IoUring "io_uring",
     KernelThread "kernel_thread",

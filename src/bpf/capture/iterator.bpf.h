@@ -119,7 +119,7 @@ static __always_inline bool http_set_iterator(struct http_transfer *transfer, en
 
 /*
  * Finds the user buffers of a transfer. Where they cannot be found, whoever follows the `connected` stream says
- * so itself once it needs them.
+ * so itself once it needs them; and what is sent before there is a connection is not missed.
  */
 static __always_inline void http_locate_message(struct task_struct *task, bool connected,
 						struct http_transfer *transfer, enum http_direction direction,
@@ -127,13 +127,17 @@ static __always_inline void http_locate_message(struct task_struct *task, bool c
 {
 	struct iov_iter *iter = &message->msg_iter;
 
+	bool missed = connected || direction == HTTP_RECEIVE;
+
 	if (http_task_field(task, flags) & HTTP_PF_KTHREAD) {
+		if (!missed)
+			return;
 		/* Before Linux 5.12 a worker of io_uring was a kernel thread that borrows the memory. */
 		if (http_iterates_buffer(iter) || http_iterates_vector(iter))
 			http_miss(HTTP_MISSED_IO_URING, 1);
 		else
 			http_miss(HTTP_MISSED_KERNEL_THREAD, 1);
-	} else if (!http_set_iterator(transfer, direction, iter, size) && !connected) {
+	} else if (!http_set_iterator(transfer, direction, iter, size) && missed && !connected) {
 		http_miss(HTTP_MISSED_UNREADABLE, 1);
 	}
 }

@@ -58,7 +58,7 @@ static __always_inline void http_no_transfer(void)
 }
 
 /* Finds the user buffers of the transfer that the current system call makes. */
-static __always_inline void http_locate_call(struct task_struct *task, struct sock *sk,
+static __always_inline void http_locate_call(struct task_struct *task, struct sock *sk, bool missed,
 					     struct http_transfer *transfer)
 {
 	const struct pt_regs *regs = http_registers(task);
@@ -67,7 +67,8 @@ static __always_inline void http_locate_call(struct task_struct *task, struct so
 
 	if (http_uses_io_uring(task) && syscall != HTTP_NR_splice &&
 	    http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs)).sk != sk) {
-		http_miss(HTTP_MISSED_IO_URING, 1);
+		if (missed)
+			http_miss(HTTP_MISSED_IO_URING, 1);
 		return;
 	}
 	if (syscall == HTTP_NR_sendmmsg ||
@@ -75,7 +76,7 @@ static __always_inline void http_locate_call(struct task_struct *task, struct so
 	    (syscall == HTTP_NR_recvmmsg && !PT_REGS_PARM5_SYSCALL(regs))) {
 		index = http_next_message(PT_REGS_PARM3_SYSCALL(regs));
 		http_set_message(transfer, PT_REGS_PARM2_SYSCALL(regs) + index * sizeof(struct mmsghdr));
-	} else if (!http_set_buffers(syscall, regs, transfer)) {
+	} else if (!http_set_buffers(syscall, regs, transfer) && missed) {
 		http_miss_syscall(task, syscall);
 	}
 }
@@ -84,19 +85,21 @@ static __always_inline void http_locate_call(struct task_struct *task, struct so
 static __always_inline void http_locate(struct task_struct *task, struct sock *sk, bool connected,
 					struct http_transfer *transfer, enum http_direction direction)
 {
+	/* What is sent before there is a connection is not missed. */
+	bool missed = connected || direction == HTTP_RECEIVE;
 	struct http_note *note;
 
 	if (!http_notes_taken || !http_needs_note(task)) {
-		http_locate_call(task, sk, transfer);
+		http_locate_call(task, sk, missed, transfer);
 		return;
 	}
 	note = http_read_note(task, sk, direction);
 	if (note)
 		http_locate_message(task, connected, transfer, direction,
 				    bpf_core_cast((void *)note->message, struct msghdr), note->size);
-	else if (http_is_compat(task))
+	else if (missed && http_is_compat(task))
 		http_miss(HTTP_MISSED_COMPAT, 1);
-	else
+	else if (missed)
 		http_miss(HTTP_MISSED_IO_URING, 1);
 }
 

@@ -22,6 +22,8 @@ struct http_transfer {
 	bool vector_in_kernel;
 	__u64 inode;	/* of the socket that has a connection, where state lies in a hash */
 	__u64 requests; /* found in this transfer */
+	__u64 steps;	/* what following it has taken so far; a transfer may take only so much */
+	__u64 refused;	/* one past the offset at which there is no whole head */
 	/* The protocol's own, from one of its functions to the next; what is left of other transfers at first. */
 	__u64 scratch[16];
 	__u8 window[HTTP_WINDOW + HTTP_PAD];

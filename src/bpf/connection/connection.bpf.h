@@ -3,8 +3,8 @@
  * Where what was captured is handed over, and goes on to the protocol that follows the connection.
  *
  * A connection has state only once it has received what may be a request. Until then its receives are
- * parsed into a scratch connection, after a look at the first bytes, and its sends are ignored: a client
- * and a stream that is not HTTP never get further.
+ * parsed into a scratch connection, after a look at the first bytes: a client and a stream that is not HTTP
+ * never get further.
  */
 #ifndef CONNECTION_BPF_H
 #define CONNECTION_BPF_H
@@ -12,33 +12,33 @@
 #include "connection/end.bpf.h"
 #include "connection/http1.bpf.h"
 
-/* Whether a request, or what may stand before one, begins with the first bytes of a transfer. */
-static __always_inline bool http_may_begin(struct http_transfer *transfer)
+enum {
+	HTTP_EMPTY_BUFFERS = 32, /* before the first that holds bytes */
+};
+
+/* Brings the first bytes of a transfer to hand: buffers before them may be empty. */
+static __always_inline bool http_fill_first(struct http_transfer *transfer)
 {
 	__u32 i;
 
-	/* The first buffer may be empty, and an iovec has to be read before its bytes are. */
-	for (i = 0; i < 4 && !transfer->cursor.filled; i++)
+	for (i = 0; i < HTTP_EMPTY_BUFFERS && !transfer->cursor.filled; i++)
 		if (http_fill(transfer) < 0)
 			return false;
-	return http1_may_begin(transfer->window, transfer->cursor.filled);
+	return transfer->cursor.filled;
 }
 
 /* The first receive of a stream, as far as is known: the connection that it makes, if it makes one. */
 static __always_inline struct http_connection *http_detect(struct task_struct *task,
 							   struct http_transfer *transfer)
 {
-	struct http_connection *conn;
+	struct http_connection *conn = http_scratch_connection();
 
-	if (!http_may_begin(transfer) || http_is_agent(task))
-		return NULL;
-	conn = http_scratch_connection();
-	if (!conn)
+	if (!conn || http_is_agent(task))
 		return NULL;
 	transfer->inode = 0;
 	conn->id = bpf_ktime_get_ns();
 	conn->copied_seq = 0;
-	conn->mark = 0;
+	conn->counted_by = 0;
 	conn->protocol = HTTP_PROTOCOL_HTTP1;
 	return http1_first_receive(task, conn, transfer) ? conn : NULL;
 }
@@ -47,16 +47,48 @@ static __always_inline struct http_connection *http_detect(struct task_struct *t
 static __always_inline void http_first_receive(struct task_struct *task, const struct http_endpoint *endpoint,
 					       struct http_transfer *transfer)
 {
-	struct http_connection *conn = http_detect(task, transfer);
+	bool from_start = http_was_first(endpoint->sk, transfer->cursor.length);
+	struct http_connection *conn = NULL;
+	bool may_begin;
 
+	if (http_is_tcp_client(endpoint->sk)) {
+		http_mark_not_server(endpoint);
+		return;
+	}
+	if (!http_fill_first(transfer))
+		return;
+	may_begin = http1_may_begin(transfer->window, transfer->cursor.filled);
+	if (may_begin)
+		conn = http_detect(task, transfer);
 	if (conn) {
 		if (http_is_tcp(endpoint->sk))
 			conn->copied_seq = http_copied_seq(endpoint->sk);
+		if (from_start)
+			http1_is_whole(&conn->http1);
 		http_keep_connection(endpoint, conn);
-	} else if (transfer->cursor.filled && /* its bytes were seen */
-		   http_was_first(endpoint->sk, transfer->cursor.length)) {
+	} else if (from_start && !may_begin) {
 		http_mark_not_server(endpoint);
+	} else if (from_start || http_mark_of(endpoint)) {
+		http_looked_in_vain(endpoint, from_start);
 	}
+}
+
+/*
+ * A socket without a connection has sent. An answer is that to a request that was not seen; and of a socketpair, in
+ * which nothing else tells the ends apart, the one that asks is the client's.
+ */
+static __always_inline void http_first_send(const struct http_endpoint *endpoint,
+					    struct http_transfer *transfer)
+{
+	if (!http_fill_first(transfer))
+		return;
+	if (http1_answers(transfer->window, transfer->cursor.filled))
+		http_miss(HTTP_MISSED_UNMATCHED, 1);
+	else if (http_is_pair(endpoint->sk) && !http_mark_of(endpoint) &&
+		 http1_may_begin(transfer->window, transfer->cursor.filled))
+		http_mark_not_server(endpoint);
+	else
+		http_looked_in_vain(endpoint, false);
 }
 
 /*
@@ -66,13 +98,20 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 static __always_inline bool http_wants(const struct http_endpoint *endpoint,
 				       const struct http_connection *conn, enum http_direction direction)
 {
+	const __u8 *mark;
+
 	if (conn)
 		return true;
 	if (direction == HTTP_RECEIVE)
 		return !http_is_not_server(endpoint);
-	if (http_speaks_first(endpoint->sk) && !http_is_marked(endpoint))
+	mark = http_mark_of(endpoint);
+	if (mark && (*mark & (HTTP_FROM_START - 1)) >= HTTP_LOOKS)
+		return false;
+	if (http_speaks_first(endpoint->sk) || http_is_tcp_client(endpoint->sk)) {
 		http_mark_not_server(endpoint);
-	return false;
+		return false;
+	}
+	return !http_is_unix_client(endpoint->sk);
 }
 
 /* A socket, which may have a connection, has received or sent the bytes of a transfer, which were wanted. */
@@ -81,7 +120,10 @@ static __always_inline void http_transferred(struct task_struct *task, const str
 					     enum http_direction direction)
 {
 	if (!conn) {
-		http_first_receive(task, endpoint, transfer);
+		if (direction == HTTP_RECEIVE)
+			http_first_receive(task, endpoint, transfer);
+		else
+			http_first_send(endpoint, transfer);
 		return;
 	}
 	switch (conn->protocol) {
@@ -107,19 +149,28 @@ static __always_inline void http_transferred_hidden(struct http_connection *conn
 }
 
 /*
- * Bytes that left the receive queue by a way that passes no hook (splice, zero-copy) show in TCP's
- * sequence number: within a body they are skipped like any others.
+ * Bytes that left the receive queue by a way that passes no hook (splice, zero-copy) show in TCP's sequence number:
+ * within a body they are skipped like any others. Where the number moves by less than what was received it says
+ * nothing: several threads receive, or the bytes came by another socket (sockmap). An urgent byte and the end of the
+ * stream have numbers too, and are no bytes of it.
  */
 static __always_inline void http_skip_hidden(struct http_connection *conn, struct sock *sk, __u32 length)
 {
-	__u32 copied_seq, hidden;
+	__u32 copied_seq, before = conn->copied_seq;
+	__s32 hidden;
 
 	if (!http_is_tcp(sk))
 		return;
 	copied_seq = http_copied_seq(sk);
-	hidden = copied_seq - conn->copied_seq - length;
+	hidden = copied_seq - before - length;
 	conn->copied_seq = copied_seq;
-	if (hidden)
+	if (hidden <= 0)
+		return;
+	if (http_is_urgent_between(sk, before, copied_seq))
+		hidden--;
+	if (http_has_ended(sk))
+		hidden--;
+	if (hidden > 0)
 		http_transferred_hidden(conn, hidden, HTTP_RECEIVE);
 }
 

@@ -8,7 +8,7 @@
 
 /*
  * A byte for each connection that has state: user space counts them, walking the open files of all tasks.
- * Some of those share a socket, so that the connection is marked with the number of the walk. An iterator
+ * Some of those share a socket, so that the connection notes the number of the walk. An iterator
  * over a map's elements would do without, but some locked-down kernels refuse it.
  */
 SEC("iter/task_file")
@@ -32,8 +32,8 @@ int http_count_connections(struct bpf_iter__task_file *ctx)
 		endpoint.inode = file->f_inode->i_ino;
 	}
 	conn = http_connection_of(&endpoint);
-	if (conn && conn->mark != walk) {
-		conn->mark = walk;
+	if (conn && conn->counted_by != walk) {
+		conn->counted_by = walk;
 		bpf_seq_write(ctx->meta->seq, &byte, sizeof(byte));
 	}
 	return 0;

@@ -9,10 +9,18 @@
 #include "connection/storage.bpf.h"
 
 /*
- * TCP sockets that are known not to be an HTTP server's end: those that spoke first, and those whose
- * first bytes were no request. One look at this instead of one at the bytes of each receive. Only what was
- * seen from its beginning is marked, so that a stream joined in the middle of a body is still found out.
+ * Sockets without a connection of which something is known. One look at this instead of one at the bytes of each
+ * transfer: of those that are no server's end, and of those whose bytes were looked at often enough.
+ *
+ * For life a socket is written off only by what no server of HTTP/1 does or takes, and only if that was seen from
+ * its beginning: a stream that was joined in the middle of a body is still found out.
  */
+enum {
+	HTTP_LOOKS = 16, /* at what is text, but no request; and at what is sent before there was a request */
+	HTTP_FROM_START = 1 << 6, /* the first bytes that it received were seen */
+	HTTP_NOT_SERVER = 0xff,
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
@@ -27,7 +35,8 @@ struct {
 	__type(value, __u8);
 } http_marked_inodes SEC(".maps");
 
-static __always_inline bool http_is_marked(const struct http_endpoint *endpoint)
+/* What is known of a socket; NULL if nothing is. */
+static __always_inline __u8 *http_mark_of(const struct http_endpoint *endpoint)
 {
 	__u64 inode = endpoint->inode;
 
@@ -36,15 +45,51 @@ static __always_inline bool http_is_marked(const struct http_endpoint *endpoint)
 	return bpf_map_lookup_elem(&http_marked_inodes, &inode);
 }
 
-static __always_inline void http_mark_not_server(const struct http_endpoint *endpoint)
+static __always_inline void http_mark(const struct http_endpoint *endpoint, __u8 mark)
 {
 	__u64 inode = endpoint->inode;
-	__u8 mark = 1;
 
 	if (http_in_storage)
-		bpf_sk_storage_get(&http_marked, endpoint->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+		bpf_sk_storage_get(&http_marked, endpoint->sk, &mark, BPF_SK_STORAGE_GET_F_CREATE);
 	else
 		bpf_map_update_elem(&http_marked_inodes, &inode, &mark, BPF_ANY);
+}
+
+static __always_inline void http_mark_not_server(const struct http_endpoint *endpoint)
+{
+	__u8 *mark = http_mark_of(endpoint);
+
+	if (mark)
+		*mark = HTTP_NOT_SERVER;
+	else
+		http_mark(endpoint, HTTP_NOT_SERVER);
+}
+
+static __always_inline bool http_is_marked(const struct http_endpoint *endpoint)
+{
+	const __u8 *mark = http_mark_of(endpoint);
+
+	return mark && *mark == HTTP_NOT_SERVER;
+}
+
+/* Looked at once more in vain. `from_start`: at the first bytes that it received. True after many times. */
+static __always_inline bool http_looked_in_vain(const struct http_endpoint *endpoint, bool from_start)
+{
+	__u8 *mark = http_mark_of(endpoint);
+
+	if (!mark) {
+		http_mark(endpoint, 1 | (from_start ? HTTP_FROM_START : 0));
+		return false;
+	}
+	if (*mark == HTTP_NOT_SERVER)
+		return true;
+	if ((*mark & (HTTP_FROM_START - 1)) >= HTTP_LOOKS) {
+		if (*mark & HTTP_FROM_START)
+			*mark = HTTP_NOT_SERVER;
+		return true;
+	}
+	*mark += 1;
+	return false;
 }
 
 /* A unix socket that has no name and is connected to one that has: the other end was accepted. */
@@ -59,6 +104,32 @@ static __always_inline bool http_is_unix_client(struct sock *sk)
 	return peer && http_read(peer, struct unix_sock, addr);
 }
 
+/* Both ends of a socketpair are without a name. */
+static __always_inline bool http_is_pair(struct sock *sk)
+{
+	struct sock *peer;
+
+	if (http_read(sk, struct sock, __sk_common.skc_family) != HTTP_AF_UNIX ||
+	    http_read(sk, struct unix_sock, addr))
+		return false;
+	peer = http_read(sk, struct unix_sock, peer);
+	return peer && !http_read(peer, struct unix_sock, addr);
+}
+
+/*
+ * A TCP socket whose port was chosen when it connected: the kernel shares no such port with others, and marks it
+ * so (__inet_hash_connect() in net/ipv4/inet_hashtables.c). Accepted sockets have the port of the one that listens.
+ */
+static __always_inline bool http_is_tcp_client(struct sock *sk)
+{
+	struct inet_bind_bucket *bucket;
+
+	if (!http_is_tcp(sk))
+		return false;
+	bucket = http_read(sk, struct inet_connection_sock, icsk_bind_hash);
+	return bucket && http_read(bucket, struct inet_bind_bucket, fastreuse) == -1;
+}
+
 /* A TCP socket whose application sends before it has received: no HTTP/1 server does. */
 static __always_inline bool http_speaks_first(struct sock *sk)
 {
@@ -71,7 +142,7 @@ static __always_inline bool http_was_first(struct sock *sk, __u32 length)
 	return http_taken(sk) == length;
 }
 
-/* Whether a socket without a connection need not be looked at. */
+/* Whether a socket without a connection need not be looked at when it receives. */
 static __always_inline bool http_is_not_server(const struct http_endpoint *endpoint)
 {
 	return http_is_marked(endpoint) || http_is_unix_client(endpoint->sk);

@@ -5,38 +5,6 @@
 
 #include "connection/walk.bpf.h"
 
-/* What the fast path has found lies in the transfer. */
-static __always_inline struct http1_head *http1_head_of(struct http_transfer *transfer)
-{
-	_Static_assert(sizeof(struct http1_head) <= sizeof(transfer->scratch),
-		       "a head fits into the scratch space");
-	return (struct http1_head *)transfer->scratch;
-}
-
-/*
- * Global functions, which the verifier proves once and on their own: whatever they found out about the
- * window lies in the transfer, and nothing of it multiplies the ways through the callers.
- */
-__noinline int http1_find_request_head(void)
-{
-	__u32 key = HTTP_RECEIVE;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
-
-	if (!transfer)
-		return -1;
-	return http1_fast_request(http1_head_of(transfer), transfer->window, transfer->cursor.filled);
-}
-
-__noinline int http1_find_response_head(void)
-{
-	__u32 key = HTTP_SEND;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
-
-	if (!transfer)
-		return -1;
-	return http1_fast_response(http1_head_of(transfer), transfer->window, transfer->cursor.filled);
-}
-
 /* Whether the state machine has to walk on, once a body has been skipped. */
 static __always_inline bool http1_walks_on(struct http1_stream *s, struct http_cursor *cur)
 {
@@ -50,29 +18,30 @@ static __always_inline void http1_receive(struct task_struct *task, struct http_
 					  struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
-	struct http1_run run;
 
 	http1_begin(&conn->http1.request);
 	if (http1_expects_head(&conn->http1.request)) {
 		cur->now = bpf_ktime_get_ns();
-		if ((cur->filled || http_fill(transfer) > 0) && !http1_find_request_head()) {
-			http_place_run(conn,
-				       http1_take_request(&conn->http1, cur, http1_head_of(transfer), &run),
-				       &run);
-			transfer->requests = 1;
-		}
+		if (cur->filled || http_fill(transfer) > 0)
+			http1_take_request_head(conn, transfer);
 	}
 	if (http1_walks_on(&conn->http1.request, cur))
 		http1_walk(conn, transfer, HTTP_RECEIVE);
-	if (transfer->requests)
-		http_count_requests(task, transfer->requests);
+	if (!transfer->requests)
+		return;
+	http_count_requests(task, transfer->requests);
+	/* A client that goes on expects an answer, and nobody can tell where it begins. */
+	if (http1_hides_answers(&conn->http1)) {
+		http_miss(HTTP_MISSED_UNBOUNDED, transfer->requests);
+		http1_forget(&conn->http1);
+	}
 }
 
 /* Bytes were received that could not be seen. */
 static __always_inline void http1_receive_hidden(struct http1_connection *conn, __u64 length)
 {
 	if (http1_hides_more(&conn->request, length))
-		http1_lose_requests(conn);
+		http1_lose_requests(conn, HTTP_MISSED_REQUESTS_LOST);
 }
 
 /* The responses of a transfer, counted. */
@@ -80,19 +49,19 @@ static __always_inline void http1_send(struct task_struct *task, struct http_con
 				       struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
-	struct http_exchange exchange = {};
 
 	http1_begin(&conn->http1.response);
 	if (http1_expects_head(&conn->http1.response)) {
 		cur->now = bpf_ktime_get_ns();
-		if (http_fill(transfer) > 0 && !http1_find_response_head())
-			http1_answered(task, conn,
-				       http1_take_response(&conn->http1, cur, http1_head_of(transfer),
-							   &exchange),
-				       &exchange);
+		if (http_fill(transfer) > 0)
+			http1_take_response_head(task, conn, transfer);
 	}
 	if (http1_walks_on(&conn->http1.response, cur))
 		http1_walk(conn, transfer, HTTP_SEND);
+	if (http1_answers_nothing(&conn->http1)) {
+		http_miss(HTTP_MISSED_RESPONSES_LOST, 1);
+		http1_forget(&conn->http1);
+	}
 }
 
 /* Bytes were sent that cannot be seen. */

@@ -19,14 +19,16 @@ struct {
 	__type(value, struct http1_run);
 } http_spilled SEC(".maps");
 
+/* Of one connection, so that it does not take what all others need. */
+#define HTTP_SPILLED_MAX 4096
+
 /* Keeps a run that found no place in its connection. */
-static __always_inline void http_place_run(struct http_connection *conn, enum http1_place place,
-					   const struct http1_run *run)
+static __always_inline void http_spill_run(struct http_connection *conn, const struct http1_run *run)
 {
 	struct http_spill_key key = { .id = conn->id, .n = conn->http1.end };
+	bool kept = conn->http1.end - conn->http1.first < HTTP1_RUNS + HTTP_SPILLED_MAX;
 
-	if (place == HTTP1_OVERFLOW)
-		http1_kept(&conn->http1, !bpf_map_update_elem(&http_spilled, &key, run, BPF_ANY));
+	http1_kept(&conn->http1, kept && !bpf_map_update_elem(&http_spilled, &key, run, BPF_ANY));
 }
 
 /* Gives a connection back what has room in it now. */

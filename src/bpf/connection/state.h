@@ -13,7 +13,7 @@ enum http_protocol {
 struct http_connection {
 	__u64 id;	  /* names the connection where more is kept of it than fits in here */
 	__u32 copied_seq; /* TCP's sequence number after the last receive that was seen */
-	__u16 mark;	  /* of the last walk that has counted it */
+	__u16 counted_by; /* the last walk that did */
 	enum http_protocol protocol;
 	__u8 pad;
 	union {

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The walk of HTTP/1's state machine over a transfer, as many steps as it takes: one byte or one word each.
+ * The walk of HTTP/1's state machine over a transfer: one byte, one word, or one whole head a step.
+ *
+ * A transfer may be as long as somebody likes, and a program runs with preemption off. So it takes only so many
+ * steps, beyond which the stream is lost, and picked up again where a message starts at the start of a transfer.
  *
  * A loop that long needs a construct of its own. Where state lies in socket storage that is the kernel's
  * open-coded iterator. Older kernels have none, nor do they accept a program that so much as mentions
  * bpf_loop's callback. What they have is global functions, proven once and on their own, however often
- * they are called: a few steps, called by a loop, called by another, called by a third. The verifier goes
+ * they are called: a few steps, called by a loop, called by another. The verifier goes
  * through the sum of their turns, where the walk has the product. No pointer can be handed to them, so that
  * they find transfer and connection in the maps, and therefore take a few steps.
  */
@@ -17,24 +20,27 @@
 #include "connection/storage.bpf.h"
 #include "counters/processes.bpf.h"
 
-/* No transfer needs more steps than it has bytes; one that needs more than all these is lost. */
 enum {
 	HTTP_STEPS_A_CALL = 1 << 2,
 	HTTP_CALLS = 1 << 6,
-	HTTP_STEPS = HTTP_STEPS_A_CALL * HTTP_CALLS * HTTP_CALLS * HTTP_CALLS,
+	HTTP_STEPS = HTTP_STEPS_A_CALL * HTTP_CALLS * HTTP_CALLS,
+	/* What takes longer than a step counts as more. */
+	HTTP_HEAD_STEPS = 2,
+	HTTP_HEAD_BYTES_A_STEP = 16,
+	HTTP_SPILL_STEPS = 3,
 };
 
 /* A direction can no longer be followed. */
-static __always_inline void http1_lose_requests(struct http1_connection *conn)
+static __always_inline void http1_lose_requests(struct http1_connection *conn, enum http_reason reason)
 {
 	if (http1_lose(&conn->request) == HTTP1_LOSS)
-		http_miss(HTTP_MISSED_REQUESTS_LOST, 1);
+		http_miss(reason, 1);
 }
 
-static __always_inline void http1_lose_responses(struct http1_connection *conn)
+static __always_inline void http1_lose_responses(struct http1_connection *conn, enum http_reason reason)
 {
 	if (http1_lose(&conn->response) == HTTP1_LOSS)
-		http_miss(HTTP_MISSED_RESPONSES_LOST, 1);
+		http_miss(reason, 1);
 	http1_forget(conn);
 }
 
@@ -57,18 +63,134 @@ static __always_inline void http1_answered(struct task_struct *task, struct http
 	}
 }
 
+/* What the fast path has found lies in the transfer. */
+static __always_inline struct http1_head *http1_head_of(struct http_transfer *transfer)
+{
+	_Static_assert(sizeof(struct http1_head) <= sizeof(transfer->scratch),
+		       "a head fits into the scratch space");
+	return (struct http1_head *)transfer->scratch;
+}
+
+/*
+ * Global functions, which the verifier proves once and on their own: whatever they found out about the
+ * window lies in the transfer, and nothing of it multiplies the ways through the callers.
+ */
+__noinline int http1_find_request_head(void)
+{
+	__u32 key = HTTP_RECEIVE;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+
+	if (!transfer)
+		return -1;
+	return http1_fast_request(http1_head_of(transfer), transfer->window, &transfer->cursor);
+}
+
+__noinline int http1_find_response_head(void)
+{
+	__u32 key = HTTP_SEND;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+
+	if (!transfer)
+		return -1;
+	return http1_fast_response(http1_head_of(transfer), transfer->window, &transfer->cursor);
+}
+
+/* A head was taken at once: it began at an offset of the transfer. */
+static __always_inline void http1_charge_head(struct http_transfer *transfer, __u64 from)
+{
+	transfer->steps += HTTP_HEAD_STEPS + (transfer->cursor.at - from) / HTTP_HEAD_BYTES_A_STEP;
+}
+
+/* A request line is complete. */
+static __always_inline void http1_take_line(struct http_connection *conn, struct http_transfer *transfer,
+					    enum http1_place place, const struct http1_run *run)
+{
+	transfer->requests++;
+	if (place == HTTP1_OVERFLOW) {
+		transfer->steps += HTTP_SPILL_STEPS;
+		http_spill_run(conn, run);
+	}
+}
+
+/* Takes the request head at the cursor, if it is whole in the window, and usual. */
+static __always_inline bool http1_take_request_head(struct http_connection *conn,
+						    struct http_transfer *transfer)
+{
+	__u64 from = transfer->cursor.at;
+	struct http1_run run;
+
+	if (http1_find_request_head())
+		return false;
+	http1_take_line(conn, transfer,
+			http1_take_request(&conn->http1, &transfer->cursor, http1_head_of(transfer), &run),
+			&run);
+	http1_charge_head(transfer, from);
+	return true;
+}
+
+/* Takes the response head at the cursor, likewise. */
+static __always_inline bool http1_take_response_head(struct task_struct *task, struct http_connection *conn,
+						     struct http_transfer *transfer)
+{
+	__u64 from = transfer->cursor.at;
+	struct http_exchange exchange = {};
+
+	if (http1_find_response_head())
+		return false;
+	http1_answered(task, conn,
+		       http1_take_response(&conn->http1, &transfer->cursor, http1_head_of(transfer),
+					   &exchange),
+		       &exchange);
+	http1_charge_head(transfer, from);
+	return true;
+}
+
+/*
+ * Whether to look for a whole head at the cursor, between messages in the middle of a transfer. A window that ends
+ * before it does is filled anew from there, and looked at again; what is no whole head then is left to the bytes.
+ */
+static __always_inline bool http1_looks_for_head(const struct http1_stream *s, struct http_transfer *transfer)
+{
+	struct http_cursor *cur = &transfer->cursor;
+
+	if (s->state != HTTP1_START || s->match || transfer->refused == cur->at + 1)
+		return false;
+	if (cur->at - cur->base < cur->filled)
+		return true;
+	return http_fill(transfer) > 0;
+}
+
+/* There was none. True if the window ends before the transfer does, and now begins at the cursor. */
+static __always_inline bool http1_looks_again(struct http_transfer *transfer)
+{
+	struct http_cursor *cur = &transfer->cursor;
+
+	if (cur->at > cur->base && cur->base + cur->filled < cur->length && http_fill(transfer) > 0)
+		return true;
+	transfer->refused = cur->at + 1;
+	return false;
+}
+
+/* Whether a walk ends here. */
+static __always_inline bool http1_is_over(struct http_transfer *transfer)
+{
+	return transfer->cursor.at >= transfer->cursor.length || transfer->steps++ >= HTTP_STEPS;
+}
+
 /* One step: true if it was the last. */
 static __noinline bool http1_step_request(struct http_connection *conn, struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
 	struct http1_run run;
 
-	if (cur->at >= cur->length)
+	if (http1_is_over(transfer))
 		return true;
+	if (http1_looks_for_head(&conn->http1.request, transfer) &&
+	    (http1_take_request_head(conn, transfer) || http1_looks_again(transfer)))
+		return false;
 	switch (http1_advance(&conn->http1.request, cur, transfer->window)) {
 	case HTTP1_REQUEST_LINE:
-		http_place_run(conn, http1_request(&conn->http1, cur->now, &run), &run);
-		transfer->requests++;
+		http1_take_line(conn, transfer, http1_request(&conn->http1, cur->now, &run), &run);
 		return false;
 	case HTTP1_WINDOW_END:
 		if (http_fill(transfer) > 0)
@@ -89,8 +211,11 @@ static __noinline bool http1_step_response(struct http_connection *conn, struct 
 	struct http_cursor *cur = &transfer->cursor;
 	struct http_exchange exchange = {};
 
-	if (cur->at >= cur->length)
+	if (http1_is_over(transfer))
 		return true;
+	if (http1_looks_for_head(&conn->http1.response, transfer) &&
+	    (http1_take_response_head(http_current_task(), conn, transfer) || http1_looks_again(transfer)))
+		return false;
 	switch (http1_advance(&conn->http1.response, cur, transfer->window)) {
 	case HTTP1_STATUS_LINE:
 		http1_answered(http_current_task(), conn, http1_response(&conn->http1, &exchange), &exchange);
@@ -137,33 +262,36 @@ static __always_inline int http1_some_steps(enum http_direction direction)
 	return 0;
 }
 
-/* Calls a global function in a loop, until it says that there is no more to do. */
-#define HTTP_LOOP(name, turn)                    \
-	__noinline int name(void)                \
-	{                                        \
-		__u32 i;                         \
-                                                 \
-		for (i = 0; i < HTTP_CALLS; i++) \
-			if (turn())              \
-				return 1;        \
-		return 0;                        \
-	}
-
 __noinline int http1_step_requests(void)
 {
 	return http1_some_steps(HTTP_RECEIVE);
 }
-
-HTTP_LOOP(http1_stride_requests, http1_step_requests)
-HTTP_LOOP(http1_walk_requests, http1_stride_requests)
 
 __noinline int http1_step_responses(void)
 {
 	return http1_some_steps(HTTP_SEND);
 }
 
-HTTP_LOOP(http1_stride_responses, http1_step_responses)
-HTTP_LOOP(http1_walk_responses, http1_stride_responses)
+/* The second of them: calls the first in a loop, until it says that there is no more to do. */
+static __always_inline int http1_many_steps(enum http_direction direction)
+{
+	__u32 i;
+
+	for (i = 0; i < HTTP_CALLS; i++)
+		if (direction == HTTP_RECEIVE ? http1_step_requests() : http1_step_responses())
+			return 1;
+	return 0;
+}
+
+__noinline int http1_walk_requests(void)
+{
+	return http1_many_steps(HTTP_RECEIVE);
+}
+
+__noinline int http1_walk_responses(void)
+{
+	return http1_many_steps(HTTP_SEND);
+}
 
 /* The rest of a transfer. */
 static __always_inline void http1_walk(struct http_connection *conn, struct http_transfer *transfer,
@@ -186,9 +314,9 @@ static __always_inline void http1_walk(struct http_connection *conn, struct http
 	if (cur->at >= cur->length)
 		return;
 	if (direction == HTTP_RECEIVE && conn->http1.request.state != HTTP1_LOST)
-		http1_lose_requests(&conn->http1);
+		http1_lose_requests(&conn->http1, HTTP_MISSED_TOO_LONG);
 	if (direction == HTTP_SEND && conn->http1.response.state != HTTP1_LOST)
-		http1_lose_responses(&conn->http1);
+		http1_lose_responses(&conn->http1, HTTP_MISSED_TOO_LONG);
 }
 
 #endif /* WALK_BPF_H */

@@ -11,6 +11,7 @@ enum {
 	HTTP_AF_INET6 = 10,
 	HTTP_SOCK_STREAM = 1,
 	HTTP_IPPROTO_TCP = 6,
+	HTTP_RCV_SHUTDOWN = 1,
 };
 
 enum {
@@ -43,6 +44,19 @@ static __always_inline bool http_is_tcp(struct sock *sk)
 static __always_inline __u32 http_copied_seq(struct sock *sk)
 {
 	return http_read(sk, struct tcp_sock, copied_seq);
+}
+
+/* Whether TCP's urgent byte, which is no part of the stream unless somebody asked for that, has such a number. */
+static __always_inline bool http_is_urgent_between(struct sock *sk, __u32 from, __u32 to)
+{
+	return http_read(sk, struct tcp_sock, urg_seq) - from < to - from;
+}
+
+/* Whether the application has taken the end of a TCP stream, which has a sequence number of its own. */
+static __always_inline bool http_has_ended(struct sock *sk)
+{
+	return http_read(sk, struct sock, sk_shutdown) & HTTP_RCV_SHUTDOWN &&
+	       http_copied_seq(sk) == http_read(sk, struct tcp_sock, rcv_nxt);
 }
 
 #define HTTP_UNKNOWN 0xffffffff

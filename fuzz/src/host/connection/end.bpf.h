@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Every end may be a server's: what the kernel knows to tell them apart is not to be had here. */
+/* Every end that receives may be a server's: what the kernel knows to tell them apart is not to be had here. */
 #ifndef HOST_END_BPF_H
 #define HOST_END_BPF_H
 
 #include "connection/storage.bpf.h"
 
-static bool http_is_marked(const struct http_endpoint *endpoint)
+enum {
+	HTTP_LOOKS = 16,
+	HTTP_FROM_START = 1 << 6,
+};
+
+static const __u8 *http_mark_of(const struct http_endpoint *endpoint)
 {
-	return endpoint->sk;
+	return (const __u8 *)endpoint->sk;
 }
 
 static void http_mark_not_server(const struct http_endpoint *endpoint)
@@ -15,9 +20,30 @@ static void http_mark_not_server(const struct http_endpoint *endpoint)
 	(void)endpoint;
 }
 
-static bool http_speaks_first(const struct sock *sk)
+static bool http_looked_in_vain(const struct http_endpoint *endpoint, bool from_start)
+{
+	return endpoint->sk && from_start;
+}
+
+static bool http_is_tcp_client(const struct sock *sk)
 {
 	return sk;
+}
+
+static bool http_is_unix_client(const struct sock *sk)
+{
+	return sk;
+}
+
+static bool http_is_pair(const struct sock *sk)
+{
+	return sk;
+}
+
+/* So that sends are looked at only once there is a connection. */
+static bool http_speaks_first(const struct sock *sk)
+{
+	return !sk;
 }
 
 static bool http_was_first(const struct sock *sk, __u32 length)

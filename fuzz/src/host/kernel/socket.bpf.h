@@ -23,4 +23,14 @@ static __u32 http_copied_seq(const struct sock *sk)
 	return sk->nothing;
 }
 
+static bool http_is_urgent_between(const struct sock *sk, __u32 from, __u32 to)
+{
+	return sk && from == to;
+}
+
+static bool http_has_ended(const struct sock *sk)
+{
+	return sk;
+}
+
 #endif /* HOST_SOCKET_BPF_H */

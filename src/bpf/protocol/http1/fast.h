@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The common case of HTTP/1 framing: a whole head in one window, written the way nearly all programs
+ * The common case of HTTP/1 framing: a whole head in the window, written the way nearly all programs
  * write it. Eight bytes a step where http1_byte() takes one. Whatever is unusual is refused with the
  * stream untouched, and the state machine takes it from there: nothing here decides what is HTTP, it
  * only decides faster.
@@ -28,21 +28,6 @@ struct http1_head {
 	volatile __u8 minor;
 	volatile enum http_method method;
 };
-
-#define HTTP1_EACH(c) (0x0101010101010101ULL * (__u8)(c))
-
-/* The high bit of every byte that equals c, and no other bit. */
-static HTTP_INLINE __u64 http1_bytes_equal(__u64 word, __u8 c)
-{
-	word ^= HTTP1_EACH(c);
-	return ~(((word & HTTP1_EACH(0x7f)) + HTTP1_EACH(0x7f)) | word | HTTP1_EACH(0x7f));
-}
-
-/* The index of the lowest byte whose high bit is set. BPF cannot count trailing zeros. */
-static HTTP_INLINE __u64 http1_first_byte(__u64 high_bits)
-{
-	return ((((high_bits & -high_bits) >> 7) * 0x0001020304050607ULL) >> 56) & 7;
-}
 
 /* The value of up to seven decimal digits and the CR LF behind them; -1 if it is not that. */
 static HTTP_INLINE __s64 http1_fast_number(const __u8 *text)
@@ -155,7 +140,7 @@ static HTTP_INLINE int http1_fast_search(struct http1_head *head, const __u8 *wi
 			return -1;
 		/* The compiler must not see that the mask changes nothing: the verifier wants it. */
 		asm volatile("" : "+r"(offset));
-		kind = word(head, window, offset & (HTTP_WINDOW - 8));
+		kind = word(head, window, offset & (HTTP_WINDOW - 1));
 		if (kind)
 			return kind > 0 ? 0 : -1;
 	}
@@ -195,10 +180,10 @@ static HTTP_INLINE int http1_fast_target(struct http1_head *head, const __u8 *wi
 	return http1_fast_target_word(head, window, http1_word(window + offset), offset);
 }
 
-/* The request line at the start of the window: 0 if it is whole and usual. */
-static HTTP_INLINE int http1_fast_request_line(struct http1_head *head, const __u8 *window)
+/* The request line that begins at an offset of the window: 0 if it is whole and usual. */
+static HTTP_INLINE int http1_fast_request_line(struct http1_head *head, const __u8 *window, __u64 at)
 {
-	__u64 word = http1_word(window);
+	__u64 word = http1_word(window + at);
 	__u64 space = http1_bytes_equal(word, ' ');
 	__u64 method = (1ULL << http1_first_byte(space) * 8) - 1;
 	int kind;
@@ -208,53 +193,62 @@ static HTTP_INLINE int http1_fast_request_line(struct http1_head *head, const __
 	head->method = http1_method(word & method);
 	if (head->method == HTTP_METHOD_OTHER)
 		return -1;
-	head->start = http1_first_byte(space) + 1;
+	head->start = at + http1_first_byte(space) + 1;
 	/* To the search for the target's end, the method and its space look like a part of the target. */
 	word = (word & ~(method << 8 | 0xff)) | (HTTP1_EACH('A') & (method << 8 | 0xff));
-	kind = http1_fast_target_word(head, window, word, 0);
+	kind = http1_fast_target_word(head, window, word, at);
 	if (kind)
 		return kind > 0 ? 0 : -1;
-	return http1_fast_search(head, window, 8, http1_fast_target);
+	return http1_fast_search(head, window, at + 8, http1_fast_target);
 }
 
-/* The status line at the start of the window: 0 if it is usual. */
-static HTTP_INLINE int http1_fast_status_line(struct http1_head *head, const __u8 *window)
+/* The status line that begins at an offset of the window: 0 if it is usual. */
+static HTTP_INLINE int http1_fast_status_line(struct http1_head *head, const __u8 *window, __u64 at)
 {
-	__u64 version = http1_word(window);
+	const __u8 *line = window + at;
+	__u64 version = http1_word(line);
 
 	if (version << 8 != HTTP1_TEXT("HTTP/1.") << 8 || version >> 56 < '0' || version >> 56 > '9' ||
-	    window[8] != ' ' || window[9] < '1' || window[9] > '9' || window[10] < '0' || window[10] > '9' ||
-	    window[11] < '0' || window[11] > '9' || (window[12] != ' ' && window[12] != '\r'))
+	    line[8] != ' ' || line[9] < '1' || line[9] > '9' || line[10] < '0' || line[10] > '9' ||
+	    line[11] < '0' || line[11] > '9' || (line[12] != ' ' && line[12] != '\r'))
 		return -1;
-	head->status = (window[9] - '0') * 100 + (window[10] - '0') * 10 + (window[11] - '0');
-	head->start = 8;
+	head->status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
+	head->start = at + 8;
 	return 0;
 }
 
-static HTTP_INLINE void http1_begin_head(struct http1_head *head, __u64 filled)
+/* Where in the window the cursor is; the window's last byte if it is not in it, where no head begins. */
+static HTTP_INLINE __u64 http1_begin_head(struct http1_head *head, const struct http_cursor *cur)
 {
-	head->filled = filled;
+	__u64 at = cur->at - cur->base;
+
+	head->filled = cur->filled;
 	head->flags = 0;
 	head->lengths = 0;
 	head->codings = 0;
+	return at < HTTP_WINDOW ? at : HTTP_WINDOW - 1;
 }
 
-/* A whole request head at the start of the window: 0, or -1 if there is none, or an unusual one. */
-static HTTP_INLINE int http1_fast_request(struct http1_head *head, const __u8 *window, __u64 filled)
+/* A whole request head at the cursor: 0, or -1 if there is none in the window, or an unusual one. */
+static HTTP_INLINE int http1_fast_request(struct http1_head *head, const __u8 *window,
+					  const struct http_cursor *cur)
 {
-	http1_begin_head(head, filled);
-	return http1_fast_request_line(head, window) ? -1 : http1_fast_lines(head, window);
+	__u64 at = http1_begin_head(head, cur);
+
+	return http1_fast_request_line(head, window, at) ? -1 : http1_fast_lines(head, window);
 }
 
-/* A whole response head at the start of the window: 0, or -1 if there is none, or an unusual one. */
-static HTTP_INLINE int http1_fast_response(struct http1_head *head, const __u8 *window, __u64 filled)
+/* A whole response head at the cursor: 0, or -1 if there is none in the window, or an unusual one. */
+static HTTP_INLINE int http1_fast_response(struct http1_head *head, const __u8 *window,
+					   const struct http_cursor *cur)
 {
-	http1_begin_head(head, filled);
-	return http1_fast_status_line(head, window) ? -1 : http1_fast_lines(head, window);
+	__u64 at = http1_begin_head(head, cur);
+
+	return http1_fast_status_line(head, window, at) ? -1 : http1_fast_lines(head, window);
 }
 
 /*
- * Whether a head is worth looking for at the start of the next window: between messages, and where a
+ * Whether a head is worth looking for at the start of a transfer: between messages, and where a
  * request line was only guessed at so far. A stream joined in the middle of a body may look like the
  * beginning of a method for as long as it likes; a whole request head settles it.
  */

@@ -16,6 +16,13 @@
 #include "protocol/cursor.h"
 #include "protocol/http1/text.h"
 
+/* What is longer is no HTTP: servers refuse much less. */
+enum {
+	HTTP1_METHOD_MAX = 24,
+	HTTP1_LINE_MAX = 16 << 10, /* of a request */
+	HTTP1_HEAD_MAX = 256 << 10,
+};
+
 /* Where a direction of a connection is. Zeroed memory is a stream that was joined in the middle. */
 enum http1_state {
 	HTTP1_LOST,   /* nothing is known until a message starts at the start of a transfer */
@@ -88,6 +95,8 @@ struct http1_stream {
 	__u8 match;		 /* characters of the current element that were taken */
 	__u8 minor;		 /* of HTTP/1.x */
 	enum http_method method; /* of the request, once its line is complete */
+	__u32 head;		 /* bytes of the current head that were taken */
+	__u32 pad;
 };
 
 static HTTP_INLINE void http1_enter(struct http1_stream *s, __u8 state)
@@ -163,6 +172,7 @@ static HTTP_INLINE void http1_end_chunk_size(struct http1_stream *s)
 		s->state = HTTP1_CHUNK;
 	} else {
 		s->flags |= HTTP1_TRAILERS;
+		s->head = 0;
 		http1_enter(s, HTTP1_LINE_START);
 	}
 }
@@ -233,6 +243,7 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 			if (c != 'H')
 				return http1_lose(s);
 			s->time = now;
+			s->head = 1;
 			s->state = HTTP1_RESPONSE_VERSION;
 			s->match = 1;
 		} else if (c == '\r' || c == '\n') {
@@ -240,6 +251,7 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 				s->match++;
 		} else if (http1_is_token(c)) {
 			s->state = HTTP1_METHOD;
+			s->head = 1;
 			s->match = 1;
 			s->token = c;
 		} else if (c == 0 && s->match == 4) {
@@ -250,7 +262,7 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 		}
 		return HTTP1_NOTHING;
 	case HTTP1_METHOD:
-		if (c == ' ') {
+		if (http1_is_blank(c)) {
 			http1_enter(s, HTTP1_TARGET_START);
 		} else if (http1_is_token(c)) {
 			/* A ninth character no longer fits: 0 is no method's token, and stays. */
@@ -262,6 +274,9 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 		}
 		return HTTP1_NOTHING;
 	case HTTP1_TARGET_START:
+		/* Servers take more than one blank, and what some refuse they answer all the same. */
+		if (http1_is_blank(c))
+			return HTTP1_NOTHING;
 		if (!http1_is_visible(c))
 			return http1_lose(s);
 		/* PROXY TCP4, TCP6 or UNKNOWN: no request target begins like that. */
@@ -271,13 +286,16 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 			s->state = HTTP1_TARGET;
 		return HTTP1_NOTHING;
 	case HTTP1_TARGET:
-		if (c == ' ')
+		if (http1_is_blank(c))
 			http1_enter(s, HTTP1_REQUEST_VERSION);
 		else if (!http1_is_visible(c))
 			return http1_lose(s);
 		return HTTP1_NOTHING;
 	case HTTP1_REQUEST_VERSION:
-		if (s->match < 7 ? c != http1_version(s->match) : c < '0' || c > '9')
+		if (s->match == 0 && http1_is_blank(c))
+			return HTTP1_NOTHING;
+		if (s->match < 7 ? http1_lower(c) != http1_lower(http1_version(s->match)) :
+				   c < '0' || c > '9')
 			return http1_lose(s);
 		s->minor = c - '0';
 		if (s->match++ == 7)
@@ -286,6 +304,8 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 	case HTTP1_REQUEST_CR:
 		if (c == '\n')
 			return http1_end_request_line(s);
+		if (http1_is_blank(c) || (c >= '0' && c <= '9'))
+			return HTTP1_NOTHING;
 		if (c != '\r')
 			return http1_lose(s);
 		s->state = HTTP1_REQUEST_LF;
@@ -415,16 +435,86 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 	}
 }
 
-/* Eight bytes at once in which nothing happens: no line ends in them, nor a target. */
-static HTTP_INLINE int http1_is_dull(__u8 state, const __u8 *bytes)
+/* Takes a word within a line of which only the end matters: up to its end, or all of it. True at the end. */
+static HTTP_INLINE int http1_word_of_line(struct http_cursor *cur, __u64 word)
 {
-	__u64 word = http1_word(bytes);
+	__u64 feeds = http1_bytes_equal(word, '\n');
 
-	if (state != HTTP1_LINE && state != HTTP1_TARGET && state != HTTP1_CHUNK_EXTENSION)
-		return 0;
-	if (http1_has_control(word))
-		return 0;
-	return state != HTTP1_TARGET || (!http1_has_byte(word, ' ') && !http1_has_byte(word, 0x7f));
+	cur->at += feeds ? http1_first_byte(feeds) + 1 : 8;
+	return feeds != 0;
+}
+
+/* Whether a line that begins with these two words may be one that tells how long the body is. */
+static HTTP_INLINE int http1_is_of_interest(__u64 first, __u64 second)
+{
+	first |= HTTP1_EACH(0x20);
+	second |= HTTP1_EACH(0x20);
+	return first == HTTP1_TEXT("transfer") ||
+	       (first == HTTP1_TEXT("content-") && second << 8 == HTTP1_TEXT("length:") << 8);
+}
+
+/*
+ * Takes what is usual at the cursor eight bytes at a time, of sixteen that are at hand; -1 where it is not, which
+ * http1_byte() takes then.
+ */
+static HTTP_INLINE int http1_words(struct http1_stream *s, struct http_cursor *cur, const __u8 *bytes)
+{
+	__u64 word = http1_word(bytes), found;
+	__s64 size;
+
+	switch (s->state) {
+	case HTTP1_LINE_START:
+		if ((word & 0xff) == '\r' || (word & 0xff) == '\n')
+			return -1;
+		if (!(s->flags & HTTP1_TRAILERS) && http1_is_of_interest(word, http1_word(bytes + 8)))
+			return -1;
+		if (!http1_word_of_line(cur, word))
+			s->state = HTTP1_LINE;
+		return HTTP1_NOTHING;
+	case HTTP1_LINE:
+		if (http1_word_of_line(cur, word))
+			http1_enter(s, HTTP1_LINE_START);
+		return HTTP1_NOTHING;
+	case HTTP1_TARGET:
+		if (http1_has_control(word) || http1_has_byte(word, 0x7f))
+			return -1;
+		found = http1_bytes_equal(word, ' ');
+		cur->at += found ? http1_first_byte(found) + 1 : 8;
+		if (found)
+			http1_enter(s, HTTP1_REQUEST_VERSION);
+		return HTTP1_NOTHING;
+	case HTTP1_CHUNK_SIZE:
+		found = http1_bytes_equal(word, '\r');
+		if (s->match || !found || !http1_first_byte(found))
+			return -1;
+		size = http1_hex_number(word, http1_first_byte(found));
+		if (size < 0 || bytes[http1_first_byte(found) + 1] != '\n')
+			return -1;
+		s->length = size;
+		cur->at += http1_first_byte(found) + 2;
+		http1_end_chunk_size(s);
+		return HTTP1_NOTHING;
+	case HTTP1_CHUNK_EXTENSION:
+		if (http1_word_of_line(cur, word))
+			http1_end_chunk_size(s);
+		return HTTP1_NOTHING;
+	case HTTP1_CHUNK_END:
+		if ((word & 0xffff) != ('\r' | '\n' << 8))
+			return -1;
+		cur->at += 2;
+		http1_next_chunk(s);
+		return HTTP1_NOTHING;
+	default:
+		return -1;
+	}
+}
+
+/* Whether a head has grown beyond what a server takes. */
+static HTTP_INLINE int http1_is_too_long(const struct http1_stream *s)
+{
+	if (s->state == HTTP1_METHOD)
+		return s->head > HTTP1_METHOD_MAX;
+	return s->head > (s->state <= HTTP1_REQUEST_LF ? HTTP1_LINE_MAX : HTTP1_HEAD_MAX);
 }
 
 /* Takes as much of a body as the transfer holds: it is never read. */
@@ -454,8 +544,17 @@ static HTTP_INLINE int http1_may_begin(const __u8 *window, __u64 filled)
 		return 1;
 	for (i = 0; i < 8 && i < filled; i++, word >>= 8)
 		if (!http1_is_token(word))
-			return i && (word & 0xff) == ' ';
+			return i && http1_is_blank(word);
 	return i > 0;
+}
+
+/* Whether the first bytes of a transfer, `filled` of them, are those of a status line. */
+static HTTP_INLINE int http1_answers(const __u8 *window, __u64 filled)
+{
+	__u64 version = http1_word(window);
+
+	return filled > 12 && version << 8 == HTTP1_TEXT("HTTP/1.") << 8 && window[8] == ' ' &&
+	       window[9] >= '1' && window[9] <= '9';
 }
 
 /* Whether this many bytes that cannot be seen may mean anything: within a body they change nothing. */
@@ -475,7 +574,7 @@ static HTTP_INLINE int http1_hides_more(struct http1_stream *s, __u64 length)
 static HTTP_INLINE enum http1_event http1_advance(struct http1_stream *s, struct http_cursor *cur,
 						  const __u8 *window)
 {
-	__u64 offset = cur->at - cur->base;
+	__u64 offset = cur->at - cur->base, from = cur->at;
 	__u8 state = s->state;
 
 	if (state == HTTP1_LOST || state == HTTP1_OPAQUE) {
@@ -488,11 +587,14 @@ static HTTP_INLINE enum http1_event http1_advance(struct http1_stream *s, struct
 	}
 	if (offset >= cur->filled || offset >= HTTP_WINDOW)
 		return HTTP1_WINDOW_END;
-	if (offset + 8 <= cur->filled && http1_is_dull(state, window + (offset & (HTTP_WINDOW - 1)))) {
-		cur->at += 8;
+	if (state > HTTP1_START && state < HTTP1_CHUNK_SIZE && http1_is_too_long(s))
+		return http1_lose(s);
+	if (offset + 16 <= cur->filled && http1_words(s, cur, window + (offset & (HTTP_WINDOW - 1))) >= 0) {
+		s->head += cur->at - from;
 		return HTTP1_NOTHING;
 	}
 	cur->at++;
+	s->head++;
 	return http1_byte(s, window[offset & (HTTP_WINDOW - 1)], cur->now);
 }
 

@@ -23,10 +23,10 @@ struct http1_run {
 struct http1_connection {
 	struct http1_stream request;
 	struct http1_stream response;
-	__u32 first;	/* number of the oldest outstanding run */
-	__u32 end;	/* one past the youngest */
-	__u32 unqueued; /* outstanding requests after the youngest run that no longer had a place */
-	__u32 pad;
+	__u32 first;	   /* number of the oldest outstanding run */
+	__u32 end;	   /* one past the youngest */
+	__u32 unqueued;	   /* outstanding requests after the youngest run that no longer had a place */
+	__u32 outstanding; /* requests in all */
 	struct http1_run runs[HTTP1_RUNS];
 };
 
@@ -41,6 +41,26 @@ static HTTP_INLINE void http1_forget(struct http1_connection *conn)
 {
 	conn->first = conn->end;
 	conn->unqueued = 0;
+	conn->outstanding = 0;
+}
+
+/* The connection is known from its very beginning: what it answers first is a whole response. */
+static HTTP_INLINE void http1_is_whole(struct http1_connection *conn)
+{
+	http1_enter(&conn->response, HTTP1_START);
+}
+
+/* Whether the answers to outstanding requests will not be seen, since one has no end but the stream's. */
+static HTTP_INLINE int http1_hides_answers(const struct http1_connection *conn)
+{
+	return conn->response.state == HTTP1_OPAQUE && !(conn->response.flags & HTTP1_TUNNEL) &&
+	       conn->outstanding;
+}
+
+/* Whether something was sent that is no answer where one was due, so that nothing can be paired any more. */
+static HTTP_INLINE int http1_answers_nothing(const struct http1_connection *conn)
+{
+	return conn->response.state == HTTP1_LOST && conn->outstanding;
 }
 
 /* Where an outstanding request went. */
@@ -72,6 +92,7 @@ static HTTP_INLINE enum http1_place http1_request(struct http1_connection *conn,
 		conn->response.state = HTTP1_LOST;
 		held = 0;
 	}
+	conn->outstanding++;
 	if (conn->unqueued) {
 		conn->unqueued++;
 		return HTTP1_HELD;
@@ -119,8 +140,10 @@ static HTTP_INLINE enum http1_answer http1_response(struct http1_connection *con
 	if (s->status == 204 || s->status == 304)
 		s->flags |= HTTP1_NO_BODY;
 	if (conn->first == conn->end) {
-		if (conn->unqueued)
+		if (conn->unqueued) {
 			conn->unqueued--;
+			conn->outstanding--;
+		}
 		return HTTP1_UNMATCHED;
 	}
 	exchange->duration = s->time > run->time ? s->time - run->time : 0;
@@ -133,6 +156,7 @@ static HTTP_INLINE enum http1_answer http1_response(struct http1_connection *con
 		s->flags |= HTTP1_TUNNEL;
 		conn->request.state = HTTP1_OPAQUE;
 	}
+	conn->outstanding--;
 	if (!--run->count)
 		conn->first++;
 	return HTTP1_FINAL;
@@ -151,16 +175,20 @@ static HTTP_INLINE int http1_wants_run(const struct http1_connection *conn)
 	       !conn->runs[http1_last_held(conn) & (HTTP1_RUNS - 1)].count;
 }
 
-/* Takes it back; NULL if the caller has it no longer. */
+/* Takes it back; NULL if the caller has it no longer, nor any after it. */
 static HTTP_INLINE void http1_take_run(struct http1_connection *conn, const struct http1_run *run)
 {
+	__u32 i;
+
 	if (run) {
 		conn->runs[http1_last_held(conn) & (HTTP1_RUNS - 1)] = *run;
 		return;
 	}
-	/* The rest of the queue is gone, and how many it held: nothing matches any more. */
+	/* How many there are is still known: after as many answers the two directions are together again. */
 	conn->end = http1_last_held(conn);
-	conn->unqueued = 1U << 31;
+	conn->unqueued = conn->outstanding;
+	for (i = 0; i < HTTP1_RUNS - 1; i++)
+		conn->unqueued -= conn->runs[(conn->first + i) & (HTTP1_RUNS - 1)].count;
 }
 
 #endif /* HTTP1_PAIRING_H */

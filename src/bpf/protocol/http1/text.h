@@ -54,6 +54,11 @@ static HTTP_INLINE int http1_is_token(__u8 c)
 	return c < 128 && ((c < 64 ? low : high) >> (c & 63) & 1);
 }
 
+static HTTP_INLINE int http1_is_blank(__u8 c)
+{
+	return c == ' ' || c == '\t';
+}
+
 static HTTP_INLINE __u8 http1_lower(__u8 c)
 {
 	return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
@@ -131,6 +136,47 @@ static HTTP_INLINE int http1_has_byte(__u64 word, __u8 c)
 
 	word ^= ones * c;
 	return ((word - ones) & ~word & ones << 7) != 0;
+}
+
+#define HTTP1_EACH(c) (0x0101010101010101ULL * (__u8)(c))
+
+/* The high bit of every byte that equals c, and no other bit. */
+static HTTP_INLINE __u64 http1_bytes_equal(__u64 word, __u8 c)
+{
+	word ^= HTTP1_EACH(c);
+	return ~(((word & HTTP1_EACH(0x7f)) + HTTP1_EACH(0x7f)) | word | HTTP1_EACH(0x7f));
+}
+
+/* The index of the lowest byte whose high bit is set. BPF cannot count trailing zeros. */
+static HTTP_INLINE __u64 http1_first_byte(__u64 high_bits)
+{
+	return ((((high_bits & -high_bits) >> 7) * 0x0001020304050607ULL) >> 56) & 7;
+}
+
+/* The value of `count` hexadecimal digits, 1 to 7, at the start of a word; -1 if they are not that. */
+static HTTP_INLINE __s64 http1_hex_number(__u64 word, __u64 count)
+{
+	__u64 letters, digits;
+
+	/* The digits move to the high bytes, and zeros come before them. */
+	word = word << (64 - 8 * count) | HTTP1_EACH('0') >> 8 * count;
+	if (http1_has_control(word))
+		return -1;
+	/* Of 0 to 9 now 0x00 to 0x09, of a to f and A to F 0x51 to 0x56. */
+	word = (word | HTTP1_EACH(0x20)) ^ HTTP1_EACH(0x30);
+	letters = word >> 6 & HTTP1_EACH(1);
+	digits = word & HTTP1_EACH(0x0f);
+	if ((word & HTTP1_EACH(0xa0)) || letters != (word >> 4 & HTTP1_EACH(1)))
+		return -1;
+	/* No digit over 9, and of letters none before a or after f. */
+	if ((digits + HTTP1_EACH(6) + 3 * letters) & HTTP1_EACH(0x10) ||
+	    ((digits + 15 * letters) & 16 * letters) != 16 * letters)
+		return -1;
+	digits += 9 * letters;
+	/* Pairs, fours, eight: a multiplication adds neighbours. */
+	digits = digits * (16 << 8 | 1) >> 8;
+	digits = (digits & 0x00ff00ff00ff00ffULL) * (256 << 16 | 1) >> 16;
+	return (digits & 0x0000ffff0000ffffULL) * (65536ULL << 32 | 1) >> 32;
 }
 
 #endif /* HTTP1_TEXT_H */

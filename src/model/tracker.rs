@@ -45,7 +45,9 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
             .into_iter()
             .map(|counters| (counters.id, counters))
             .collect();
-        for (id, counters) in harvested.iter().filter(|(_, it)| it.requests > 0) {
+        // One that only answers has taken its requests over from another process.
+        let serves = |it: &ProcessCounters| it.requests > 0 || !it.series.is_empty();
+        for (id, counters) in harvested.iter().filter(|(_, it)| serves(it)) {
             self.processes.entry(*id).or_insert_with(|| {
                 let identity = (self.identify)(id.pid, &counters.comm);
                 Tracked::new(identity, self.previous)

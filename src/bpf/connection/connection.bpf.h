@@ -77,10 +77,10 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
  * A socket without a connection has sent. An answer is that to a request that was not seen; and of a socketpair, in
  * which nothing else tells the ends apart, the one that asks is the client's.
  */
-static __always_inline void http_first_send(const struct http_endpoint *endpoint,
+static __always_inline void http_first_send(struct task_struct *task, const struct http_endpoint *endpoint,
 					    struct http_transfer *transfer)
 {
-	if (!http_fill_first(transfer))
+	if (!http_fill_first(transfer) || http_is_agent(task))
 		return;
 	if (http1_answers(transfer->window, transfer->cursor.filled))
 		http_miss(HTTP_MISSED_UNMATCHED, 1);
@@ -123,7 +123,7 @@ static __always_inline void http_transferred(struct task_struct *task, const str
 		if (direction == HTTP_RECEIVE)
 			http_first_receive(task, endpoint, transfer);
 		else
-			http_first_send(endpoint, transfer);
+			http_first_send(task, endpoint, transfer);
 		return;
 	}
 	switch (conn->protocol) {

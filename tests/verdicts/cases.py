@@ -43,6 +43,10 @@ def agent():
     sys.stdin.readline()
 
 
+def head(parts):
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (parts * len(BODY))
+
+
 def read_whole(end, length):
     while length > 0:
         length -= len(end.recv(length))
@@ -152,6 +156,7 @@ def old_client():
     if child != 0:
         client.close()
         server.recv(65536)
+        server.sendall(head(5))
         ready(child)
         sys.stdin.readline()
         for part in range(5):
@@ -161,6 +166,7 @@ def old_client():
         return
     server.close()
     client.sendall(REQUEST)
+    read_whole(client, len(head(5)))
     for part in range(5):
         read_whole(client, len(BODY))
         client.sendall(b".")
@@ -174,6 +180,7 @@ def client_of_a_pair():
     if child == 0:
         server.close()
         client.sendall(REQUEST)
+        read_whole(client, len(head(3)))
         for part in range(3):
             read_whole(client, len(BODY))
             client.sendall(b".")
@@ -181,6 +188,7 @@ def client_of_a_pair():
         os._exit(0)
     client.close()
     server.recv(65536)
+    server.sendall(head(3))
     for part in range(3):
         server.sendall(BODY)
         server.recv(1)

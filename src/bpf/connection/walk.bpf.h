@@ -95,12 +95,6 @@ __noinline int http1_find_response_head(void)
 	return http1_fast_response(http1_head_of(transfer), transfer->window, &transfer->cursor);
 }
 
-/* A head was taken at once: it began at an offset of the transfer. */
-static __always_inline void http1_charge_head(struct http_transfer *transfer, __u64 from)
-{
-	transfer->steps += HTTP_HEAD_STEPS + (transfer->cursor.at - from) / HTTP_HEAD_BYTES_A_STEP;
-}
-
 /* A request line is complete. */
 static __always_inline void http1_take_line(struct http_connection *conn, struct http_transfer *transfer,
 					    enum http1_place place, const struct http1_run *run)
@@ -116,7 +110,6 @@ static __always_inline void http1_take_line(struct http_connection *conn, struct
 static __always_inline bool http1_take_request_head(struct http_connection *conn,
 						    struct http_transfer *transfer)
 {
-	__u64 from = transfer->cursor.at;
 	struct http1_run run;
 
 	if (http1_find_request_head())
@@ -124,7 +117,6 @@ static __always_inline bool http1_take_request_head(struct http_connection *conn
 	http1_take_line(conn, transfer,
 			http1_take_request(&conn->http1, &transfer->cursor, http1_head_of(transfer), &run),
 			&run);
-	http1_charge_head(transfer, from);
 	return true;
 }
 
@@ -132,7 +124,6 @@ static __always_inline bool http1_take_request_head(struct http_connection *conn
 static __always_inline bool http1_take_response_head(struct task_struct *task, struct http_connection *conn,
 						     struct http_transfer *transfer)
 {
-	__u64 from = transfer->cursor.at;
 	struct http_exchange exchange = {};
 
 	if (http1_find_response_head())
@@ -141,7 +132,6 @@ static __always_inline bool http1_take_response_head(struct task_struct *task, s
 		       http1_take_response(&conn->http1, &transfer->cursor, http1_head_of(transfer),
 					   &exchange),
 		       &exchange);
-	http1_charge_head(transfer, from);
 	return true;
 }
 
@@ -158,6 +148,13 @@ static __always_inline bool http1_looks_for_head(const struct http1_stream *s, s
 	if (cur->at - cur->base < cur->filled)
 		return true;
 	return http_fill(transfer) > 0;
+}
+
+/* One was taken at once, which began at an offset of the transfer. */
+static __always_inline bool http1_took_head(struct http_transfer *transfer, __u64 from)
+{
+	transfer->steps += HTTP_HEAD_STEPS + (transfer->cursor.at - from) / HTTP_HEAD_BYTES_A_STEP;
+	return false;
 }
 
 /* There was none. True if the window ends before the transfer does, and now begins at the cursor. */
@@ -181,13 +178,17 @@ static __always_inline bool http1_is_over(struct http_transfer *transfer)
 static __noinline bool http1_step_request(struct http_connection *conn, struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
+	__u64 from = cur->at;
 	struct http1_run run;
 
 	if (http1_is_over(transfer))
 		return true;
-	if (http1_looks_for_head(&conn->http1.request, transfer) &&
-	    (http1_take_request_head(conn, transfer) || http1_looks_again(transfer)))
-		return false;
+	if (http1_looks_for_head(&conn->http1.request, transfer)) {
+		if (http1_take_request_head(conn, transfer))
+			return http1_took_head(transfer, from);
+		if (http1_looks_again(transfer))
+			return false;
+	}
 	switch (http1_advance(&conn->http1.request, cur, transfer->window)) {
 	case HTTP1_REQUEST_LINE:
 		http1_take_line(conn, transfer, http1_request(&conn->http1, cur->now, &run), &run);
@@ -210,12 +211,16 @@ static __noinline bool http1_step_response(struct http_connection *conn, struct 
 {
 	struct http_cursor *cur = &transfer->cursor;
 	struct http_exchange exchange = {};
+	__u64 from = cur->at;
 
 	if (http1_is_over(transfer))
 		return true;
-	if (http1_looks_for_head(&conn->http1.response, transfer) &&
-	    (http1_take_response_head(http_current_task(), conn, transfer) || http1_looks_again(transfer)))
-		return false;
+	if (http1_looks_for_head(&conn->http1.response, transfer)) {
+		if (http1_take_response_head(http_current_task(), conn, transfer))
+			return http1_took_head(transfer, from);
+		if (http1_looks_again(transfer))
+			return false;
+	}
 	switch (http1_advance(&conn->http1.response, cur, transfer->window)) {
 	case HTTP1_STATUS_LINE:
 		http1_answered(http_current_task(), conn, http1_response(&conn->http1, &exchange), &exchange);

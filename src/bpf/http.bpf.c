@@ -2,20 +2,11 @@
 /*
  * Counts the HTTP/1 requests and responses of every process, in the kernel.
  *
- * capture -> (connection, direction, bytes in user memory) -> protocol -> counters
+ * capture/ finds (connection, direction, bytes in user memory), connection/ asks protocol/ what they mean, and has
+ * counters/ count it; kernel/ is what all of them read. docs/architecture.md has the map, docs/kernels.md the reasons.
  *
- * Three backends find the same thing, and user space loads the programs of one of them:
- *
- * sock	    The tracepoints sock_recv_length and sock_send_length (Linux 6.3). They fire below every
- *	    receive and send of a socket and of nothing else, so that a read of a file costs nothing.
- *	    State lies in the socket's own storage and goes with it.
- * syscall  The exits of the system calls that move bytes. A hook on all exits at once (tp_btf/sys_exit)
- *	    would be charged to every system call of the host. The price: a file read pays for the look
- *	    at its descriptor, and a tracepoint program may not use socket storage, so that state lies in
- *	    a hash keyed by the socket's inode, where the least recently used connection goes first.
- * fexit    The exits of the functions by which a family of sockets receives and sends. Below the system
- *	    calls, so that transfers by io_uring and by 32-bit tasks count too. Not to be had on locked-down
- *	    kernels.
+ * Three backends find the same thing, and user space loads the programs of one of them; those of `sock` serve `fexit`
+ * too, where that only takes notes. capture/ has a file for each.
  *
  * Not chosen: enter and exit of a system call (the registers still hold the arguments at exit, so a
  * second hook and a map buy nothing); kprobes (dearer than what they would replace, and as often absent).

@@ -3,7 +3,7 @@
 #ifndef CALLS_BPF_H
 #define CALLS_BPF_H
 
-#include "capture/transfer.bpf.h"
+#include "connection/transfer.bpf.h"
 #include "counters/missed.bpf.h"
 #include "kernel/registers.bpf.h"
 #include "kernel/task.bpf.h"

@@ -18,6 +18,10 @@
 #include "capture/iterator.bpf.h"
 #include "capture/notes.bpf.h"
 #include "connection/connection.bpf.h"
+#include "connection/storage.bpf.h"
+#include "connection/transfer.bpf.h"
+#include "kernel/socket.bpf.h"
+#include "kernel/task.bpf.h"
 #include <bpf/bpf_tracing.h>
 
 static __always_inline int http_fexit_transfer(struct socket *socket, struct msghdr *message, __u64 size,

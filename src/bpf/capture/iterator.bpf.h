@@ -6,7 +6,7 @@
 #ifndef ITERATOR_BPF_H
 #define ITERATOR_BPF_H
 
-#include "capture/transfer.bpf.h"
+#include "connection/transfer.bpf.h"
 #include "counters/missed.bpf.h"
 #include "kernel/task.bpf.h"
 

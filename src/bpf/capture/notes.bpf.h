@@ -10,7 +10,7 @@
 #ifndef NOTES_BPF_H
 #define NOTES_BPF_H
 
-#include "capture/transfer.bpf.h"
+#include "connection/transfer.bpf.h"
 #include "kernel/task.bpf.h"
 
 /* Set by user space before the programs are loaded: whether notes are taken at all. */

@@ -16,7 +16,13 @@
 #include "capture/iterator.bpf.h"
 #include "capture/notes.bpf.h"
 #include "connection/connection.bpf.h"
+#include "connection/storage.bpf.h"
+#include "connection/transfer.bpf.h"
+#include "counters/missed.bpf.h"
 #include "kernel/file.bpf.h"
+#include "kernel/registers.bpf.h"
+#include "kernel/socket.bpf.h"
+#include "kernel/task.bpf.h"
 #include <bpf/bpf_tracing.h>
 
 /* Threads within a recvmmsg or sendmmsg: how many of its messages were seen. */

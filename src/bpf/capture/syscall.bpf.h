@@ -8,7 +8,12 @@
 
 #include "capture/calls.bpf.h"
 #include "connection/connection.bpf.h"
+#include "connection/storage.bpf.h"
+#include "connection/transfer.bpf.h"
 #include "kernel/file.bpf.h"
+#include "kernel/registers.bpf.h"
+#include "kernel/socket.bpf.h"
+#include "kernel/task.bpf.h"
 
 static __always_inline void http_call_transfer(struct task_struct *task, const struct http_endpoint *endpoint,
 					       struct http_transfer *transfer, enum http_direction direction)

@@ -11,6 +11,11 @@
 
 #include "connection/end.bpf.h"
 #include "connection/http1.bpf.h"
+#include "connection/storage.bpf.h"
+#include "connection/transfer.bpf.h"
+#include "counters/missed.bpf.h"
+#include "kernel/socket.bpf.h"
+#include "kernel/task.bpf.h"
 
 enum {
 	HTTP_EMPTY_BUFFERS = 32, /* before the first that holds bytes */

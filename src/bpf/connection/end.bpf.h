@@ -7,6 +7,9 @@
 #define END_BPF_H
 
 #include "connection/storage.bpf.h"
+#include "kernel/read.bpf.h"
+#include "kernel/socket.bpf.h"
+#include <bpf/bpf_helpers.h>
 
 /*
  * Sockets without a connection of which something is known. One look at this instead of one at the bytes of each

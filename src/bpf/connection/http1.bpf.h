@@ -3,7 +3,11 @@
 #ifndef HTTP1_BPF_H
 #define HTTP1_BPF_H
 
-#include "connection/walk.bpf.h"
+#include "connection/http1_walk.bpf.h"
+#include "connection/state.h"
+#include "connection/transfer.bpf.h"
+#include "counters/processes.bpf.h"
+#include "protocol/http1/fast.h"
 
 /* Whether the state machine has to walk on, once a body has been skipped. */
 static __always_inline bool http1_walks_on(struct http1_stream *s, struct http_cursor *cur)

@@ -3,6 +3,7 @@
 #ifndef FILE_BPF_H
 #define FILE_BPF_H
 
+#include "kernel/read.bpf.h"
 #include "kernel/socket.bpf.h"
 #include "kernel/task.bpf.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The common case of HTTP/1 framing: a whole head in the window, written the way nearly all programs
- * write it. Eight bytes a step where http1_byte() takes one. Whatever is unusual is refused with the
- * stream untouched, and the state machine takes it from there: nothing here decides what is HTTP, it
- * only decides faster.
+ * write it. Eight bytes at a time where http1_byte() takes one. Whatever is unusual is refused with the
+ * stream untouched, and the state machine takes it from there: of a stream that was seen from its first byte
+ * nothing is decided here but how fast. Of one joined in the middle a whole head settles what is only guessed.
  *
  * For the verifier: the loop's index is exact, and every result goes through memory, so that all ways
  * through one step meet again before the next.
@@ -11,7 +11,10 @@
 #ifndef HTTP1_FAST_H
 #define HTTP1_FAST_H
 
+#include "protocol/cursor.h"
+#include "protocol/http1/framing.h"
 #include "protocol/http1/pairing.h"
+#include "protocol/http1/text.h"
 
 /* What a whole head says. Volatile for the reason above. */
 struct http1_head {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * HTTP/1 framing of one direction of a connection, as a pure state machine: no helper, no map, no loop. The same
- * source is compiled for BPF and for the host, where it is fuzzed against an independent oracle.
+ * HTTP/1 framing of one direction of a connection, as a pure state machine: no helper, no map, no unbounded loop. The
+ * same source is compiled for BPF and for the host, where it is fuzzed against an independent oracle.
  *
  * The caller walks a transfer with http1_advance(), which takes one byte, one word of eight, or a whole body
  * at a time, and says when a request line or a status line is complete. Bodies are skipped by arithmetic, so

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /* Requests and responses of HTTP/1, paired, where a connection has more runs of requests outstanding than it holds. */
-#ifndef SPILL_BPF_H
-#define SPILL_BPF_H
+#ifndef HTTP1_SPILL_BPF_H
+#define HTTP1_SPILL_BPF_H
 
+#include "connection/state.h"
 #include "connection/storage.bpf.h"
 #include "protocol/http1/fast.h"
+#include "protocol/http1/pairing.h"
+#include <bpf/bpf_helpers.h>
 
 struct http_spill_key {
 	__u64 id;
@@ -42,4 +45,4 @@ static __always_inline void http_return_run(struct http_connection *conn)
 	bpf_map_delete_elem(&http_spilled, &key);
 }
 
-#endif /* SPILL_BPF_H */
+#endif /* HTTP1_SPILL_BPF_H */

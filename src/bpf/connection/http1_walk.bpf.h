@@ -12,13 +12,17 @@
  * through the sum of their turns, where the walk has the product. No pointer can be handed to them, so that
  * they find transfer and connection in the maps, and therefore take a few steps.
  */
-#ifndef WALK_BPF_H
-#define WALK_BPF_H
+#ifndef HTTP1_WALK_BPF_H
+#define HTTP1_WALK_BPF_H
 
-#include "capture/transfer.bpf.h"
-#include "connection/spill.bpf.h"
+#include "connection/http1_spill.bpf.h"
+#include "connection/state.h"
 #include "connection/storage.bpf.h"
+#include "connection/transfer.bpf.h"
+#include "counters/missed.bpf.h"
 #include "counters/processes.bpf.h"
+#include "kernel/task.bpf.h"
+#include "protocol/http1/fast.h"
 
 enum {
 	HTTP_STEPS_A_CALL = 1 << 2,
@@ -324,4 +328,4 @@ static __always_inline void http1_walk(struct http_connection *conn, struct http
 		http1_lose_responses(&conn->http1, HTTP_MISSED_TOO_LONG);
 }
 
-#endif /* WALK_BPF_H */
+#endif /* HTTP1_WALK_BPF_H */

@@ -1,62 +1,276 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The maps of the BPF object, entry by entry.
+//! The maps of the BPF object, read by the system calls' own results. The iterators of libbpf-rs end at any error, so that a map
+//! which cannot be read would look like one whose entries are all gone.
+
+use std::collections::BTreeSet;
+use std::ffi::c_int;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
 
 use anyhow::{Context, Result, anyhow};
-use libbpf_rs::{ErrorKind, MapCore, MapFlags};
+use libbpf_rs::{ErrorKind, MapCore, MapFlags, libbpf_sys};
 use plain::Plain;
+
+use crate::kernel::real_time::RealTimePriority;
 
 /// How many entries are read one by one.
 const FEW: usize = 256;
+/// Steps from key to key. Where entries go meanwhile it takes more of them than there are entries.
+const STEPS: usize = 4 * FEW;
 /// How many map entries are asked for at first.
-const BATCH: u32 = 1024;
-/// More than a bucket of a hash map ever holds.
-const BUCKET: usize = 64;
+const BATCH: usize = 1024;
+/// The least that the kernel needs to remember where a batch has ended.
+const POSITION: usize = size_of::<u32>();
 
-/// All entries of a map, keys and values. While the kernel reads a batch, it skips the programs at events on that CPU, also when
-/// the reader is preempted. In a map of few entries that would be for as long as it takes to pass over all empty buckets; to
-/// read one entry takes no time.
-pub fn entries(map: &impl MapCore) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let keys: Vec<_> = map.keys().take(FEW + 1).collect();
-    if keys.len() > FEW {
-        return batches(map);
-    }
-    let unreadable = || unreadable(map);
-    keys.into_iter()
-        .filter_map(|key| {
-            let value = map.lookup(&key, MapFlags::ANY).with_context(unreadable);
-            value.transpose().map(|value| Ok((key, value?)))
-        })
-        .collect()
+/// How maps are read and changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    /// Whether programs are at events. They suffer when work on a map is interrupted.
+    pub at_events: bool,
 }
 
-/// The kernel ends a batch early where the next bucket does not fit, and the iterator takes such a batch for the last one. So a
-/// batch counts only if a bucket would still have fitted, or the whole map.
-fn batches(map: &impl MapCore) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let all = map.max_entries();
-    let mut count = BATCH.min(all);
-    loop {
-        let entries: Vec<_> = map
-            .lookup_batch(count, MapFlags::ANY, MapFlags::ANY)
-            .with_context(|| unreadable(map))?
-            .collect();
-        if count == all || entries.len() + BUCKET <= count as usize {
-            return Ok(entries);
-        }
-        count = count.saturating_mul(4).min(all);
+/// Entries of a map, one behind the other.
+pub struct Entries {
+    key_size: usize,
+    value_size: usize,
+    keys: Vec<u8>,
+    values: Vec<u8>,
+}
+
+impl Entries {
+    pub fn len(&self) -> usize {
+        self.keys.len() / self.key_size
+    }
+
+    /// Keys and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let keys = self.keys.chunks_exact(self.key_size);
+        keys.zip(self.values.chunks_exact(self.value_size))
+    }
+
+    fn set_len(&mut self, entries: usize) {
+        self.keys.resize(entries * self.key_size, 0);
+        self.values.resize(entries * self.value_size, 0);
     }
 }
 
-fn unreadable(map: &impl MapCore) -> String {
-    format!("{} cannot be read", map.name().to_string_lossy())
+impl Access {
+    /// All entries of a map, each once. While the kernel reads a batch, it skips the programs at events on that CPU, also when
+    /// the reader is preempted. In a map of few entries that would be for as long as it takes to pass over all empty buckets; to
+    /// read one entry takes no time.
+    pub fn entries(self, map: &impl MapCore) -> Result<Entries> {
+        let raw = Map {
+            fd: map.as_fd(),
+            key_size: map.key_size() as usize,
+            value_size: map.value_size() as usize,
+            max_entries: map.max_entries() as usize,
+        };
+        self.all(&raw)
+            .with_context(|| format!("{} cannot be read", map.name().to_string_lossy()))
+    }
+
+    fn all(self, map: &Map<'_>) -> io::Result<Entries> {
+        match map.few_keys()? {
+            Some(keys) => self.uninterrupted(|| map.values_of(keys)),
+            None => self.batches(map),
+        }
+    }
+
+    fn batches(self, map: &Map<'_>) -> io::Result<Entries> {
+        let mut entries = map.no_entries();
+        let mut room = BATCH.min(map.max_entries);
+        let mut position = None;
+        loop {
+            let known = entries.len();
+            entries.set_len(known + room);
+            let keys = &mut entries.keys[known * map.key_size..];
+            let values = &mut entries.values[known * map.value_size..];
+            let mut end = vec![0; map.key_size.max(POSITION)];
+            let batch = self
+                .uninterrupted(|| map.batch(position.as_deref(), &mut end, keys, values, room))?;
+            match batch {
+                Batch::Last(count) => {
+                    entries.set_len(known + count);
+                    return Ok(entries);
+                }
+                Batch::Part(count) if count > 0 => {
+                    entries.set_len(known + count);
+                    position = Some(end);
+                }
+                Batch::TooSmall if room < map.max_entries => {
+                    entries.set_len(known);
+                    room = room.saturating_mul(4).min(map.max_entries);
+                }
+                // More of the same would be without an end.
+                Batch::Part(_) | Batch::TooSmall => {
+                    return Err(io::Error::other("the kernel does not get on in it"));
+                }
+            }
+        }
+    }
+
+    /// What an array has for each CPU under a key.
+    pub fn of_each_cpu(self, map: &impl MapCore, key: &[u8]) -> Result<Vec<Vec<u8>>> {
+        let name = || map.name().to_string_lossy().into_owned();
+        self.uninterrupted(|| map.lookup_percpu(key, MapFlags::ANY))
+            .with_context(|| format!("{} cannot be read", name()))?
+            .with_context(|| format!("{} lacks an entry", name()))
+    }
+
+    /// Deletes entries, where they are there.
+    pub fn delete<'a>(
+        self,
+        map: &impl MapCore,
+        keys: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<()> {
+        for key in keys {
+            match self.uninterrupted(|| map.delete(key)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    let name = map.name().to_string_lossy();
+                    return Err(error).with_context(|| format!("{name} keeps an entry"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Does work that makes system calls on maps and nothing else.
+    fn uninterrupted<T>(self, work: impl FnOnce() -> T) -> T {
+        let taken = self.at_events.then(RealTimePriority::take);
+        let _priority = taken.and_then(|taken| {
+            taken
+                .inspect_err(|error| {
+                    log::trace!("the sampling thread may be interrupted: {error}");
+                })
+                .ok()
+        });
+        work()
+    }
 }
 
-/// Deletes an entry, if it is there.
-pub fn delete(map: &impl MapCore, key: &[u8]) -> Result<()> {
-    match map.delete(key) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("{} keeps an entry", map.name().to_string_lossy()))
+/// A map as the system calls see it.
+struct Map<'fd> {
+    fd: BorrowedFd<'fd>,
+    key_size: usize,
+    value_size: usize,
+    max_entries: usize,
+}
+
+/// What came of asking for a batch: how many entries.
+enum Batch {
+    Part(usize),
+    Last(usize),
+    /// No entry fits: those of one bucket come together.
+    TooSmall,
+}
+
+impl Map<'_> {
+    /// `None` where there are more than a few, and where so many go meanwhile that there is no getting to an end: after a
+    /// key that is gone the kernel begins again.
+    fn few_keys(&self) -> io::Result<Option<BTreeSet<Vec<u8>>>> {
+        let mut keys = BTreeSet::new();
+        let mut latest: Option<Vec<u8>> = None;
+        for _ in 0..STEPS {
+            let Some(key) = self.key_after(latest.as_deref())? else {
+                return Ok(Some(keys));
+            };
+            keys.insert(key.clone());
+            if keys.len() > FEW {
+                break;
+            }
+            latest = Some(key);
         }
-        _ => Ok(()),
+        Ok(None)
+    }
+
+    fn key_after(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
+        let mut next = vec![0; self.key_size];
+        let before = key.map_or(ptr::null(), |key| key.as_ptr());
+        // SAFETY: the kernel reads a key, unless there is none, and writes one; both have the size that the map says.
+        let returned = unsafe {
+            libbpf_sys::bpf_map_get_next_key(
+                self.fd.as_raw_fd(),
+                before.cast(),
+                next.as_mut_ptr().cast(),
+            )
+        };
+        Ok(found(returned)?.then_some(next))
+    }
+
+    /// The entries of those keys that are still there.
+    fn values_of(&self, keys: BTreeSet<Vec<u8>>) -> io::Result<Entries> {
+        let mut entries = self.no_entries();
+        let mut value = vec![0; self.value_size];
+        for key in keys {
+            // SAFETY: the kernel reads a key and writes a value; both have the size that the map says.
+            let returned = unsafe {
+                libbpf_sys::bpf_map_lookup_elem(
+                    self.fd.as_raw_fd(),
+                    key.as_ptr().cast(),
+                    value.as_mut_ptr().cast(),
+                )
+            };
+            if found(returned)? {
+                entries.keys.extend(key);
+                entries.values.extend(&value);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The next entries after a position, if it is not the first time; where they end is put into `end`.
+    fn batch(
+        &self,
+        position: Option<&[u8]>,
+        end: &mut [u8],
+        keys: &mut [u8],
+        values: &mut [u8],
+        room: usize,
+    ) -> io::Result<Batch> {
+        let fits = keys.len() >= room * self.key_size && values.len() >= room * self.value_size;
+        assert!(fits, "no room for {room} entries");
+        let mut count = room as u32;
+        let position = position.map_or(ptr::null(), |position| position.as_ptr());
+        // SAFETY: the kernel reads a position, unless there is none, and writes one, each no longer than a key or `POSITION`,
+        // and writes at most so many keys and values as there is room for. It does not write to the old position.
+        let returned = unsafe {
+            libbpf_sys::bpf_map_lookup_batch(
+                self.fd.as_raw_fd(),
+                position.cast_mut().cast(),
+                end.as_mut_ptr().cast(),
+                keys.as_mut_ptr().cast(),
+                values.as_mut_ptr().cast(),
+                &raw mut count,
+                ptr::null(),
+            )
+        };
+        let count = (count as usize).min(room);
+        match -returned {
+            0 => Ok(Batch::Part(count)),
+            libc::ENOENT => Ok(Batch::Last(count)),
+            libc::ENOSPC => Ok(Batch::TooSmall),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    fn no_entries(&self) -> Entries {
+        Entries {
+            key_size: self.key_size,
+            value_size: self.value_size,
+            keys: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+}
+
+/// What libbpf returns: 0, or an error's number below zero. That an entry is not there is no error.
+fn found(returned: c_int) -> io::Result<bool> {
+    match -returned {
+        0 => Ok(true),
+        libc::ENOENT => Ok(false),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
@@ -66,4 +280,136 @@ pub fn read<T: Plain + Default>(bytes: &[u8]) -> Result<T> {
     plain::copy_from_bytes(&mut value, bytes)
         .map_err(|error| anyhow!("a map entry is malformed: {error:?}"))?;
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use libbpf_rs::{MapHandle, MapType};
+
+    use super::*;
+
+    const ACCESS: Access = Access { at_events: true };
+
+    /// A map in which `key` has the value `3 * key`.
+    fn map(entries: u64) -> MapHandle {
+        let options = libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as u64,
+            ..Default::default()
+        };
+        let most = entries.max(1) as u32;
+        let map = MapHandle::create(MapType::Hash, Some("test"), 8, 8, most, &options)
+            .expect("the tests run as root");
+        for key in 0..entries {
+            put(&map, key);
+        }
+        map
+    }
+
+    fn put(map: &MapHandle, key: u64) {
+        let value = (3 * key).to_ne_bytes();
+        map.update(&key.to_ne_bytes(), &value, MapFlags::ANY)
+            .unwrap();
+    }
+
+    fn raw(map: &MapHandle) -> Map<'_> {
+        Map {
+            fd: map.as_fd(),
+            key_size: 8,
+            value_size: 8,
+            max_entries: map.max_entries() as usize,
+        }
+    }
+
+    /// The keys, each with the value that belongs to it.
+    fn keys(entries: &Entries) -> Vec<u64> {
+        let number = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().unwrap());
+        let pairs = entries.iter().map(|(key, value)| {
+            assert_eq!(number(value), 3 * number(key));
+            number(key)
+        });
+        let keys: Vec<_> = pairs.collect();
+        assert_eq!(keys.len(), entries.len());
+        keys
+    }
+
+    #[test]
+    fn every_entry_is_read_once() {
+        for count in [0, 1, 255, 256, 257, 1023, 1024, 1025, 10_000] {
+            let map = map(count);
+            let mut keys = keys(&ACCESS.entries(&map).unwrap());
+            keys.sort_unstable();
+            assert!(keys.iter().copied().eq(0..count), "{count}: {}", keys.len());
+        }
+    }
+
+    #[test]
+    fn a_batch_that_is_smaller_than_a_bucket_is_made_larger() {
+        let map = map(10_000);
+        let raw = raw(&map);
+        let mut end = [0; 8];
+        let (mut keys, mut values) = ([0; 8], [0; 8]);
+        let mut position: Option<Vec<u8>> = None;
+        // In ten thousand entries there is a bucket with more than one.
+        let too_small = (0..10_000).any(|_| {
+            let batch = raw.batch(position.as_deref(), &mut end, &mut keys, &mut values, 1);
+            position = Some(end.to_vec());
+            matches!(batch.unwrap(), Batch::TooSmall)
+        });
+        assert!(too_small);
+    }
+
+    #[test]
+    fn what_is_no_map_is_an_error_and_not_an_empty_one() {
+        let file = File::open("/dev/null").unwrap();
+        let none = Map {
+            fd: file.as_fd(),
+            key_size: 8,
+            value_size: 8,
+            max_entries: 10,
+        };
+        assert!(ACCESS.all(&none).is_err());
+        assert!(ACCESS.batches(&none).is_err());
+        let values = none.values_of(BTreeSet::from([vec![0; 8]]));
+        assert!(values.is_err());
+    }
+
+    #[test]
+    fn an_entry_that_goes_between_its_key_and_its_value_is_left_out() {
+        let map = map(3);
+        let raw = raw(&map);
+        let found = raw.few_keys().unwrap().unwrap();
+        map.delete(&1_u64.to_ne_bytes()).unwrap();
+        assert_eq!(keys(&raw.values_of(found).unwrap()), [0, 2]);
+    }
+
+    #[test]
+    fn what_goes_and_comes_while_it_is_read_is_read_once_and_the_rest_too() {
+        for lasting in [100, 2000] {
+            // A third of it comes and goes, all the time.
+            let map = map(lasting + lasting / 2);
+            let done = AtomicBool::new(false);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        for key in lasting..lasting + lasting / 2 {
+                            map.delete(&key.to_ne_bytes()).unwrap();
+                            std::thread::yield_now();
+                            put(&map, key);
+                        }
+                    }
+                });
+                for _ in 0..200 {
+                    let keys = keys(&ACCESS.entries(&map).unwrap());
+                    let different: BTreeSet<_> = keys.iter().copied().collect();
+                    assert_eq!(different.len(), keys.len());
+                    assert!((0..lasting).all(|key| different.contains(&key)));
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+        }
+    }
 }

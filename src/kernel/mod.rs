@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod choice;
+mod connections;
 pub mod facts;
 pub mod harvest;
 pub mod load;

@@ -170,7 +170,10 @@ impl Metrics {
             encoder,
             "scope_http_connections",
             "Connections whose state is kept, as of some seconds ago at most",
-            [(NO_LABELS, snapshot.kernel.connections as f64)],
+            snapshot
+                .kernel
+                .connections
+                .map(|count| (NO_LABELS, count as f64)),
         )?;
         gauge(
             encoder,

@@ -1,58 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The maps of the BPF object, read by the system calls' own results. The iterators of libbpf-rs end at any error, so that a map
-//! which cannot be read would look like one whose entries are all gone.
+//! The maps of the BPF object: all entries of one, and each deleted.
 
-use std::collections::BTreeSet;
-use std::ffi::c_int;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::ptr;
 
 use anyhow::{Context, Result, anyhow};
-use libbpf_rs::{ErrorKind, MapCore, MapFlags, libbpf_sys};
+use libbpf_rs::{ErrorKind, MapCore, MapFlags};
 use plain::Plain;
 
+use crate::kernel::map_calls::{Batch, Entries, Map, POSITION};
 use crate::kernel::real_time::RealTimePriority;
 
-/// How many entries are read one by one.
-const FEW: usize = 256;
-/// Steps from key to key. Where entries go meanwhile it takes more of them than there are entries.
-const STEPS: usize = 4 * FEW;
 /// How many map entries are asked for at first.
 const BATCH: usize = 1024;
-/// The least that the kernel needs to remember where a batch has ended.
-const POSITION: usize = size_of::<u32>();
-
 /// How maps are read and changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
     /// Whether programs are at events. They suffer when work on a map is interrupted.
     pub at_events: bool,
-}
-
-/// Entries of a map, one behind the other.
-pub struct Entries {
-    key_size: usize,
-    value_size: usize,
-    keys: Vec<u8>,
-    values: Vec<u8>,
-}
-
-impl Entries {
-    pub fn len(&self) -> usize {
-        self.keys.len() / self.key_size
-    }
-
-    /// Keys and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let keys = self.keys.chunks_exact(self.key_size);
-        keys.zip(self.values.chunks_exact(self.value_size))
-    }
-
-    fn set_len(&mut self, entries: usize) {
-        self.keys.resize(entries * self.key_size, 0);
-        self.values.resize(entries * self.value_size, 0);
-    }
 }
 
 impl Access {
@@ -78,14 +42,13 @@ impl Access {
     }
 
     fn batches(self, map: &Map<'_>) -> io::Result<Entries> {
-        let mut entries = map.no_entries();
+        let mut entries = Entries::of(map);
         let mut room = BATCH.min(map.max_entries);
         let mut position = None;
         loop {
             let known = entries.len();
             entries.set_len(known + room);
-            let keys = &mut entries.keys[known * map.key_size..];
-            let values = &mut entries.values[known * map.value_size..];
+            let (keys, values) = entries.from(known);
             let mut end = vec![0; map.key_size.max(POSITION)];
             let batch = self
                 .uninterrupted(|| map.batch(position.as_deref(), &mut end, keys, values, room))?;
@@ -150,130 +113,6 @@ impl Access {
     }
 }
 
-/// A map as the system calls see it.
-struct Map<'fd> {
-    fd: BorrowedFd<'fd>,
-    key_size: usize,
-    value_size: usize,
-    max_entries: usize,
-}
-
-/// What came of asking for a batch: how many entries.
-enum Batch {
-    Part(usize),
-    Last(usize),
-    /// No entry fits: those of one bucket come together.
-    TooSmall,
-}
-
-impl Map<'_> {
-    /// `None` where there are more than a few, and where so many go meanwhile that there is no getting to an end: after a
-    /// key that is gone the kernel begins again.
-    fn few_keys(&self) -> io::Result<Option<BTreeSet<Vec<u8>>>> {
-        let mut keys = BTreeSet::new();
-        let mut latest: Option<Vec<u8>> = None;
-        for _ in 0..STEPS {
-            let Some(key) = self.key_after(latest.as_deref())? else {
-                return Ok(Some(keys));
-            };
-            keys.insert(key.clone());
-            if keys.len() > FEW {
-                break;
-            }
-            latest = Some(key);
-        }
-        Ok(None)
-    }
-
-    fn key_after(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
-        let mut next = vec![0; self.key_size];
-        let before = key.map_or(ptr::null(), |key| key.as_ptr());
-        // SAFETY: the kernel reads a key, unless there is none, and writes one; both have the size that the map says.
-        let returned = unsafe {
-            libbpf_sys::bpf_map_get_next_key(
-                self.fd.as_raw_fd(),
-                before.cast(),
-                next.as_mut_ptr().cast(),
-            )
-        };
-        Ok(found(returned)?.then_some(next))
-    }
-
-    /// The entries of those keys that are still there.
-    fn values_of(&self, keys: BTreeSet<Vec<u8>>) -> io::Result<Entries> {
-        let mut entries = self.no_entries();
-        let mut value = vec![0; self.value_size];
-        for key in keys {
-            // SAFETY: the kernel reads a key and writes a value; both have the size that the map says.
-            let returned = unsafe {
-                libbpf_sys::bpf_map_lookup_elem(
-                    self.fd.as_raw_fd(),
-                    key.as_ptr().cast(),
-                    value.as_mut_ptr().cast(),
-                )
-            };
-            if found(returned)? {
-                entries.keys.extend(key);
-                entries.values.extend(&value);
-            }
-        }
-        Ok(entries)
-    }
-
-    /// The next entries after a position, if it is not the first time; where they end is put into `end`.
-    fn batch(
-        &self,
-        position: Option<&[u8]>,
-        end: &mut [u8],
-        keys: &mut [u8],
-        values: &mut [u8],
-        room: usize,
-    ) -> io::Result<Batch> {
-        let fits = keys.len() >= room * self.key_size && values.len() >= room * self.value_size;
-        assert!(fits, "no room for {room} entries");
-        let mut count = room as u32;
-        let position = position.map_or(ptr::null(), |position| position.as_ptr());
-        // SAFETY: the kernel reads a position, unless there is none, and writes one, each no longer than a key or `POSITION`,
-        // and writes at most so many keys and values as there is room for. It does not write to the old position.
-        let returned = unsafe {
-            libbpf_sys::bpf_map_lookup_batch(
-                self.fd.as_raw_fd(),
-                position.cast_mut().cast(),
-                end.as_mut_ptr().cast(),
-                keys.as_mut_ptr().cast(),
-                values.as_mut_ptr().cast(),
-                &raw mut count,
-                ptr::null(),
-            )
-        };
-        let count = (count as usize).min(room);
-        match -returned {
-            0 => Ok(Batch::Part(count)),
-            libc::ENOENT => Ok(Batch::Last(count)),
-            libc::ENOSPC => Ok(Batch::TooSmall),
-            error => Err(io::Error::from_raw_os_error(error)),
-        }
-    }
-
-    fn no_entries(&self) -> Entries {
-        Entries {
-            key_size: self.key_size,
-            value_size: self.value_size,
-            keys: Vec::new(),
-            values: Vec::new(),
-        }
-    }
-}
-
-/// What libbpf returns: 0, or an error's number below zero. That an entry is not there is no error.
-fn found(returned: c_int) -> io::Result<bool> {
-    match -returned {
-        0 => Ok(true),
-        libc::ENOENT => Ok(false),
-        error => Err(io::Error::from_raw_os_error(error)),
-    }
-}
-
 /// Copied, since the bytes of an entry need not be aligned as `T` is.
 pub fn read<T: Plain + Default>(bytes: &[u8]) -> Result<T> {
     let mut value = T::default();
@@ -284,11 +123,12 @@ pub fn read<T: Plain + Default>(bytes: &[u8]) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::fs::File;
     use std::os::fd::AsFd;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use libbpf_rs::{MapHandle, MapType};
+    use libbpf_rs::{MapHandle, MapType, libbpf_sys};
 
     use super::*;
 

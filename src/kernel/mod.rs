@@ -7,6 +7,7 @@ mod connections;
 pub mod facts;
 pub mod harvest;
 pub mod load;
+mod map_calls;
 mod maps;
 pub mod preemption;
 pub mod privilege;

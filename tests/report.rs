@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use scope_http_statistics::model::counters::{KernelState, ProcessId};
 use scope_http_statistics::model::reason::Missed;
@@ -69,6 +69,7 @@ fn trend(values: &[f64]) -> Trend {
 fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {
     Snapshot {
         date: date(),
+        taken: Instant::now(),
         elapsed: Duration::from_secs(1),
         processes,
         missed: Missed::default(),

@@ -79,7 +79,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::time::{Duration, SystemTime};
+    use std::time::{Duration, Instant, SystemTime};
 
     use crate::model::counters::{KernelState, SeriesKey};
     use crate::model::histogram::Histogram;
@@ -145,6 +145,7 @@ mod tests {
         missed[Reason::IoUring] = 7;
         Arc::new(Snapshot {
             date,
+            taken: Instant::now(),
             elapsed: Duration::from_secs(1),
             processes,
             missed,

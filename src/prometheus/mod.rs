@@ -4,3 +4,4 @@
 pub mod labels;
 pub mod metrics;
 pub mod series_lifetime;
+mod status;

@@ -197,6 +197,7 @@ mod tests {
         missed[Reason::ProcessesFull] = full;
         Arc::new(Snapshot {
             date: SystemTime::now(),
+            taken: Instant::now(),
             elapsed: Duration::from_secs(1),
             processes: processes.to_vec(),
             missed,

@@ -37,13 +37,14 @@ impl Access {
     fn all(self, map: &Map<'_>) -> io::Result<Entries> {
         match map.few_keys()? {
             Some(keys) => self.uninterrupted(|| map.values_of(keys)),
-            None => self.batches(map),
+            None => self.batches(map, BATCH),
         }
     }
 
-    fn batches(self, map: &Map<'_>) -> io::Result<Entries> {
+    /// `room` is how many entries are asked for at a time, at first.
+    fn batches(self, map: &Map<'_>, room: usize) -> io::Result<Entries> {
         let mut entries = Entries::of(map);
-        let mut room = BATCH.min(map.max_entries);
+        let mut room = room.min(map.max_entries);
         let mut position = None;
         loop {
             let known = entries.len();
@@ -191,15 +192,19 @@ mod tests {
         let map = map(10_000);
         let raw = raw(&map);
         let mut end = [0; 8];
-        let (mut keys, mut values) = ([0; 8], [0; 8]);
+        let (mut keys_of_one, mut values_of_one) = ([0; 8], [0; 8]);
         let mut position: Option<Vec<u8>> = None;
         // In ten thousand entries there is a bucket with more than one.
         let too_small = (0..10_000).any(|_| {
-            let batch = raw.batch(position.as_deref(), &mut end, &mut keys, &mut values, 1);
+            let (keys, values) = (&mut keys_of_one, &mut values_of_one);
+            let batch = raw.batch(position.as_deref(), &mut end, keys, values, 1);
             position = Some(end.to_vec());
             matches!(batch.unwrap(), Batch::TooSmall)
         });
         assert!(too_small);
+        let mut keys = keys(&ACCESS.batches(&raw, 1).unwrap());
+        keys.sort_unstable();
+        assert!(keys.into_iter().eq(0..10_000));
     }
 
     #[test]
@@ -212,7 +217,7 @@ mod tests {
             max_entries: 10,
         };
         assert!(ACCESS.all(&none).is_err());
-        assert!(ACCESS.batches(&none).is_err());
+        assert!(ACCESS.batches(&none, BATCH).is_err());
         let values = none.values_of(BTreeSet::from([vec![0; 8]]));
         assert!(values.is_err());
     }

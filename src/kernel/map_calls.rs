@@ -54,7 +54,7 @@ impl Map<'_> {
 
     fn key_after(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
         let mut next = vec![0; self.key_size];
-        let before = key.map_or(ptr::null(), |key| key.as_ptr());
+        let before = key.map_or(ptr::null(), <[u8]>::as_ptr);
         // SAFETY: the kernel reads a key, unless there is none, and writes one; both have the size that the map says.
         let returned = unsafe {
             libbpf_sys::bpf_map_get_next_key(
@@ -98,7 +98,7 @@ impl Map<'_> {
         let fits = keys.len() >= room * self.key_size && values.len() >= room * self.value_size;
         assert!(fits, "no room for {room} entries");
         let mut count = room as u32;
-        let position = position.map_or(ptr::null(), |position| position.as_ptr());
+        let position = position.map_or(ptr::null(), <[u8]>::as_ptr);
         // SAFETY: the kernel reads a position, unless there is none, and writes one, each no longer than a key or `POSITION`,
         // and writes at most so many keys and values as there is room for. It does not write to the old position.
         let returned = unsafe {

@@ -149,8 +149,8 @@ impl Format {
         help: &str,
     ) -> std::result::Result<Counter<'a>, std::fmt::Error> {
         let name = match self {
-            Format::Text => sample,
-            Format::OpenMetrics => name,
+            Self::Text => sample,
+            Self::OpenMetrics => name,
         };
         Ok(Counter {
             encoder: encoder.encode_descriptor(name, help, None, MetricType::Counter)?,

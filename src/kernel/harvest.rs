@@ -141,7 +141,7 @@ impl Bpf<'_> {
                 theirs.push(key);
             }
         }
-        self.access.delete(&maps.http_series, theirs)?;
+        self.access.delete(&maps.http_series, &theirs)?;
         let keys: Vec<_> = ids
             .iter()
             .map(|id| types::http_process_key {
@@ -151,7 +151,8 @@ impl Bpf<'_> {
             .collect();
         // SAFETY: `Plain` above says that the key has no padding.
         let keys = keys.iter().map(|key| unsafe { plain::as_bytes(key) });
-        self.access.delete(&maps.http_processes, keys)
+        let keys: Vec<_> = keys.collect();
+        self.access.delete(&maps.http_processes, &keys)
     }
 }
 

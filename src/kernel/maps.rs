@@ -12,6 +12,9 @@ use crate::kernel::real_time::RealTimePriority;
 
 /// How many map entries are asked for at first.
 const BATCH: usize = 1024;
+/// How many are deleted without an interruption.
+const DELETED: usize = 64;
+
 /// How maps are read and changed.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
@@ -83,19 +86,10 @@ impl Access {
     }
 
     /// Deletes entries, where they are there.
-    pub fn delete<'a>(
-        self,
-        map: &impl MapCore,
-        keys: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<()> {
-        for key in keys {
-            match self.uninterrupted(|| map.delete(key)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    let name = map.name().to_string_lossy();
-                    return Err(error).with_context(|| format!("{name} keeps an entry"));
-                }
-                _ => {}
-            }
+    pub fn delete(self, map: &impl MapCore, keys: &[&[u8]]) -> Result<()> {
+        for some in keys.chunks(DELETED) {
+            self.uninterrupted(|| some.iter().try_for_each(|key| delete(map, key)))
+                .with_context(|| format!("{} keeps an entry", map.name().to_string_lossy()))?;
         }
         Ok(())
     }
@@ -111,6 +105,13 @@ impl Access {
                 .ok()
         });
         work()
+    }
+}
+
+fn delete(map: &impl MapCore, key: &[u8]) -> libbpf_rs::Result<()> {
+    match map.delete(key) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -220,6 +221,19 @@ mod tests {
         assert!(ACCESS.batches(&none, BATCH).is_err());
         let values = none.values_of(BTreeSet::from([vec![0; 8]]));
         assert!(values.is_err());
+    }
+
+    #[test]
+    fn what_is_to_be_deleted_goes_and_may_have_gone() {
+        let map = map(300);
+        let numbers: Vec<_> = (100..=300_u64).map(u64::to_ne_bytes).collect();
+        let deleted: Vec<_> = numbers.iter().map(<[u8; 8]>::as_slice).collect();
+        for _ in 0..2 {
+            ACCESS.delete(&map, &deleted).unwrap();
+            let mut keys = keys(&ACCESS.entries(&map).unwrap());
+            keys.sort_unstable();
+            assert!(keys.into_iter().eq(0..100));
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime;
+use scope_http_statistics::sampling::Failures;
 use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::web;
@@ -105,7 +106,7 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         };
         tokio::select! {
             () = plugin::serve(socket, &endpoint, plugin) => Ok(()),
-            outcome = web::serve(&listener, live, scrape_contents) => outcome,
+            outcome = web::serve(&listener, live, scrape_contents, Failures::default()) => outcome,
         }
     })
 }
@@ -147,6 +148,8 @@ fn snapshot() -> Snapshot {
     };
     Snapshot {
         date: SystemTime::now(),
+        // It is all that there is, and must not grow old.
+        taken: Instant::now() + Duration::from_secs(3600),
         elapsed: Duration::from_secs(1),
         processes: (0..PROCESSES).map(process).collect(),
         missed: Missed::default(),

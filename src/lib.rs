@@ -9,6 +9,7 @@ pub mod page;
 pub mod prometheus;
 pub mod report;
 pub mod sampler;
+pub mod sampling;
 pub mod scope;
 pub mod serve;
 pub mod terminal;

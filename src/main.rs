@@ -108,7 +108,7 @@ async fn work(cli: &Cli) -> Result<()> {
                 series_lifetime::follow(sampler.snapshots.clone(), cli.max_processes);
             tokio::select! {
                 () = plugin => Ok(()),
-                outcome = web::serve(&listener, live, scrape_contents) => outcome,
+                outcome = web::serve(&listener, live, scrape_contents, sampler.failures.clone()) => outcome,
             }
         }
         None => {

@@ -12,16 +12,17 @@ use anyhow::{Context, Result};
 use tokio::sync::mpsc as queue;
 use tokio::sync::{oneshot, watch};
 
+use crate::identity::life::Lives;
 use crate::identity::process;
 use crate::kernel::choice;
 use crate::kernel::load::{Bpf, Options};
-use crate::model::snapshot::{AgentState, Snapshot};
+use crate::model::snapshot::Snapshot;
+use crate::model::sweep::Sweep;
+use crate::model::tick::Moment;
 use crate::model::tracker::Tracker;
+use crate::sampling::{self, Failures, Sampling, agent_state};
 
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// Snapshots that wait for one who is busy; they are dropped beyond that.
-const BEHIND: usize = 4;
 
 /// The latest snapshot.
 pub type Snapshots = watch::Receiver<Arc<Snapshot>>;
@@ -31,6 +32,7 @@ pub type EverySnapshot = queue::Receiver<Arc<Snapshot>>;
 /// The sampling thread. When this is dropped it ends, and what it has put into the kernel is gone.
 pub struct Sampler {
     pub snapshots: Snapshots,
+    pub failures: Failures,
     stop: mpsc::Sender<()>,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,16 +41,19 @@ impl Sampler {
     /// Loads and attaches in a thread of its own. Resolves once requests are counted and there is a first snapshot.
     /// Whoever cannot wait for that leaves the thread to end with the process: loading cannot be interrupted.
     pub async fn start(options: Options) -> Result<(Self, EverySnapshot)> {
-        let (each, every) = queue::channel(BEHIND);
+        let (each, every) = queue::channel(sampling::BEHIND);
         let (ready, started) = oneshot::channel();
         let (stop, stopped) = mpsc::channel();
+        let failures = Failures::default();
+        let failed = failures.clone();
         let thread = std::thread::Builder::new()
             .name("sampler".to_owned())
-            .spawn(move || run(&options, ready, &each, &stopped))
+            .spawn(move || run(&options, ready, each, failed, &stopped))
             .context("cannot start a thread")?;
         let snapshots = started.await.context("the sampling thread has ended")??;
         let sampler = Self {
             snapshots,
+            failures,
             stop,
             thread: Some(thread),
         };
@@ -74,7 +79,8 @@ impl Drop for Sampler {
 fn run(
     options: &Options,
     ready: oneshot::Sender<Result<Snapshots>>,
-    each: &queue::Sender<Arc<Snapshot>>,
+    each: queue::Sender<Arc<Snapshot>>,
+    failures: Failures,
     stopped: &mpsc::Receiver<()>,
 ) {
     let mut objects = choice::objects();
@@ -82,14 +88,32 @@ fn run(
         Ok(bpf) => bpf,
         Err(error) => return report(ready, Err(error)),
     };
-    let start = Moment::now();
-    match first_snapshot(&bpf, &start) {
-        Ok(snapshot) => {
-            let (publisher, snapshots) = watch::channel(Arc::new(snapshot));
-            report(ready, Ok(snapshots));
-            sample(&bpf, start, &publisher, each, stopped);
+    let start = now();
+    let first = match first_snapshot(&bpf, start) {
+        Ok(snapshot) => snapshot,
+        Err(error) => return report(ready, Err(error)),
+    };
+    let (publisher, snapshots) = watch::channel(Arc::new(first));
+    report(ready, Ok(snapshots));
+    let mut sampling = Sampling {
+        counters: bpf,
+        tracker: Tracker::new(start, process::identify),
+        sweep: Sweep::default(),
+        lives: Lives::seen_from_here(),
+        publisher,
+        each,
+        failures,
+        failing: false,
+    };
+    let mut deadline = start.instant + INTERVAL;
+    loop {
+        let wait = deadline.saturating_duration_since(Instant::now());
+        if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
+            return;
         }
-        Err(error) => report(ready, Err(error)),
+        let now = now();
+        deadline = next_deadline(deadline, now.instant);
+        sampling.tick(now);
     }
 }
 
@@ -100,72 +124,17 @@ fn report(ready: oneshot::Sender<Result<Snapshots>>, outcome: Result<Snapshots>)
 }
 
 /// No time has passed, so there are no rates yet: what has been counted already belongs to the first interval.
-fn first_snapshot(bpf: &Bpf, start: &Moment) -> Result<Snapshot> {
+fn first_snapshot(bpf: &Bpf, start: Moment) -> Result<Snapshot> {
     let harvest = bpf.harvest().context("cannot read the counters")?;
     Ok(Snapshot {
         date: start.date,
+        taken: start.instant,
         elapsed: Duration::ZERO,
         processes: Vec::new(),
         missed: harvest.missed,
         kernel: harvest.kernel,
         agent: agent_state(),
     })
-}
-
-fn sample(
-    bpf: &Bpf,
-    start: Moment,
-    publisher: &watch::Sender<Arc<Snapshot>>,
-    each: &queue::Sender<Arc<Snapshot>>,
-    stopped: &mpsc::Receiver<()>,
-) {
-    let mut tracker = Tracker::new(start.date, process::identify);
-    let mut previous = start.instant;
-    let mut deadline = start.instant + INTERVAL;
-    let mut failing = false;
-    loop {
-        let wait = deadline.saturating_duration_since(Instant::now());
-        if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
-            return;
-        }
-        let now = Moment::now();
-        deadline = next_deadline(deadline, now.instant);
-        // After a failure the next rates are over the whole time since the last success.
-        let outcome = bpf.harvest().and_then(|harvest| {
-            let elapsed = now.instant - previous;
-            previous = now.instant;
-            let (snapshot, exited) = tracker.tick(harvest, agent_state(), now.date, elapsed);
-            if snapshot.missed != publisher.borrow().missed {
-                log::debug!("missed so far: {:?}", snapshot.missed);
-            }
-            let snapshot = Arc::new(snapshot);
-            if each.try_send(Arc::clone(&snapshot)).is_err() {
-                log::debug!("nobody has taken the last {BEHIND} snapshots");
-            }
-            publisher.send_replace(snapshot);
-            bpf.forget(&exited)
-        });
-        match outcome {
-            Ok(()) => failing = false,
-            Err(error) if failing => log::debug!("the counters are still out of reach: {error:#}"),
-            Err(error) => {
-                failing = true;
-                log::warn!("the counters are out of reach, trying again: {error:#}");
-            }
-        }
-    }
-}
-
-fn agent_state() -> AgentState {
-    AgentState {
-        resident_bytes: resident_bytes(),
-    }
-}
-
-fn resident_bytes() -> Option<u64> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// The next deadline on the grid. One that is less than half an interval away is left out: a rate over a short time
@@ -177,36 +146,25 @@ fn next_deadline(mut deadline: Instant, now: Instant) -> Instant {
     deadline
 }
 
-/// One moment on both clocks: the one that only goes forward, and the one on the wall.
-struct Moment {
-    instant: Instant,
-    date: SystemTime,
-}
+/// How far apart the readings of both clocks may be, and how often they are taken until they are not.
+const TOGETHER: Duration = Duration::from_micros(50);
+const TRIES: u32 = 10;
 
-impl Moment {
-    /// How far apart the two readings may be, and how often they are taken until they are not.
-    const TOGETHER: Duration = Duration::from_micros(50);
-    const TRIES: u32 = 10;
-
-    /// A thread may be interrupted between the readings. Then a rate, which is over the time on the one clock, times the
-    /// time between dates on the other would no longer be what was counted.
-    fn now() -> Self {
-        let mut moment = Self::read();
-        for _ in 1..Self::TRIES {
-            if moment.instant.elapsed() < Self::TOGETHER {
-                break;
-            }
-            moment = Self::read();
+/// A thread may be interrupted between the readings. Then a rate, which is over the time on the one clock, times the time between
+/// dates on the other would no longer be what was counted.
+fn now() -> Moment {
+    let read = || Moment {
+        instant: Instant::now(),
+        date: SystemTime::now(),
+    };
+    let mut moment = read();
+    for _ in 1..TRIES {
+        if moment.instant.elapsed() < TOGETHER {
+            break;
         }
-        moment
+        moment = read();
     }
-
-    fn read() -> Self {
-        Self {
-            instant: Instant::now(),
-            date: SystemTime::now(),
-        }
-    }
+    moment
 }
 
 #[cfg(test)]

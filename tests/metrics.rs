@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::agent::{Program, folder};
 use common::answering::{DELAY_MS, answering, ask};
@@ -51,8 +51,11 @@ fn counts_what_was_asked_by_kind_of_answer_and_promtool_is_content() {
     for name in ["<script>alert(1)<", "a\"b\\c\nd"] {
         let server = answering(name);
         let pid = pid(&server);
-        ask(&server, 200, 97);
-        ask(&server, 404, 13);
+        let waited = [(200, 97), (404, 13)].map(|(status, count)| {
+            let start = Instant::now();
+            ask(&server, status, count);
+            start.elapsed().as_secs_f64()
+        });
         eventually(Some(110.0), || {
             sample(&text(address, "/metrics"), REQUESTS, &[&pid])
         });
@@ -63,7 +66,7 @@ fn counts_what_was_asked_by_kind_of_answer_and_promtool_is_content() {
             escaped.replace('\n', "\\n")
         );
         assert_eq!(sample(&metrics, REQUESTS, &[&pid, &label]), Some(110.0));
-        for (status, expected) in [(200, 97.0), (404, 13.0)] {
+        for ((status, expected), waited) in [(200, 97.0), (404, 13.0)].into_iter().zip(waited) {
             let status = format!("http_response_status_code=\"{status}\"");
             let labels = [
                 &*pid,
@@ -79,6 +82,16 @@ fn counts_what_was_asked_by_kind_of_answer_and_promtool_is_content() {
             // None is faster than the delay, and the last bucket has them all.
             assert_eq!(of("le=\"0.025\""), Some(0.0));
             assert_eq!(of("le=\"+Inf\""), Some(expected));
+            // One after the other, so that all of it is within what the client has waited. The server's timer has whole
+            // milliseconds, of which the first has begun before.
+            let sum = sample(
+                &metrics,
+                "http_server_request_duration_seconds_sum",
+                &labels,
+            );
+            let least = expected * (DELAY_MS - 1) as f64 / 1000.0;
+            let sum = sum.expect("a sum");
+            assert!(sum >= least && sum <= waited, "{least} {sum} {waited}");
         }
         assert_eq!(promtool_check(&metrics), "");
     }

@@ -3,13 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use scope_http_statistics::model::counters::{KernelState, ProcessId};
+use scope_http_statistics::model::counters::{Harvest, KernelState, ProcessCounters, ProcessId};
 use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::snapshot::{
-    AgentState, Increment, ProcessSnapshot, Sample, Snapshot, Trend,
+    AgentState, Identity, Increment, ProcessSnapshot, Sample, Snapshot, Trend,
 };
+use scope_http_statistics::model::tick::Moment;
+use scope_http_statistics::model::tracker::Tracker;
+use scope_http_statistics::page::history::History;
 use scope_http_statistics::report::report;
 use scope_http_statistics::scope::socket::Endpoint;
 use serde_json::Value;
@@ -69,6 +72,7 @@ fn trend(values: &[f64]) -> Trend {
 fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {
     Snapshot {
         date: date(),
+        taken: Instant::now(),
         elapsed: Duration::from_secs(1),
         processes,
         missed: Missed::default(),
@@ -324,4 +328,61 @@ fn ten_thousand_processes_stay_below_what_the_probe_has_time_for() {
     });
     let text = serde_json::to_vec(&report(&snapshot(processes.collect()), "example.org")).unwrap();
     assert!(text.len() < 8 << 20, "{} bytes", text.len());
+}
+
+#[test]
+fn a_wall_clock_that_is_set_makes_no_rate_wrong() {
+    const SECOND: Duration = Duration::from_secs(1);
+    const HOUR: Duration = Duration::from_secs(3600);
+    let id = ProcessId {
+        pid: 7,
+        start_time: 1,
+    };
+    let to_later = |date: SystemTime| date + HOUR;
+    let to_earlier = |date: SystemTime| date - HOUR;
+    for set in [&to_later as &dyn Fn(SystemTime) -> SystemTime, &to_earlier] {
+        let mut now = Moment {
+            instant: Instant::now(),
+            date: date(),
+        };
+        let mut tracker = Tracker::new(now, |_, comm| Identity {
+            name: comm.into(),
+            container: None,
+        });
+        let (first, _) = tracker.tick(Harvest::default(), AgentState::default(), now);
+        let mut history = History::new("example.org".to_owned(), first.into());
+        for second in 1..=9 {
+            now.instant += SECOND;
+            now.date += SECOND;
+            if second == 5 {
+                now.date = set(now.date);
+            }
+            let counters = ProcessCounters {
+                id,
+                comm: "server".to_owned(),
+                requests: 10 * second,
+                series: BTreeMap::new(),
+                exited: false,
+            };
+            let harvest = Harvest {
+                processes: vec![counters],
+                ..Harvest::default()
+            };
+            let (snapshot, _) = tracker.tick(harvest, AgentState::default(), now);
+            let json = serde_json::to_value(report(&snapshot, "example.org")).unwrap();
+            let metric =
+                &json["Process"]["nodes"]["example.org;7"]["metrics"]["http_requests_per_second"];
+            let samples = metric["samples"].as_array().unwrap();
+            let rates: Vec<_> = samples.iter().map(|it| it["value"].as_f64()).collect();
+            // The very first has nothing before it.
+            assert!(rates.iter().skip(1).all(|rate| *rate == Some(10.0)));
+            assert!([Some(0.0), Some(10.0)].contains(&rates[0]), "{rates:?}");
+            assert_eq!(metric["max"], 20.0);
+            history.push(snapshot.into());
+        }
+        let view = &history.view(true).processes[0];
+        assert_eq!(view.requests_per_second, 10.0);
+        let points: Vec<_> = view.points.iter().map(|point| point.requests).collect();
+        assert_eq!(points, [10.0; 9]);
+    }
 }

@@ -6,10 +6,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::agent::{Program, connect, folder, only_error, request, socket_in};
+use common::process::tie_to_parent;
 use rustix::process::{Pid, Signal, kill_process};
 
 const AGENT: Program = common::agent!();
@@ -94,6 +95,44 @@ fn a_second_agent_gives_way() {
     let error = refused(folder.path());
     assert!(error.contains("another instance is serving"), "{error}");
     assert_eq!(agent.get("/report").status, 200);
+}
+
+#[test]
+fn of_two_agents_that_start_at_the_same_moment_one_serves() {
+    for _ in 0..3 {
+        let folder = folder();
+        let root = folder.path().to_str().unwrap();
+        let mut agents: Vec<Child> = (0..2)
+            .map(|_| {
+                let mut command = AGENT.command();
+                command
+                    .args(["--plugins-root", root])
+                    .stdin(Stdio::null())
+                    .stderr(Stdio::piped());
+                tie_to_parent(&mut command, Signal::KILL).spawn().unwrap()
+            })
+            .collect();
+        // Loading may take its time.
+        let start = Instant::now();
+        let loser = loop {
+            let ended = |agent: &mut Child| agent.try_wait().unwrap().is_some();
+            if let Some(loser) = agents.iter_mut().position(ended) {
+                break loser;
+            }
+            assert!(start.elapsed() < 30 * PATIENCE, "both of them serve");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let loser = agents.remove(loser).wait_with_output().unwrap();
+        let error = String::from_utf8(loser.stderr).unwrap();
+        assert_eq!(loser.status.code(), Some(1), "{error}");
+        assert!(error.contains("another instance is serving"), "{error}");
+        let answer = request(&socket_in(folder.path()), "GET", "/report", &[]);
+        assert_eq!(answer.status, 200);
+        let winner = &mut agents[0];
+        assert!(winner.try_wait().unwrap().is_none());
+        kill_process(Pid::from_child(winner), Signal::TERM).unwrap();
+        assert_eq!(winner.wait().unwrap().code(), Some(0));
+    }
 }
 
 #[test]
@@ -291,8 +330,12 @@ fn too_many_clients_are_refused_until_some_leave() {
     let agent = AGENT.start(&[]);
     let socket = agent.socket();
     let crowd: Vec<_> = (0..64).map(|_| connect(&socket)).collect();
-    let refused = connect(&socket).read(&mut [0]);
-    assert!(refused.is_ok_and(|length| length == 0));
+    let mut refused = connect(&socket);
+    // One that is idle would be left after ten seconds.
+    refused
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    assert_eq!(refused.read(&mut [0]).unwrap(), 0);
     drop(crowd);
     wait_for("a free place", || {
         let mut stream = connect(&socket);

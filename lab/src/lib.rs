@@ -7,6 +7,7 @@
 
 pub mod apt;
 pub mod arch;
+pub mod asked;
 pub mod compatibility;
 pub mod executables;
 pub mod guest;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Runs the tests on every kernel and writes down what it saw: `cargo run -- 6.1 6.12` for some kernels only.
+//! Runs the tests on every kernel and writes down what it saw: `cargo run -- 6.1 6.12` for some kernels only, of which nothing is written
+//! down. All that are asked for have to run; `--allow-missing 6.1` does without one that is not to be had.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,9 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use kernel_lab::apt::Apt;
 use kernel_lab::arch::Arch;
+use kernel_lab::asked::{Asked, is_whole};
 use kernel_lab::executables::{Executables, build_init};
 use kernel_lab::guest::{self, Order, TestProgram, Tests};
 use kernel_lab::kernels::{KERNELS, Kernel};
@@ -20,8 +22,6 @@ use kernel_lab::machine::{Machine, check_emulator};
 use kernel_lab::outcome::Outcome;
 use kernel_lab::record::Record;
 use kernel_lab::{compatibility, initramfs, selection, verdict, verifier};
-use lexopt::Arg::Value;
-use lexopt::ValueExt;
 
 /// Where the lab itself runs.
 const HOST: &str = std::env::consts::ARCH;
@@ -41,15 +41,15 @@ struct Start {
 }
 
 fn main() -> ExitCode {
-    let kernels = match arguments() {
-        Ok(kernels) => kernels,
+    let asked = match Asked::parse(std::env::args_os()) {
+        Ok(asked) => asked,
         Err(error) => {
             let names = KERNELS.map(|kernel| kernel.to_string()).join(" ");
-            eprintln!("{error:#} (usage: kernel-lab [KERNEL]..., of {names})");
+            eprintln!("{error:#} (usage: {}, of {names})", Asked::USAGE);
             return ExitCode::from(2);
         }
     };
-    match run(&kernels) {
+    match run(&asked) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -59,29 +59,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// The kernels asked for, or else all.
-fn arguments() -> Result<Vec<Kernel>> {
-    let mut kernels = Vec::new();
-    let mut arguments = lexopt::Parser::from_env();
-    while let Some(argument) = arguments.next()? {
-        let Value(name) = argument else {
-            return Err(argument.unexpected().into());
-        };
-        let name = name.string()?;
-        let kernel = KERNELS
-            .into_iter()
-            .find(|kernel| kernel.to_string() == name);
-        kernels.push(kernel.with_context(|| format!("there is no kernel {name}"))?);
-    }
-    Ok(if kernels.is_empty() {
-        KERNELS.to_vec()
-    } else {
-        kernels
-    })
-}
-
 /// Whether all is as it should be.
-fn run(kernels: &[Kernel]) -> Result<bool> {
+fn run(asked: &Asked) -> Result<bool> {
+    let kernels = &asked.kernels;
     let start = Instant::now();
     let project = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -115,24 +95,21 @@ fn run(kernels: &[Kernel]) -> Result<bool> {
         .collect();
 
     println!("{}", compatibility::tests(&outcomes));
-    let failures: Vec<_> = outcomes.iter().flat_map(verdict::failures).collect();
+    let mut failures = asked.missing(&outcomes);
+    failures.extend(outcomes.iter().flat_map(verdict::failures));
     for outcome in &outcomes {
         for (program, output) in &outcome.outputs {
             println!("{}: {program} printed:\n{output}", outcome.name());
         }
-        if let Some(reason) = &outcome.skipped {
-            println!("SKIPPED {}: {reason}", outcome.kernel);
-        }
+    }
+    for line in asked.left_out(&outcomes) {
+        println!("{line}");
     }
     for failure in &failures {
         println!("FAILURE {failure}");
     }
     println!("{} s", start.elapsed().as_secs());
-    ensure!(
-        outcomes.iter().any(|outcome| outcome.skipped.is_none()),
-        "no kernel was to be had"
-    );
-    if kernels.len() == KERNELS.len() {
+    if is_whole(&outcomes) {
         fs::write(
             project.join("docs/compatibility.md"),
             compatibility::document(&outcomes),

@@ -8,6 +8,7 @@ use crate::record::TestResult;
 /// Far from the million at which the verifier gives up, so that a compiler's whim does no harm.
 pub const MOST_INSTRUCTIONS: u64 = 300_000;
 
+/// Of a kernel that was tried: whether one may be left out is a matter of what was [asked](crate::asked).
 pub fn failures(outcome: &Outcome) -> Vec<String> {
     if outcome.skipped.is_some() {
         return Vec::new();
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_seen_is_a_failure_unless_the_kernel_was_not_to_be_had() {
+    fn nothing_seen_is_a_failure_unless_the_kernel_was_not_tried() {
         let mut nothing = Outcome::of(KERNEL);
         let seen = failures(&nothing);
         assert_eq!(seen.len(), BACKENDS.len() + 1, "{seen:?}");

@@ -86,6 +86,9 @@ mod tests {
             "0::/kubepods.slice/crio-conmon-<id>.scope\n",
             "0::/system.slice/docker-<id>0.scope\n",
             "0::/system.slice/docker-abc.scope\n",
+            // As long as an id, and not hexadecimal.
+            "0::/docker/thisisnotanidofacontaineralthoughithasexactlysixtyfourletters0xy\n",
+            "0::/system.slice/docker-8c2b7a3f4d5e60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8fg.scope\n",
             "no colons\n",
         ] {
             assert_eq!(parse(cgroups), None, "{cgroups}");

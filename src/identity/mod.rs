@@ -2,4 +2,5 @@
 //! What a process is called, and where it runs.
 
 pub mod container;
+pub mod life;
 pub mod process;

@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use libbpf_rs::skel::Skel;
-use libbpf_rs::{Iter, MapCore, MapFlags};
+use libbpf_rs::{Iter, MapCore};
 use plain::Plain;
 
 use crate::kernel::load::Bpf;
-use crate::kernel::maps::{delete, entries, read};
+use crate::kernel::maps::read;
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Notes};
-use crate::kernel::real_time::RealTimePriority;
 use crate::kernel::skeleton::types;
 use crate::model::counters::{
     Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,
@@ -33,20 +32,16 @@ unsafe impl Plain for types::http_series_key {}
 // SAFETY: as above.
 unsafe impl Plain for types::http_series {}
 
-const CONNECTIONS_INTERVAL: Duration = Duration::from_secs(10);
-
 impl Bpf<'_> {
     /// Reads all counters.
     pub fn harvest(&self) -> Result<Harvest> {
         let start = Instant::now();
-        let _priority = self.real_time_priority();
         let maps = &self.skeleton.maps;
         let mut processes = BTreeMap::new();
-        let mut series = 0;
         // Processes come first: the series of one that is found to have exited are complete.
-        for (key, value) in entries(&maps.http_processes)? {
-            let process: types::http_process = read(&value)?;
-            let id = read::<types::http_process_key>(&key)?.into();
+        for (key, value) in self.access.entries(&maps.http_processes)?.iter() {
+            let process: types::http_process = read(value)?;
+            let id = read::<types::http_process_key>(key)?.into();
             let counters = ProcessCounters {
                 id,
                 comm: name(&process.comm),
@@ -56,10 +51,10 @@ impl Bpf<'_> {
             };
             processes.insert(id, counters);
         }
-        for (key, value) in entries(&maps.http_series)? {
-            series += 1;
-            let key: types::http_series_key = read(&key)?;
-            let value: types::http_series = read(&value)?;
+        let series = self.access.entries(&maps.http_series)?;
+        for (key, value) in series.iter() {
+            let key: types::http_series_key = read(key)?;
+            let value: types::http_series = read(value)?;
             // One whose process has come into being meanwhile has to wait for the next harvest.
             if let Some(process) = processes.get_mut(&owner(&key)) {
                 let mut total = Histogram::default();
@@ -73,7 +68,7 @@ impl Bpf<'_> {
                 *process.series.entry((&key).into()).or_default() += &total;
             }
         }
-        let program_stats = self.program_stats()?;
+        let program_stats = self.program_stats();
         let notes = maps.rodata_data.is_some_and(|c| c.http_notes_taken);
         let skipped = program_stats
             .iter()
@@ -88,9 +83,9 @@ impl Bpf<'_> {
             reason: Arc::clone(&self.reason),
             maps: vec![
                 fill("http_processes", &maps.http_processes, processes.len()),
-                fill("http_series", &maps.http_series, series),
+                fill("http_series", &maps.http_series, series.len()),
             ],
-            connections: self.connections()?,
+            connections: self.connections(start),
             program_stats,
             harvest: start.elapsed(),
         };
@@ -101,25 +96,14 @@ impl Bpf<'_> {
         })
     }
 
-    /// Programs at events suffer when work on a map is interrupted.
-    fn real_time_priority(&self) -> Option<RealTimePriority> {
-        let taken = self.at_events.then(RealTimePriority::take)?;
-        taken
-            .inspect_err(|error| log::trace!("the sampling thread may be interrupted: {error}"))
-            .ok()
-    }
-
     /// What the programs have missed, on all CPUs together.
     fn missed(&self) -> Result<Missed> {
         let mut missed = Missed::default();
         for reason in Reason::ALL {
+            let key = in_kernel(reason).0.to_ne_bytes();
             let per_cpu = self
-                .skeleton
-                .maps
-                .http_missed
-                .lookup_percpu(&in_kernel(reason).0.to_ne_bytes(), MapFlags::ANY)
-                .context("the missed counters cannot be read")?
-                .unwrap_or_default();
+                .access
+                .of_each_cpu(&self.skeleton.maps.http_missed, &key)?;
             for count in &per_cpu {
                 missed[reason] += read::<u64>(count)?;
             }
@@ -128,30 +112,21 @@ impl Bpf<'_> {
     }
 
     /// How each attached program has run so far.
-    fn program_stats(&self) -> Result<Vec<(String, ProgramStats)>> {
+    fn program_stats(&self) -> Vec<(String, ProgramStats)> {
+        let mut latest = self.program_stats.borrow_mut();
         let programs = self.skeleton.object().progs();
-        programs
-            .filter(libbpf_rs::ProgramImpl::autoload)
-            .map(|program| {
-                let name = program.name().to_string_lossy().into_owned();
-                Ok((name, program_stats::of(program.as_fd())?))
-            })
-            .collect()
+        for program in programs.filter(libbpf_rs::ProgramImpl::autoload) {
+            let name = program.name().to_string_lossy().into_owned();
+            latest.update(name, program_stats::of(program.as_fd()));
+        }
+        latest.all()
     }
 
-    /// Connections that have state. There may be very many files, so that they are not walked on every harvest.
-    fn connections(&self) -> Result<u64> {
-        match self.counted.get() {
-            Some((when, counted)) if when.elapsed() < CONNECTIONS_INTERVAL => Ok(counted),
-            _ => {
-                let mut walk =
-                    Iter::new(&self.connections).context("connections cannot be walked")?;
-                let counted =
-                    io::copy(&mut walk, &mut io::sink()).context("connections cannot be walked")?;
-                self.counted.set(Some((Instant::now(), counted)));
-                Ok(counted)
-            }
-        }
+    /// Connections that have state, if it is known.
+    fn connections(&self, now: Instant) -> Option<u64> {
+        let counting = self.counting.as_ref()?;
+        let mut connections = self.connections.borrow_mut();
+        connections.count(now, || Iter::new(counting).map_err(io::Error::other))
     }
 
     /// Deletes the entries of processes that are gone.
@@ -159,22 +134,26 @@ impl Bpf<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        let _priority = self.real_time_priority();
         let maps = &self.skeleton.maps;
-        for (key, _) in entries(&maps.http_series)? {
-            if ids.contains(&owner(&read(&key)?)) {
-                delete(&maps.http_series, &key)?;
+        let series = self.access.entries(&maps.http_series)?;
+        let mut theirs = Vec::new();
+        for (key, _) in series.iter() {
+            if ids.contains(&owner(&read(key)?)) {
+                theirs.push(key);
             }
         }
-        for id in ids {
-            let key = types::http_process_key {
+        self.access.delete(&maps.http_series, &theirs)?;
+        let keys: Vec<_> = ids
+            .iter()
+            .map(|id| types::http_process_key {
                 start_time: id.start_time,
                 pid: id.pid.into(),
-            };
-            // SAFETY: `Plain` above says that the key has no padding.
-            delete(&maps.http_processes, unsafe { plain::as_bytes(&key) })?;
-        }
-        Ok(())
+            })
+            .collect();
+        // SAFETY: `Plain` above says that the key has no padding.
+        let keys = keys.iter().map(|key| unsafe { plain::as_bytes(key) });
+        let keys: Vec<_> = keys.collect();
+        self.access.delete(&maps.http_processes, &keys)
     }
 }
 

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The BPF object of one backend: loaded and attached. [`crate::kernel::choice`] says which backend, [`crate::kernel::harvest`] reads what it counts.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, Program, ProgramInput, ProgramMut, TracepointCategory};
+use libbpf_rs::{Iter, Link, OpenObject, Program, ProgramInput, ProgramMut, TracepointCategory};
 
 use crate::kernel::backend::Backend;
+use crate::kernel::connections::Connections;
 use crate::kernel::facts::Kernel;
+use crate::kernel::maps::Access;
 use crate::kernel::privilege::{Privilege, Step};
+use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Hook};
 use crate::kernel::skeleton::{HttpSkel, HttpSkelBuilder, OpenHttpSkel};
 use crate::model::histogram::BOUNDS_US;
@@ -35,14 +37,14 @@ pub struct Bpf<'obj> {
     pub(crate) skeleton: HttpSkel<'obj>,
     links: Vec<Link>,
     backend: Backend,
-    /// Whether its programs are those of events, which the kernel skips while it reads a map.
-    pub(crate) at_events: bool,
+    /// The kernel skips programs at events while it reads a map.
+    pub(crate) access: Access,
     /// Why that one, and what stands in the way of those before it.
     pub(crate) reason: Arc<str>,
-    /// Counts the connections that have state, when it is read.
-    pub(crate) connections: Link,
-    /// How many there were, and when.
-    pub(crate) counted: Cell<Option<(Instant, u64)>>,
+    /// Counts the connections that have state, when it is read. `None` where the kernel does not let it.
+    pub(crate) counting: Option<Link>,
+    pub(crate) connections: RefCell<Connections<Iter>>,
+    pub(crate) program_stats: RefCell<program_stats::Latest>,
 }
 
 impl<'obj> Bpf<'obj> {
@@ -91,14 +93,20 @@ impl<'obj> Bpf<'obj> {
             identified.return_value == 0,
             "the registers of a system call are not where this kernel was expected to keep them"
         );
-        let connections = skeleton.progs.http_count_connections.attach();
+        let counting = skeleton.progs.http_count_connections.attach();
+        let counting = counting.inspect_err(|error| {
+            log::warn!("how many connections there are will not be known: {error}");
+        });
         Ok(Self {
-            connections: connections.context("connections cannot be counted")?,
-            counted: Cell::new(None),
+            counting: counting.ok(),
+            connections: RefCell::default(),
+            program_stats: RefCell::default(),
             skeleton,
             links: Vec::new(),
             backend,
-            at_events: backend == Backend::Syscall || kernel.facts.takes_events(),
+            access: Access {
+                at_events: backend == Backend::Syscall || kernel.facts.takes_events(),
+            },
             reason: Arc::default(),
         })
     }

@@ -3,9 +3,11 @@
 
 pub mod backend;
 pub mod choice;
+mod connections;
 pub mod facts;
 pub mod harvest;
 pub mod load;
+mod map_calls;
 mod maps;
 pub mod preemption;
 pub mod privilege;

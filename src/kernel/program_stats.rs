@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads the kernel's statistics of a program. It measures times and runs only where it is told to (`sysctl kernel.bpf_stats_enabled=1`).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -8,6 +9,26 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::model::counters::ProgramStats;
+
+/// What was last seen of each program. It is something that the agent says of itself: where it cannot be read, what was last seen
+/// stands, so that no number goes back.
+#[derive(Default)]
+pub struct Latest(BTreeMap<String, ProgramStats>);
+
+impl Latest {
+    pub fn update(&mut self, program: String, stats: Result<ProgramStats>) {
+        match stats {
+            Ok(stats) => drop(self.0.insert(program, stats)),
+            Err(error) => log::debug!("of {program} nothing new is known: {error:#}"),
+        }
+    }
+
+    /// By program.
+    pub fn all(&self) -> Vec<(String, ProgramStats)> {
+        let stats = self.0.iter();
+        stats.map(|(name, stats)| (name.clone(), *stats)).collect()
+    }
+}
 
 /// The statistics of the program behind a descriptor.
 pub fn of(program: BorrowedFd<'_>) -> Result<ProgramStats> {
@@ -46,5 +67,21 @@ mod tests {
         };
         assert_eq!(parse(text), stats);
         assert_eq!(parse("pos:\t0\n"), ProgramStats::default());
+    }
+
+    #[test]
+    fn what_cannot_be_read_stays_as_it_was() {
+        let stats = |runs| ProgramStats {
+            runs,
+            ..ProgramStats::default()
+        };
+        let unreadable = || Err(anyhow::anyhow!("too many open files"));
+        let mut latest = Latest::default();
+        latest.update("one".to_owned(), Ok(stats(7)));
+        latest.update("two".to_owned(), unreadable());
+        latest.update("one".to_owned(), unreadable());
+        assert_eq!(latest.all(), [("one".to_owned(), stats(7))]);
+        latest.update("one".to_owned(), Ok(stats(9)));
+        assert_eq!(latest.all(), [("one".to_owned(), stats(9))]);
     }
 }

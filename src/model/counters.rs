@@ -54,8 +54,8 @@ pub struct KernelState {
     /// Why that one, and what stands in the way of those before it.
     pub reason: Arc<str>,
     pub maps: Vec<MapFill>,
-    /// Connections that were followed, some seconds ago at most.
-    pub connections: u64,
+    /// Connections that were followed, some seconds ago at most. `None` where it is not known.
+    pub connections: Option<u64>,
     /// By program.
     pub program_stats: Vec<(String, ProgramStats)>,
     /// The time that reading it all took.

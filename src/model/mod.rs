@@ -7,6 +7,7 @@ pub mod histogram;
 pub mod quantile;
 pub mod reason;
 pub mod snapshot;
+pub mod sweep;
 pub mod tick;
 pub mod tracked;
 pub mod tracker;

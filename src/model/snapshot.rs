@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::counters::{KernelState, ProcessId, SeriesKey};
 use crate::model::histogram::Histogram;
@@ -104,10 +104,19 @@ pub struct AgentState {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
     pub date: SystemTime,
-    /// Since the tick before, by a clock that nobody sets.
+    /// The same moment, by a clock that nobody sets.
+    pub taken: Instant,
+    /// Since the tick before, by that clock.
     pub elapsed: Duration,
     pub processes: Vec<ProcessSnapshot>,
     pub missed: Missed,
     pub kernel: KernelState,
     pub agent: AgentState,
+}
+
+impl Snapshot {
+    /// It is the latest one until the next succeeds, which may be never.
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.taken)
+    }
 }

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The time between two readings of the counters.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
+
+/// One moment on both clocks: the one that only goes forward, and the one on the wall, which anybody may set.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moment {
+    pub instant: Instant,
+    pub date: SystemTime,
+}
 
 /// An interval that has just ended.
 #[derive(Clone, Copy)]

@@ -2,23 +2,22 @@
 //! Turns counters that only grow into rates, and remembers of each process what a report needs.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
 
 use crate::model::counters::{Harvest, ProcessCounters, ProcessId};
 use crate::model::snapshot::{AgentState, Identity, Snapshot};
-use crate::model::tick::Tick;
+use crate::model::tick::{Moment, Tick};
 use crate::model::tracked::Tracked;
 
 /// What is known between two ticks. `identify` is asked once for each process, with its pid and the kernel's name of it.
 pub struct Tracker<N> {
     identify: N,
-    previous: SystemTime,
+    previous: Moment,
     processes: BTreeMap<ProcessId, Tracked>,
 }
 
 impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
     /// `start` is when the kernel began to count.
-    pub fn new(start: SystemTime, identify: N) -> Self {
+    pub fn new(start: Moment, identify: N) -> Self {
         Self {
             identify,
             previous: start,
@@ -26,19 +25,18 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
         }
     }
 
-    /// Takes in what the kernel has counted until `date`, which is `elapsed` after the tick before.
+    /// Takes in what the kernel has counted until `now`. Rates are over the time since the last tick that there was.
     /// Returns what is known now, and the processes whose last counts are in, so that the kernel may forget them.
     pub fn tick(
         &mut self,
         harvest: Harvest,
         agent: AgentState,
-        date: SystemTime,
-        elapsed: Duration,
+        now: Moment,
     ) -> (Snapshot, Vec<ProcessId>) {
         let tick = Tick {
-            previous: self.previous,
-            date,
-            elapsed,
+            previous: self.previous.date,
+            date: now.date,
+            elapsed: now.instant.saturating_duration_since(self.previous.instant),
         };
         let harvested: BTreeMap<ProcessId, ProcessCounters> = harvest
             .processes
@@ -50,7 +48,7 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
         for (id, counters) in harvested.iter().filter(|(_, it)| serves(it)) {
             self.processes.entry(*id).or_insert_with(|| {
                 let identity = (self.identify)(id.pid, &counters.comm);
-                Tracked::new(identity, self.previous)
+                Tracked::new(identity, tick.previous)
             });
         }
         self.processes.retain(|id, process| {
@@ -59,12 +57,13 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
             // An entry that the kernel could not be made to forget must not look like a new process.
             process.is_listed() || counters.is_some()
         });
-        self.previous = date;
+        self.previous = now;
 
         let processes = self.processes.iter();
         let snapshot = Snapshot {
-            date,
-            elapsed,
+            date: now.date,
+            taken: now.instant,
+            elapsed: tick.elapsed,
             processes: processes
                 .filter(|(_, process)| process.is_listed())
                 .map(|(id, process)| process.snapshot(*id))
@@ -80,7 +79,7 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
     use crate::model::counters::SeriesKey;
     use crate::model::histogram::{BOUNDS_US, Histogram};
@@ -97,17 +96,20 @@ mod tests {
     /// A tracker and its clock.
     struct Clock<N> {
         tracker: Tracker<N>,
+        instant: Instant,
         date: SystemTime,
         forget: Vec<ProcessId>,
     }
 
     fn clock() -> Clock<impl FnMut(u32, &str) -> Identity> {
-        let date = UNIX_EPOCH + 1000 * SECOND;
+        let date = UNIX_EPOCH + 10_000 * SECOND;
+        let instant = Instant::now();
         Clock {
-            tracker: Tracker::new(date, |pid, comm| Identity {
+            tracker: Tracker::new(Moment { instant, date }, |pid, comm| Identity {
                 name: format!("{comm}-{pid}").into(),
                 container: None,
             }),
+            instant,
             date,
             forget: Vec::new(),
         }
@@ -115,14 +117,17 @@ mod tests {
 
     impl<N: FnMut(u32, &str) -> Identity> Clock<N> {
         fn tick_after(&mut self, elapsed: Duration, processes: &[ProcessCounters]) -> Snapshot {
+            self.instant += elapsed;
             self.date += elapsed;
+            let now = Moment {
+                instant: self.instant,
+                date: self.date,
+            };
             let harvest = Harvest {
                 processes: processes.to_vec(),
                 ..Harvest::default()
             };
-            let (snapshot, forget) =
-                self.tracker
-                    .tick(harvest, AgentState::default(), self.date, elapsed);
+            let (snapshot, forget) = self.tracker.tick(harvest, AgentState::default(), now);
             self.forget = forget;
             snapshot
         }
@@ -356,6 +361,22 @@ mod tests {
         clock.date -= 3600 * SECOND;
         let snapshot = clock.tick(&[live(WORKER, 9)]);
         assert_eq!(rates(&snapshot), [2.0]);
+    }
+
+    #[test]
+    fn a_process_that_is_back_after_one_missing_harvest_has_not_exited() {
+        let mut clock = clock();
+        clock.tick(&[live(WORKER, 7)]);
+        assert!(clock.tick(&[]).processes[0].exited);
+        let snapshot = clock.tick(&[live(WORKER, 9)]);
+        assert!(!snapshot.processes[0].exited);
+        assert_eq!(rates(&snapshot), [0.0, 7.0, 0.0, 2.0]);
+        // Nor does it count as on its way out later.
+        let mut snapshot = snapshot;
+        for _ in 0..2 * LISTED {
+            snapshot = clock.tick(&[live(WORKER, 9)]);
+        }
+        assert!(!snapshot.processes[0].exited);
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::time::{Duration, SystemTime};
+    use std::time::{Duration, Instant, SystemTime};
 
     use crate::model::counters::{KernelState, SeriesKey};
     use crate::model::histogram::Histogram;
@@ -145,6 +145,7 @@ mod tests {
         missed[Reason::IoUring] = 7;
         Arc::new(Snapshot {
             date,
+            taken: Instant::now(),
             elapsed: Duration::from_secs(1),
             processes,
             missed,
@@ -237,5 +238,28 @@ mod tests {
         let view = clock.history.view(true);
         assert_eq!((view.processes.len(), view.hidden), (SHOWN, 3));
         assert!(view.processes.iter().all(|it| it.pid > 3));
+    }
+
+    #[test]
+    fn what_was_busy_more_than_a_minute_ago_gives_way_too() {
+        let mut clock = clock();
+        let crowd = SHOWN as u32 + 1;
+        // One has received very much at first, and then less than all others.
+        let tick = |lately: u64| {
+            let others = (2..=crowd).map(|pid| process(pid, [100_000, 0], [1, 0]));
+            let once_busy = process(1, [100_000, 0], [lately, 0]);
+            [once_busy].into_iter().chain(others).collect::<Vec<_>>()
+        };
+        clock.tick(tick(100_000));
+        let is_shown = |clock: &Clock| {
+            let view = clock.history.view(true);
+            view.processes.iter().any(|it| it.pid == 1)
+        };
+        for _ in 1..REMEMBERED {
+            clock.tick(tick(0));
+            assert!(is_shown(&clock));
+        }
+        clock.tick(tick(0));
+        assert!(!is_shown(&clock));
     }
 }

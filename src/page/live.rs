@@ -114,7 +114,7 @@ fn event(history: &History, whole: bool) -> Result<Bytes> {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, VecDeque};
-    use std::time::{Duration, SystemTime};
+    use std::time::{Duration, Instant, SystemTime};
 
     use tokio::sync::mpsc;
 
@@ -148,6 +148,7 @@ mod tests {
         };
         Arc::new(Snapshot {
             date: SystemTime::now(),
+            taken: Instant::now(),
             elapsed: Duration::from_secs(1),
             processes: vec![process],
             missed: Missed::default(),

@@ -6,6 +6,7 @@
 
 use std::fmt::{Result, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -23,8 +24,6 @@ use crate::prometheus::series_lifetime::{ProcessLabels, ScrapeContent};
 
 /// The process that stands for all that have no labels of their own.
 const OTHER: (&str, &str) = ("process_executable_name", "_other");
-
-const NO_LABELS: [(&str, &str); 0] = [];
 
 /// How the text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +43,18 @@ impl Format {
 }
 
 /// Writes everything, part by part. It ends early where `out` does.
-pub fn write(out: &mut impl Write, content: Arc<ScrapeContent>, format: Format) -> Result {
+pub fn write(
+    out: &mut impl Write,
+    content: Arc<ScrapeContent>,
+    vitals: Vitals,
+    format: Format,
+) -> Result {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(Metrics { content, format }));
+    registry.register_collector(Box::new(Metrics {
+        content,
+        vitals,
+        format,
+    }));
     encode_registry(out, &registry)?;
     match format {
         Format::Text => Ok(()),
@@ -55,24 +63,30 @@ pub fn write(out: &mut impl Write, content: Arc<ScrapeContent>, format: Format) 
 }
 
 #[derive(Debug)]
-struct Metrics {
-    content: Arc<ScrapeContent>,
-    format: Format,
+pub(super) struct Metrics {
+    pub(super) content: Arc<ScrapeContent>,
+    pub(super) vitals: Vitals,
+    pub(super) format: Format,
+}
+
+/// How the sampling is doing at the time of the scrape, which the latest snapshot cannot say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vitals {
+    pub snapshot_age: Duration,
+    pub harvest_failures: u64,
 }
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result {
         self.requests(&mut encoder)?;
         self.durations(&mut encoder)?;
-        self.missed(&mut encoder)?;
-        self.agent(&mut encoder)?;
-        self.kernel(&mut encoder)
+        self.status(&mut encoder)
     }
 }
 
 impl Metrics {
     fn requests(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let mut requests = self.counter(
+        let mut requests = self.format.counter(
             encoder,
             "http_server_requests",
             "http_server_requests_total",
@@ -122,148 +136,35 @@ impl Metrics {
         }
         Ok(())
     }
-
-    fn missed(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let mut missed = self.counter(
-            encoder,
-            "scope_http_missed",
-            "scope_http_missed_total",
-            "What was not seen or not counted, by reason",
-        )?;
-        for (reason, count) in self.content.snapshot.missed.iter() {
-            missed.count(&[("reason", reason.label())], count)?;
-        }
-        Ok(())
-    }
-
-    fn agent(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let snapshot = &self.content.snapshot;
-        gauge(
-            encoder,
-            "scope_http_build_info",
-            "The agent's version",
-            [([("version", env!("CARGO_PKG_VERSION"))], 1.0)],
-        )?;
-        gauge(
-            encoder,
-            "scope_http_backend_info",
-            "How the agent sees the bytes of sockets, and why in that way",
-            [(
-                [
-                    ("backend", snapshot.kernel.backend),
-                    ("reason", &*snapshot.kernel.reason),
-                ],
-                1.0,
-            )],
-        )?;
-        gauge(
-            encoder,
-            "scope_http_processes",
-            "Processes that have served HTTP and have not exited",
-            [(
-                NO_LABELS,
-                snapshot.processes.iter().filter(|it| !it.exited).count() as f64,
-            )],
-        )?;
-        gauge(
-            encoder,
-            "scope_http_connections",
-            "Connections whose state is kept, as of some seconds ago at most",
-            [(NO_LABELS, snapshot.kernel.connections as f64)],
-        )?;
-        gauge(
-            encoder,
-            "scope_http_other_processes",
-            "Processes over --max-processes, which are shown together as _other",
-            [(NO_LABELS, self.content.others() as f64)],
-        )?;
-        let resident = snapshot.agent.resident_bytes;
-        gauge(
-            encoder,
-            "scope_http_resident_memory_bytes",
-            "Resident memory of the agent",
-            resident.map(|bytes| (NO_LABELS, bytes as f64)),
-        )
-    }
-
-    fn kernel(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let kernel = &self.content.snapshot.kernel;
-        gauge(
-            encoder,
-            "scope_http_harvest_seconds",
-            "Time that reading the kernel's counters took",
-            [(NO_LABELS, kernel.harvest.as_secs_f64())],
-        )?;
-        let by_map = kernel.maps.iter().map(|map| ([("map", map.name)], map));
-        gauge(
-            encoder,
-            "scope_http_map_entries",
-            "Entries in a map of the kernel",
-            by_map
-                .clone()
-                .map(|(labels, map)| (labels, map.entries as f64)),
-        )?;
-        gauge(
-            encoder,
-            "scope_http_map_capacity",
-            "Entries that a map of the kernel has room for",
-            by_map.map(|(labels, map)| (labels, f64::from(map.capacity))),
-        )?;
-        // The kernel does not measure unless it is told to.
-        let measured = kernel
-            .program_stats
-            .iter()
-            .filter(|(_, stats)| stats.runs > 0);
-        let measured = measured.map(|(program, stats)| ([("program", program.as_str())], stats));
-        let mut times = self.counter(
-            encoder,
-            "scope_http_bpf_run_time_seconds",
-            "scope_http_bpf_run_time_seconds_total",
-            "Time spent in a BPF program while kernel.bpf_stats_enabled is set",
-        )?;
-        for (program, stats) in measured.clone() {
-            times.count(&program, stats.run_time.as_secs_f64())?;
-        }
-        let mut runs = self.counter(
-            encoder,
-            "scope_http_bpf_runs",
-            "scope_http_bpf_runs_total",
-            "Runs of a BPF program while kernel.bpf_stats_enabled is set",
-        )?;
-        for (program, stats) in measured {
-            runs.count(&program, stats.runs)?;
-        }
-        Ok(())
-    }
 }
 
-impl Metrics {
+impl Format {
     /// Only `OpenMetrics` knows the counter by a name without the suffix that its samples have.
-    fn counter<'a>(
-        &self,
+    pub(super) fn counter<'a>(
+        self,
         encoder: &'a mut DescriptorEncoder<'_>,
         name: &'a str,
         sample: &'a str,
         help: &str,
     ) -> std::result::Result<Counter<'a>, std::fmt::Error> {
-        let name = match self.format {
-            Format::Text => sample,
-            Format::OpenMetrics => name,
+        let name = match self {
+            Self::Text => sample,
+            Self::OpenMetrics => name,
         };
         Ok(Counter {
             encoder: encoder.encode_descriptor(name, help, None, MetricType::Counter)?,
-            format: self.format,
+            format: self,
         })
     }
 }
 
-struct Counter<'a> {
+pub(super) struct Counter<'a> {
     encoder: MetricEncoder<'a>,
     format: Format,
 }
 
 impl Counter<'_> {
-    fn count<V>(&mut self, labels: &impl EncodeLabelSet, value: V) -> Result
+    pub(super) fn count<V>(&mut self, labels: &impl EncodeLabelSet, value: V) -> Result
     where
         V: EncodeCounterValue + EncodeGaugeValue,
     {
@@ -276,7 +177,7 @@ impl Counter<'_> {
     }
 }
 
-fn gauge<L: EncodeLabelSet>(
+pub(super) fn gauge<L: EncodeLabelSet>(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

@@ -4,3 +4,4 @@
 pub mod label_text;
 pub mod metrics;
 pub mod series_lifetime;
+mod status;

@@ -215,6 +215,7 @@ mod tests {
         missed[Reason::ProcessesFull] = full;
         Arc::new(Snapshot {
             date: SystemTime::now(),
+            taken: Instant::now(),
             elapsed: Duration::from_secs(1),
             processes: processes.to_vec(),
             missed,
@@ -242,6 +243,25 @@ mod tests {
         }
         let content = lifetimes.tick(snapshot(&[process(8, 1, 5)], 0), after(61));
         assert_eq!(shown(&content), [(8, 5)]);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_keeps_its_place_as_long_as_its_series() {
+        let mut lifetimes = SeriesLifetimes::new(2);
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        lifetimes.tick(snapshot(&[process(1, 1, 2), process(2, 1, 3)], 0), start);
+        let now = [process(2, 1, 3), process(4, 1, 7)];
+        for seconds in [1, 60] {
+            let content = lifetimes.tick(snapshot(&now, 0), after(seconds));
+            assert_eq!(shown(&content), [(1, 2), (2, 3)], "after {seconds} s");
+            assert_eq!((content.others(), content.other.requests), (1, 7));
+        }
+        // Who comes then has room; who was shown with the others stays there.
+        let now = [process(2, 1, 3), process(4, 1, 7), process(5, 1, 11)];
+        let content = lifetimes.tick(snapshot(&now, 0), after(61));
+        assert_eq!(shown(&content), [(2, 3), (5, 11)]);
+        assert_eq!((content.others(), content.other.requests), (1, 7));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use flate2::Compression;
@@ -26,6 +26,9 @@ use crate::serve::server::{Body, Clients, Routes, plain, whole};
 
 /// How often the socket is looked after: one that was wiped away is back within two seconds.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A snapshot comes each second. One that is older than this is no news any more, and whoever asks should hear that.
+const STALE: Duration = Duration::from_secs(10);
 
 /// Serves on `socket`, and on a new one wherever it disappears, for as long as it is polled.
 pub async fn serve(mut socket: BoundSocket, endpoint: &Endpoint, plugin: Plugin) {
@@ -70,6 +73,10 @@ impl Routes for Plugin {
     fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
         let response = Response::builder().header(CONTENT_TYPE, "application/json");
         match request.uri().path() {
+            "/report" | "/view" if self.reports.are_stale() => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the kernel's counters are out of reach: the agent's log says why\n",
+            ),
             "/report" => self.reports.answer(request, response),
             // For the agent's own subcommands.
             "/view" => response
@@ -116,6 +123,10 @@ impl Reports {
             snapshots,
             latest: Mutex::new(None),
         }
+    }
+
+    fn are_stale(&self) -> bool {
+        self.snapshots.borrow().age(Instant::now()) > STALE
     }
 
     fn latest(&self, gzip: bool) -> Result<Bytes> {
@@ -167,18 +178,33 @@ mod tests {
 
     use super::*;
 
+    fn empty(taken: Instant) -> Arc<Snapshot> {
+        Arc::new(Snapshot {
+            date: SystemTime::now(),
+            taken,
+            elapsed: Duration::ZERO,
+            processes: Vec::new(),
+            missed: Missed::default(),
+            kernel: KernelState::default(),
+            agent: AgentState::default(),
+        })
+    }
+
+    #[test]
+    fn what_is_old_is_told_from_what_is_late() {
+        let now = Instant::now();
+        let (publisher, snapshots) = watch::channel(empty(now));
+        let reports = Reports::new("host".to_owned(), snapshots);
+        assert!(!reports.are_stale());
+        publisher.send_replace(empty(now.checked_sub(STALE / 2).unwrap()));
+        assert!(!reports.are_stale());
+        publisher.send_replace(empty(now.checked_sub(2 * STALE).unwrap()));
+        assert!(reports.are_stale());
+    }
+
     #[test]
     fn a_snapshot_is_put_into_words_once() {
-        let empty = || {
-            Arc::new(Snapshot {
-                date: SystemTime::now(),
-                elapsed: Duration::ZERO,
-                processes: Vec::new(),
-                missed: Missed::default(),
-                kernel: KernelState::default(),
-                agent: AgentState::default(),
-            })
-        };
+        let empty = || empty(Instant::now());
         let (publisher, snapshots) = watch::channel(empty());
         let reports = Reports::new("host".to_owned(), snapshots);
         let both = || [false, true].map(|gzip| reports.latest(gzip).unwrap());

@@ -168,6 +168,8 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener as StdListener;
+    use std::sync::Barrier;
+    use std::thread;
 
     use super::*;
 
@@ -223,6 +225,40 @@ mod tests {
         assert!(error.starts_with("another instance is serving"), "{error}");
         drop(live);
         assert!(endpoint.bind().await.unwrap().is_in_place());
+    }
+
+    #[test]
+    fn of_many_at_the_same_moment_one_gets_the_place() {
+        for _ in 0..30 {
+            let (_folder, endpoint) = endpoint();
+            fs::create_dir_all(&endpoint.directory).unwrap();
+            // What a killed one has left, which each of them may take away.
+            drop(StdListener::bind(&endpoint.path).unwrap());
+            let start = Barrier::new(4);
+            let bind = || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                start.wait();
+                let bound = runtime.block_on(endpoint.bind());
+                // Nobody leaves before all have tried.
+                start.wait();
+                bound
+                    .map(|socket| assert!(socket.is_in_place()))
+                    .map_err(|error| error.to_string())
+            };
+            let outcomes: Vec<_> = thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(bind)).collect();
+                threads.into_iter().map(|it| it.join().unwrap()).collect()
+            });
+            let served = outcomes.iter().filter(|it| it.is_ok()).count();
+            assert_eq!(served, 1, "{outcomes:?}");
+            let refused = outcomes.iter().filter_map(|it| it.as_ref().err());
+            for error in refused {
+                assert!(error.starts_with("another instance is serving"), "{error}");
+            }
+        }
     }
 
     #[tokio::test]

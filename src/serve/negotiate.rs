@@ -78,6 +78,9 @@ mod tests {
             ),
             ("text/plain", false),
             ("text/html,*/*;q=0.8", false),
+            ("*/*;q=0.8,application/openmetrics-text;q=0.5", false),
+            ("text/*;q=0.8,application/openmetrics-text;q=0.5", false),
+            ("*/*;q=0.2,application/openmetrics-text;q=0.5", true),
             ("application/openmetrics-text;q=nonsense", false),
         ];
         for (value, expected) in cases {

@@ -131,3 +131,72 @@ pub fn whole(bytes: Bytes) -> Body {
         .map_err(|never| match never {})
         .boxed_unsync()
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Far more than anything here needs, and far less than the time after which an idle client is left.
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    struct Nothing;
+
+    impl Routes for Nothing {
+        const HEADERS: &'static [(&'static str, &'static str)] = &[];
+
+        fn answer(&self, _: &Request<Incoming>) -> Result<Response<Body>> {
+            plain(StatusCode::OK, "nothing\n")
+        }
+    }
+
+    /// The end of a client that has just connected.
+    async fn connect(clients: &Clients<Nothing>) -> UnixStream {
+        let (client, server) = UnixStream::pair().unwrap();
+        clients.take(Ok((server, ()))).await;
+        client
+    }
+
+    async fn read(client: &UnixStream) -> io::Result<usize> {
+        loop {
+            client.readable().await?;
+            match client.try_read(&mut [0; 512]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Whether the client gets an answer; if not, then it is told so at once.
+    async fn is_served(client: &UnixStream) -> bool {
+        // Whoever is refused may hear of it now.
+        let _ = client.try_write(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+        let answer = timeout(PATIENCE, read(client)).await;
+        matches!(answer.expect("an answer or the end"), Ok(length) if length > 0)
+    }
+
+    #[tokio::test]
+    async fn so_many_are_served_one_more_is_refused_and_a_place_is_given_on() {
+        assert!(PATIENCE < READ_LIMIT);
+        let clients = Clients::new(Nothing);
+        let mut crowd = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let client = connect(&clients).await;
+            assert!(is_served(&client).await);
+            crowd.push(client);
+        }
+        // Each of them has had an answer, and keeps its place.
+        assert!(!is_served(&connect(&clients).await).await);
+        assert!(is_served(&crowd[CONNECTIONS - 1]).await);
+
+        drop(crowd.pop());
+        let given_on = async {
+            while !is_served(&connect(&clients).await).await {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, given_on).await.expect("a free place");
+    }
+}

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use hyper::body::{Bytes, Incoming};
@@ -17,8 +18,9 @@ use tokio::net::TcpListener;
 
 use crate::page::assets;
 use crate::page::live::Live;
-use crate::prometheus::metrics::{self, Format};
+use crate::prometheus::metrics::{self, Format, Vitals};
 use crate::prometheus::series_lifetime::ScrapeContents;
+use crate::sampling::Failures;
 use crate::serve::negotiate::prefers_openmetrics;
 use crate::serve::server::{Body, Clients, Routes, plain, whole};
 use crate::serve::streamed_body::StreamedBodies;
@@ -63,6 +65,7 @@ pub async fn serve(
     listener: &TcpListener,
     live: Arc<Live>,
     scrape_contents: ScrapeContents,
+    failures: Failures,
 ) -> Result<()> {
     let address = listener
         .local_addr()
@@ -70,6 +73,7 @@ pub async fn serve(
     let clients = Clients::new(Web {
         live,
         scrape_contents,
+        failures,
         scrapes: StreamedBodies::new(SCRAPES),
         loopback: address.ip().is_loopback(),
     });
@@ -82,6 +86,7 @@ pub async fn serve(
 struct Web {
     live: Arc<Live>,
     scrape_contents: ScrapeContents,
+    failures: Failures,
     scrapes: StreamedBodies,
     /// Only programs of this host can connect.
     loopback: bool,
@@ -158,8 +163,12 @@ impl Web {
             whole(Bytes::new())
         } else {
             let content = Arc::clone(&self.scrape_contents.borrow());
+            let vitals = Vitals {
+                snapshot_age: content.snapshot.age(Instant::now()),
+                harvest_failures: self.failures.count(),
+            };
             self.scrapes
-                .body(move |out| metrics::write(out, content, format))
+                .body(move |out| metrics::write(out, content, vitals, format))
         };
         Response::builder()
             .header(CONTENT_TYPE, format.content_type())

@@ -54,8 +54,13 @@ async fn exchange(stream: UnixStream, path: &str) -> Result<Bytes> {
         .body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status();
-    ensure!(status.is_success(), "the agent answers {status}");
     let text = response.into_body().collect().await?.to_bytes();
     connection.abort();
+    let said = String::from_utf8_lossy(&text);
+    ensure!(
+        status.is_success(),
+        "the agent answers {status}: {}",
+        said.trim_end()
+    );
     Ok(text)
 }

@@ -19,7 +19,10 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set,
     remove_capability_from_bounding_set, set_capabilities, set_keep_capabilities,
 };
-use seccompiler::{SeccompAction, SeccompFilter, apply_filter};
+use seccompiler::{
+    SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    apply_filter,
+};
 
 use crate::agent::AGENT;
 
@@ -103,10 +106,29 @@ pub fn in_user_namespace() -> Command {
 
 /// Root for whom a seccomp filter denies bpf(2).
 pub fn without_bpf_call() -> Command {
+    denied(Vec::new(), libc::EPERM)
+}
+
+/// Root whose programs cannot be attached by `BPF_LINK_CREATE`, as if the kernel did not know how to. There is another way for all
+/// but iterators.
+pub fn without_links() -> Command {
+    const BPF_LINK_CREATE: u64 = 28;
+    let is_it = SeccompCondition::new(
+        0,
+        SeccompCmpArgLen::Dword,
+        SeccompCmpOp::Eq,
+        BPF_LINK_CREATE,
+    );
+    let rule = SeccompRule::new(vec![is_it.unwrap()]);
+    denied(vec![rule.unwrap()], libc::EINVAL)
+}
+
+/// Root for whom a seccomp filter denies bpf(2) where one of these rules says so, or all of it.
+fn denied(rules: Vec<SeccompRule>, errno: i32) -> Command {
     let filter = SeccompFilter::new(
-        [(libc::SYS_bpf, Vec::new())].into(),
+        [(libc::SYS_bpf, rules)].into(),
         SeccompAction::Allow,
-        SeccompAction::Errno(libc::EPERM as u32),
+        SeccompAction::Errno(errno as u32),
         std::env::consts::ARCH.try_into().unwrap(),
     );
     let program: seccompiler::BpfProgram = filter.unwrap().try_into().unwrap();

@@ -21,7 +21,7 @@ use rustix::thread::CapabilitySet;
 use agent::AGENT;
 use conditions::{
     in_user_namespace, nobody_with, with_capabilities, with_locked_memory, within, without,
-    without_bpf_call,
+    without_bpf_call, without_links,
 };
 
 common::reader!();
@@ -188,6 +188,15 @@ fn without_the_first_user_namespace() {
 #[test]
 fn without_the_system_call() {
     refused(without_bpf_call(), &[], "let the seccomp filter");
+}
+
+/// What the agent says of itself is not worth an end.
+#[test]
+fn without_a_way_to_count_connections() {
+    let log = outcome(without_links(), &[]).unwrap();
+    assert!(says_how_it_counts(&log), "{log}");
+    let unknown = "how many connections there are will not be known";
+    assert!(log.contains(unknown), "{log}");
 }
 
 /// Whether maps count as the memory of a control group, and not as locked memory: since Linux 5.11.

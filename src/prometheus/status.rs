@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The metrics of the agent itself.
+
+use std::fmt::Result;
+
+use prometheus_client::encoding::DescriptorEncoder;
+
+use crate::prometheus::metrics::{Metrics, gauge};
+
+const NO_LABELS: [(&str, &str); 0] = [];
+
+impl Metrics {
+    pub(super) fn status(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
+        self.missed(encoder)?;
+        self.agent(encoder)?;
+        self.sampling(encoder)?;
+        self.kernel(encoder)
+    }
+
+    fn missed(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
+        let mut missed = self.format.counter(
+            encoder,
+            "scope_http_missed",
+            "scope_http_missed_total",
+            "What was not seen or not counted, by reason",
+        )?;
+        for (reason, count) in self.content.snapshot.missed.iter() {
+            missed.count(&[("reason", reason.label())], count)?;
+        }
+        Ok(())
+    }
+
+    fn agent(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
+        let snapshot = &self.content.snapshot;
+        gauge(
+            encoder,
+            "scope_http_build_info",
+            "The agent's version",
+            [([("version", env!("CARGO_PKG_VERSION"))], 1.0)],
+        )?;
+        gauge(
+            encoder,
+            "scope_http_backend_info",
+            "How the agent sees the bytes of sockets, and why in that way",
+            [(
+                [
+                    ("backend", snapshot.kernel.backend),
+                    ("reason", &*snapshot.kernel.reason),
+                ],
+                1.0,
+            )],
+        )?;
+        gauge(
+            encoder,
+            "scope_http_processes",
+            "Processes that have served HTTP and have not exited",
+            [(
+                NO_LABELS,
+                snapshot.processes.iter().filter(|it| !it.exited).count() as f64,
+            )],
+        )?;
+        gauge(
+            encoder,
+            "scope_http_connections",
+            "Connections whose state is kept, as of some seconds ago at most",
+            snapshot
+                .kernel
+                .connections
+                .map(|count| (NO_LABELS, count as f64)),
+        )?;
+        gauge(
+            encoder,
+            "scope_http_other_processes",
+            "Processes over --max-processes, which are shown together as _other",
+            [(NO_LABELS, self.content.others() as f64)],
+        )?;
+        let resident = snapshot.agent.resident_bytes;
+        gauge(
+            encoder,
+            "scope_http_resident_memory_bytes",
+            "Resident memory of the agent",
+            resident.map(|bytes| (NO_LABELS, bytes as f64)),
+        )
+    }
+
+    /// How old what is shown is.
+    fn sampling(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
+        gauge(
+            encoder,
+            "scope_http_snapshot_age_seconds",
+            "Time since the kernel's counters were last read",
+            [(NO_LABELS, self.vitals.snapshot_age.as_secs_f64())],
+        )?;
+        let mut failures = self.format.counter(
+            encoder,
+            "scope_http_harvest_failures",
+            "scope_http_harvest_failures_total",
+            "Times that the kernel's counters could not be read",
+        )?;
+        failures.count(&NO_LABELS, self.vitals.harvest_failures)
+    }
+
+    fn kernel(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
+        let kernel = &self.content.snapshot.kernel;
+        gauge(
+            encoder,
+            "scope_http_harvest_seconds",
+            "Time that reading the kernel's counters took",
+            [(NO_LABELS, kernel.harvest.as_secs_f64())],
+        )?;
+        let by_map = kernel.maps.iter().map(|map| ([("map", map.name)], map));
+        gauge(
+            encoder,
+            "scope_http_map_entries",
+            "Entries in a map of the kernel",
+            by_map
+                .clone()
+                .map(|(labels, map)| (labels, map.entries as f64)),
+        )?;
+        gauge(
+            encoder,
+            "scope_http_map_capacity",
+            "Entries that a map of the kernel has room for",
+            by_map.map(|(labels, map)| (labels, f64::from(map.capacity))),
+        )?;
+        // The kernel does not measure unless it is told to.
+        let measured = kernel
+            .program_stats
+            .iter()
+            .filter(|(_, stats)| stats.runs > 0);
+        let measured = measured.map(|(program, stats)| ([("program", program.as_str())], stats));
+        let mut times = self.format.counter(
+            encoder,
+            "scope_http_bpf_run_time_seconds",
+            "scope_http_bpf_run_time_seconds_total",
+            "Time spent in a BPF program while kernel.bpf_stats_enabled is set",
+        )?;
+        for (program, stats) in measured.clone() {
+            times.count(&program, stats.run_time.as_secs_f64())?;
+        }
+        let mut runs = self.format.counter(
+            encoder,
+            "scope_http_bpf_runs",
+            "scope_http_bpf_runs_total",
+            "Runs of a BPF program while kernel.bpf_stats_enabled is set",
+        )?;
+        for (program, stats) in measured {
+            runs.count(&program, stats.runs)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, VecDeque};
+    use std::sync::Arc;
+    use std::time::{Duration, Instant, SystemTime};
+
+    use crate::model::counters::{KernelState, ProcessId};
+    use crate::model::reason::Missed;
+    use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
+    use crate::prometheus::metrics::{Format, Vitals, write};
+    use crate::prometheus::series_lifetime::SeriesLifetimes;
+
+    fn process(pid: u32, exited: bool) -> ProcessSnapshot {
+        ProcessSnapshot {
+            id: ProcessId { pid, start_time: 1 },
+            name: "server".into(),
+            container: None,
+            exited,
+            increment: Increment::default(),
+            requests_total: 1,
+            series: BTreeMap::new(),
+            requests_per_second: VecDeque::new(),
+            requests_per_second_peak: 0.0,
+            responses_per_second: BTreeMap::new(),
+            duration_p50_ms: None,
+            duration_p99_ms: None,
+        }
+    }
+
+    fn text(processes: Vec<ProcessSnapshot>, connections: Option<u64>) -> String {
+        let snapshot = Snapshot {
+            date: SystemTime::now(),
+            taken: Instant::now(),
+            elapsed: Duration::from_secs(1),
+            processes,
+            missed: Missed::default(),
+            kernel: KernelState {
+                connections,
+                ..KernelState::default()
+            },
+            agent: AgentState::default(),
+        };
+        let vitals = Vitals {
+            snapshot_age: Duration::from_millis(12_500),
+            harvest_failures: 7,
+        };
+        let content = SeriesLifetimes::new(10).tick(Arc::new(snapshot), Instant::now());
+        let mut text = String::new();
+        write(&mut text, Arc::new(content), vitals, Format::Text).unwrap();
+        text
+    }
+
+    #[test]
+    fn those_that_have_exited_are_no_processes_any_more() {
+        for exited in 0..=3 {
+            let processes = (1..=3).map(|pid| process(pid, pid <= exited));
+            let text = text(processes.collect(), None);
+            let line = format!("\nscope_http_processes{{}} {}.0\n", 3 - exited);
+            assert!(text.contains(&line), "{text}");
+            // They keep what they have counted.
+            let counters = text.matches("\nhttp_server_requests_total{").count();
+            assert_eq!(counters, 3);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_told() {
+        let has = |text: &str, line: &str| text.lines().any(|it| it == line);
+        let unknown = text(Vec::new(), None);
+        assert!(!unknown.contains("\nscope_http_connections{"), "{unknown}");
+        let known = text(Vec::new(), Some(0));
+        assert!(has(&known, "scope_http_connections{} 0.0"), "{known}");
+    }
+
+    #[test]
+    fn the_age_is_that_at_the_scrape() {
+        let text = text(Vec::new(), None);
+        for line in [
+            "scope_http_snapshot_age_seconds{} 12.5",
+            "scope_http_harvest_failures_total{} 7",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{text}");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One tick after the other: a harvest becomes a snapshot, and what has exited is forgotten. Where that fails it is counted, and the
+//! snapshot before stays.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Result;
+use tokio::sync::mpsc as queue;
+use tokio::sync::watch;
+
+use crate::identity::life::Lives;
+use crate::kernel::load::Bpf;
+use crate::model::counters::{Harvest, ProcessId};
+use crate::model::snapshot::{AgentState, Identity, Snapshot};
+use crate::model::sweep::Sweep;
+use crate::model::tick::Moment;
+use crate::model::tracker::Tracker;
+
+/// Snapshots that wait for one who is busy; they are dropped beyond that.
+pub const BEHIND: usize = 4;
+
+/// How often the counters could not be read. It is known while there is no new snapshot, too.
+#[derive(Clone, Debug, Default)]
+pub struct Failures(Arc<AtomicU64>);
+
+impl Failures {
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Where counters are read, which is the kernel but in tests.
+pub trait Counters {
+    fn harvest(&self) -> Result<Harvest>;
+    fn forget(&self, ids: &[ProcessId]) -> Result<()>;
+}
+
+impl Counters for Bpf<'_> {
+    fn harvest(&self) -> Result<Harvest> {
+        self.harvest()
+    }
+
+    fn forget(&self, ids: &[ProcessId]) -> Result<()> {
+        self.forget(ids)
+    }
+}
+
+/// What goes on from tick to tick.
+pub struct Sampling<C, N> {
+    pub counters: C,
+    pub tracker: Tracker<N>,
+    pub sweep: Sweep,
+    pub lives: Option<Lives>,
+    pub publisher: watch::Sender<Arc<Snapshot>>,
+    pub each: queue::Sender<Arc<Snapshot>>,
+    pub failures: Failures,
+    /// Whether that was said already.
+    pub failing: bool,
+}
+
+impl<C: Counters, N: FnMut(u32, &str) -> Identity> Sampling<C, N> {
+    pub fn tick(&mut self, now: Moment) {
+        match self.sample(now) {
+            Ok(()) => self.failing = false,
+            Err(error) => {
+                self.failures.add();
+                if self.failing {
+                    log::debug!("the counters are still out of reach: {error:#}");
+                } else {
+                    log::warn!("the counters are out of reach, trying again: {error:#}");
+                }
+                self.failing = true;
+            }
+        }
+    }
+
+    /// After a failure the next rates are over the whole time since the last success.
+    fn sample(&mut self, now: Moment) -> Result<()> {
+        let mut harvest = self.counters.harvest()?;
+        if let Some(lives) = &self.lives {
+            let is_gone = |id| lives.is_gone(id);
+            self.sweep
+                .tick(&mut harvest.processes, now.instant, is_gone);
+        }
+        let (snapshot, exited) = self.tracker.tick(harvest, agent_state(), now);
+        if snapshot.missed != self.publisher.borrow().missed {
+            log::debug!("missed so far: {:?}", snapshot.missed);
+        }
+        let snapshot = Arc::new(snapshot);
+        if self.each.try_send(Arc::clone(&snapshot)).is_err() {
+            log::debug!("nobody has taken the last {BEHIND} snapshots");
+        }
+        self.publisher.send_replace(snapshot);
+        self.counters.forget(&exited)
+    }
+}
+
+pub fn agent_state() -> AgentState {
+    AgentState {
+        resident_bytes: resident_bytes(),
+    }
+}
+
+fn resident_bytes() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, VecDeque};
+    use std::time::{Duration, Instant, SystemTime};
+
+    use anyhow::bail;
+
+    use crate::model::counters::ProcessCounters;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Answers as told, and remembers what it should forget.
+    #[derive(Default)]
+    struct Fake {
+        /// Requests of one process; `None` fails.
+        harvests: RefCell<VecDeque<Option<u64>>>,
+        forgotten: RefCell<Vec<ProcessId>>,
+    }
+
+    impl Counters for Fake {
+        fn harvest(&self) -> Result<Harvest> {
+            let Some(Some(requests)) = self.harvests.borrow_mut().pop_front() else {
+                bail!("out of reach");
+            };
+            let process = ProcessCounters {
+                // No kernel gives out such a pid.
+                id: ProcessId {
+                    pid: i32::MAX.cast_unsigned(),
+                    start_time: 1,
+                },
+                comm: "server".to_owned(),
+                requests,
+                series: BTreeMap::new(),
+                exited: false,
+            };
+            Ok(Harvest {
+                processes: vec![process],
+                ..Harvest::default()
+            })
+        }
+
+        fn forget(&self, ids: &[ProcessId]) -> Result<()> {
+            self.forgotten.borrow_mut().extend(ids);
+            Ok(())
+        }
+    }
+
+    /// A tick for each harvest, a second apart. Returns the snapshot that was the latest after each, and how often it had failed.
+    fn ticks(
+        harvests: &[Option<u64>],
+        lives: Option<Lives>,
+    ) -> (Vec<(Arc<Snapshot>, u64)>, Vec<ProcessId>) {
+        let start = Moment {
+            instant: Instant::now(),
+            date: SystemTime::now(),
+        };
+        let identify = |_: u32, comm: &str| Identity {
+            name: comm.into(),
+            container: None,
+        };
+        let mut tracker = Tracker::new(start, identify);
+        let (first, _) = tracker.tick(Harvest::default(), AgentState::default(), start);
+        let (publisher, snapshots) = watch::channel(Arc::new(first));
+        let (each, _every) = queue::channel(BEHIND);
+        let mut sampling = Sampling {
+            counters: Fake::default(),
+            tracker,
+            sweep: Sweep::default(),
+            lives,
+            publisher,
+            each,
+            failures: Failures::default(),
+            failing: false,
+        };
+        sampling.counters.harvests = RefCell::new(harvests.iter().copied().collect());
+        let seen = (1..).zip(harvests).map(|(second, _)| {
+            sampling.tick(Moment {
+                instant: start.instant + second * SECOND,
+                date: start.date + second * SECOND,
+            });
+            (Arc::clone(&snapshots.borrow()), sampling.failures.count())
+        });
+        let seen = seen.collect();
+        (seen, sampling.counters.forgotten.take())
+    }
+
+    #[test]
+    fn failures_are_counted_and_the_next_rate_is_over_all_of_the_time() {
+        let harvests = [Some(10), None, None, None, Some(50)];
+        let (seen, _) = ticks(&harvests, None);
+        let failures: Vec<_> = seen.iter().map(|(_, failures)| *failures).collect();
+        assert_eq!(failures, [0, 1, 2, 3, 3]);
+        // The old one stays, and so does the moment that it says it is of.
+        assert!(Arc::ptr_eq(&seen[0].0, &seen[3].0));
+        let (before, after) = (&seen[0].0, &seen[4].0);
+        assert_eq!(after.taken - before.taken, 4 * SECOND);
+        assert_eq!(after.elapsed, 4 * SECOND);
+        let rates = &after.processes[0].requests_per_second;
+        assert_eq!(rates.back().unwrap().value, 10.0);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_unseen_is_forgotten_after_one_more_harvest() {
+        let lives = Lives::seen_from_here().expect("the tests run in the host's namespaces");
+        let harvests = [Some(10), Some(13)];
+        let (seen, forgotten) = ticks(&harvests, Some(lives));
+        let exited = seen.iter().map(|(it, _)| it.processes[0].exited);
+        assert_eq!(exited.collect::<Vec<_>>(), [false, true]);
+        assert_eq!(seen[1].0.processes[0].requests_total, 13);
+        assert_eq!(forgotten.len(), 1);
+
+        let (seen, forgotten) = ticks(&harvests, None);
+        assert!(seen.iter().all(|(it, _)| !it.processes[0].exited));
+        assert_eq!(forgotten, []);
+    }
+}

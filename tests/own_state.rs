@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the agent says of itself: what it had no room for, how many connections it follows, which processes have gone, and how old
+//! its numbers are. Others may serve HTTP on this host meanwhile; where that makes a difference, a second agent says how much.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use common::agent::{Agent, Program};
+use common::answering::{answering, ask};
+use common::load::{Client, get};
+use common::process::eventually;
+use common::servers::Server;
+use common::web::{self, sample, text};
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use nix::libc;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use scope_http_statistics::page::view::View;
+
+const AGENT: Program = common::agent!();
+
+/// For what comes once in ten seconds, on machines that are busy with other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn within_patience(mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < PATIENCE {
+        if condition() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    condition()
+}
+
+fn view(agent: &Agent) -> View {
+    let response = agent.get("/view");
+    assert_eq!(response.status, 200, "{response:?}");
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+/// So many requests in one send, so that the server receives several of them at once.
+fn ask_at_once(server: &Server, count: usize) {
+    let mut client = Client::connect(&server.address);
+    client.send(get("/200").repeat(count).as_bytes());
+    for _ in 0..count {
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+/// Requests of a process, or of all, as an agent with room for them says.
+fn requests_of(metrics: &str, pid: Option<u32>) -> u64 {
+    let label = pid.map_or(String::new(), |pid| format!("process_pid=\"{pid}\""));
+    sample(metrics, "http_server_requests_total", &[&label]).unwrap_or(0.0) as u64
+}
+
+#[test]
+fn what_there_was_no_room_for_is_counted_one_by_one() {
+    // Far more than others on this host may ask meanwhile, so that these do not make up for what is not counted.
+    const AT_ONCE: usize = 100;
+    const TIMES: usize = 30;
+    const KINDS: [u16; 9] = [200, 201, 202, 203, 404, 410, 500, 501, 503];
+    let (_roomy, roomy) = web::start(AGENT, &[]);
+    // One process, and four kinds of answers.
+    let small = AGENT.start(&["--max-processes", "1"]);
+    let servers = [answering("first"), answering("second")];
+    let own: BTreeSet<u32> = servers.iter().map(|it| it.pid() as u32).collect();
+    let mut asked = 0;
+    for server in &servers {
+        for _ in 0..TIMES {
+            ask_at_once(server, AT_ONCE);
+        }
+        for kind in KINDS {
+            ask(server, kind, 3);
+        }
+        asked += (TIMES * AT_ONCE + KINDS.len() * 3) as u64;
+    }
+    let all_own = |metrics: &str| own.iter().map(|pid| requests_of(metrics, Some(*pid))).sum();
+    // No agent counts what it is asked itself, and each counts what the other one is.
+    let mut scrapes = 0;
+    let mut scrape = || {
+        scrapes += 1;
+        text(roomy, "/metrics")
+    };
+    eventually(asked, || all_own(&scrape()));
+    // The other agent has its own seconds.
+    std::thread::sleep(Duration::from_millis(2500));
+    let view = view(&small);
+    // What others have asked, until later than that.
+    std::thread::sleep(Duration::from_millis(2500));
+    let metrics = scrape();
+    let others = requests_of(&metrics, None) - asked - requests_of(&metrics, Some(small.pid()));
+
+    let (mut requests, mut answers) = (0, 0);
+    for process in view.processes.iter().filter(|it| own.contains(&it.pid)) {
+        requests += process.requests;
+        let series = process.series.iter().flatten();
+        answers += series.map(|series| series.count).sum::<u64>();
+    }
+    // Of the servers' what is not counted is missed, and more only by what others have done.
+    for (reason, counted) in [("processes_full", requests), ("series_full", answers)] {
+        let (missed, expected) = (view.missed[reason], asked - counted);
+        let most = expected + others + scrapes;
+        assert!(
+            expected > 0 && (expected..=most).contains(&missed),
+            "{reason}: {missed}, between {expected} and {most}"
+        );
+    }
+}
+
+/// The descriptors of all sockets of a process, in this one.
+fn second_descriptors(pid: u64) -> Vec<OwnedFd> {
+    let process = Pid::from_raw(pid as i32).unwrap();
+    let process = pidfd_open(process, PidfdFlags::empty()).unwrap();
+    let files = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    let files = files.map(|file| file.unwrap().path());
+    let is_socket = |file: &std::path::PathBuf| {
+        fs::read_link(file).is_ok_and(|link| link.to_string_lossy().starts_with("socket:"))
+    };
+    files
+        .filter(is_socket)
+        .map(|file| {
+            let number = file.file_name().unwrap().to_str().unwrap().parse().unwrap();
+            pidfd_getfd(&process, number, PidfdGetfdFlags::empty()).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn a_connection_with_several_descriptors_is_one() {
+    const OPEN: usize = 40;
+    for backend in ["sock", "syscall"] {
+        let (agent, address) = web::start(AGENT, &["--backend", backend]);
+        let server = answering("connections");
+        let mut open: Vec<Client> = (0..OPEN)
+            .map(|_| Client::connect(&server.address))
+            .collect();
+        for client in &mut open {
+            assert_eq!(client.ask(get("/200").as_bytes()).status, 200);
+        }
+        let more = [server.pid(), server.pid()].map(second_descriptors);
+        assert!(more.iter().all(|sockets| sockets.len() > OPEN));
+        let mut counted = None;
+        let agrees = within_patience(|| {
+            counted = sample(&text(address, "/metrics"), "scope_http_connections", &[]);
+            let others = view(&agent)
+                .processes
+                .iter()
+                .any(|it| u64::from(it.pid) != server.pid());
+            let most = if others { 2 * OPEN - 1 } else { OPEN };
+            counted.is_some_and(|counted| (OPEN..=most).contains(&(counted as usize)))
+        });
+        assert!(agrees, "{backend}: {counted:?} of {OPEN}");
+    }
+}
+
+/// A map of a running agent.
+fn map_of(agent: &Agent, name: &str) -> MapHandle {
+    let files = fs::read_dir(format!("/proc/{}/fdinfo", agent.pid())).unwrap();
+    let texts = files.filter_map(|file| fs::read_to_string(file.unwrap().path()).ok());
+    let ids = texts.filter_map(|text| {
+        let id = text.lines().find_map(|line| line.strip_prefix("map_id:"))?;
+        id.trim().parse().ok()
+    });
+    let mut maps = ids.map(|id| MapHandle::from_map_id(id).unwrap());
+    let of_name = maps.find(|map| map.name().to_string_lossy() == name);
+    of_name.unwrap_or_else(|| panic!("no map {name}"))
+}
+
+/// As `struct http_process_key` has it.
+fn key(pid: u32, start_time: u64) -> Vec<u8> {
+    [start_time, pid.into()].map(u64::to_ne_bytes).concat()
+}
+
+#[test]
+fn a_process_whose_exit_was_not_seen_goes_and_those_that_live_stay() {
+    let agent = AGENT.start(&[]);
+    let server = answering("living");
+    ask(&server, 200, 7);
+    let mut gone = Command::new("true").spawn().unwrap();
+    gone.wait().unwrap();
+    let pid = gone.id();
+    let map = map_of(&agent, "http_processes");
+    // One that has ended, and one whose pid a living process has now.
+    let keys = [key(pid, 1), key(server.pid() as u32, 1)];
+    let mut value = vec![0; map.value_size() as usize];
+    value[..8].copy_from_slice(&23_u64.to_ne_bytes());
+    for key in &keys {
+        map.update(key, &value, MapFlags::NO_EXIST).unwrap();
+    }
+    let requests_of = |pid: u32, start_time: Option<u64>| {
+        let processes = view(&agent).processes.into_iter();
+        let mut is_it = processes
+            .filter(|it| it.pid == pid && start_time.is_none_or(|time| it.start_time == time));
+        is_it.next().map(|it| it.requests)
+    };
+    eventually(Some(23), || requests_of(pid, Some(1)));
+    let is_gone = |key: &Vec<u8>| map.lookup(key, MapFlags::ANY).unwrap().is_none();
+    assert!(within_patience(|| keys.iter().all(is_gone)));
+    eventually(None, || requests_of(pid, None));
+    // There is one left of that pid, which is the one that lives.
+    eventually(Some(7), || requests_of(server.pid() as u32, None));
+    ask(&server, 200, 4);
+    eventually(Some(11), || requests_of(server.pid() as u32, None));
+}
+
+/// The sampling thread of an agent, stopped until this is dropped, while all others go on.
+struct Stopped(i32);
+
+impl Stopped {
+    fn sampler(agent: &Agent) -> Self {
+        let tasks = fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap();
+        let mut tasks = tasks.map(|task| task.unwrap().path());
+        let is_sampler = |task: &std::path::PathBuf| {
+            fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "sampler\n")
+        };
+        let sampler = tasks.find(is_sampler).expect("a sampling thread");
+        let thread = sampler.file_name().unwrap().to_str().unwrap();
+        let stopped = Self(thread.parse().unwrap());
+        stopped.ptrace(libc::PTRACE_SEIZE);
+        stopped.ptrace(libc::PTRACE_INTERRUPT);
+        // SAFETY: the kernel writes no status where there is no place for one.
+        let waited = unsafe { libc::waitpid(stopped.0, std::ptr::null_mut(), libc::__WALL) };
+        assert_eq!(waited, stopped.0);
+        stopped
+    }
+
+    fn ptrace(&self, request: libc::c_uint) {
+        // SAFETY: none of the requests here reads or writes memory.
+        let returned = unsafe { libc::ptrace(request, self.0, 0, 0) };
+        assert_eq!(returned, 0, "{}", std::io::Error::last_os_error());
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.ptrace(libc::PTRACE_DETACH);
+    }
+}
+
+#[test]
+fn old_numbers_are_not_passed_off_as_new_ones() {
+    let (agent, address) = web::start(AGENT, &[]);
+    let age = |address: SocketAddr| {
+        sample(
+            &text(address, "/metrics"),
+            "scope_http_snapshot_age_seconds",
+            &[],
+        )
+        .unwrap()
+    };
+    assert!(age(address) < PATIENCE.as_secs_f64());
+    let stopped = Stopped::sampler(&agent);
+    let before = age(address);
+    assert!(within_patience(|| agent.get("/report").status == 503));
+    let said = agent.get("/report").body;
+    assert!(String::from_utf8_lossy(&said).contains("out of reach"));
+    assert_eq!(agent.get("/view").status, 503);
+    let after = age(address);
+    assert!(after > before && after > 10.0, "{before} {after}");
+    drop(stopped);
+    assert!(within_patience(|| agent.get("/report").status == 200));
+    assert!(age(address) < after);
+    let failures = "scope_http_harvest_failures_total";
+    // It was late and did not fail.
+    assert_eq!(sample(&text(address, "/metrics"), failures, &[]), Some(0.0));
+}

@@ -4,13 +4,14 @@
 use std::mem::MaybeUninit;
 use std::slice;
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 use libbpf_rs::{OpenObject, PrintLevel};
 
 use crate::kernel::backend::Backend;
 use crate::kernel::facts::Kernel;
 use crate::kernel::load::{Bpf, Options};
 use crate::kernel::privilege::Privilege;
+use crate::kernel::proof::Proof;
 
 /// Room for each backend that is tried.
 pub type Objects = [MaybeUninit<OpenObject>; Backend::ALL.len()];
@@ -32,8 +33,8 @@ pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'
         .map_or(&Backend::ALL[..], slice::from_ref);
     let mut reasons = Vec::new();
     for (backend, object) in wanted.iter().zip(objects) {
-        match Bpf::load(object, *backend, &kernel, &privilege, options) {
-            Ok(mut bpf) => {
+        match Bpf::load(object, *backend, &kernel, &privilege, options).and_then(proved) {
+            Ok((mut bpf, _)) => {
                 let why = if options.backend.is_some() {
                     "as asked".to_owned()
                 } else if reasons.is_empty() {
@@ -52,6 +53,13 @@ pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'
         }
     }
     Err(none_usable(&reasons))
+}
+
+/// A backend that counts what the agent says to itself, and how it has proved that.
+fn proved(bpf: Bpf<'_>) -> Result<(Bpf<'_>, Proof)> {
+    let proof = bpf.prove().context("it does not count what is sent")?;
+    log::debug!("{}: {proof}", bpf.backend());
+    Ok((bpf, proof))
 }
 
 /// Its thousands of messages for debugging are not even formatted unless somebody wants them.

@@ -17,6 +17,7 @@ use crate::kernel::load::skeleton::types;
 use crate::kernel::maps::{delete, entries, read};
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Notes};
+use crate::kernel::proof::conversations::KINDS;
 use crate::kernel::real_time::RealTimePriority;
 use crate::model::counters::{
     Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,
@@ -36,7 +37,7 @@ unsafe impl Plain for types::http_series {}
 const CONNECTIONS_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Bpf<'_> {
-    /// Reads all counters.
+    /// Reads all counters but the agent's own.
     pub fn harvest(&self) -> Result<Harvest> {
         let start = Instant::now();
         let _priority = self.real_time_priority();
@@ -47,49 +48,46 @@ impl Bpf<'_> {
         for (key, value) in entries(&maps.http_processes)? {
             let process: types::http_process = read(&value)?;
             let id = read::<types::http_process_key>(&key)?.into();
+            if self.own.is(id) {
+                continue;
+            }
             let counters = ProcessCounters {
                 id,
                 comm: name(&process.comm),
-                requests: process.requests.iter().map(|shard| shard.count).sum(),
+                requests: requests(&process),
                 series: BTreeMap::new(),
                 exited: process.exited != 0,
             };
             processes.insert(id, counters);
         }
         for (key, value) in entries(&maps.http_series)? {
-            series += 1;
             let key: types::http_series_key = read(&key)?;
-            let value: types::http_series = read(&value)?;
+            if self.own.is(owner(&key)) {
+                continue;
+            }
+            series += 1;
             // One whose process has come into being meanwhile has to wait for the next harvest.
             if let Some(process) = processes.get_mut(&owner(&key)) {
-                let mut total = Histogram::default();
-                for durations in &value.durations {
-                    total += &Histogram {
-                        sum_ns: durations.sum,
-                        buckets: durations.buckets,
-                    };
-                }
-                process.series.insert((&key).into(), total);
+                process
+                    .series
+                    .insert((&key).into(), durations(&read(&value)?));
             }
         }
         let program_stats = self.program_stats()?;
-        let notes = maps.rodata_data.is_some_and(|c| c.http_notes_taken);
-        let skipped = program_stats
-            .iter()
-            // Where a note that was needed is missing, that is counted already.
-            .filter(|(program, _)| !(notes && takes_note(program)))
-            .map(|(_, stats)| stats.recursion_misses)
-            .sum();
-        let mut missed = self.missed()?;
-        missed[Reason::Recursion] = skipped;
+        let mut missed = self.missed(&program_stats)?;
+        let own = self.own.missed.get();
+        for (reason, count) in own.iter() {
+            missed[reason] -= count;
+        }
         let kernel = KernelState {
             backend: self.backend().name(),
             reason: Arc::clone(&self.reason),
             maps: vec![
-                fill("http_processes", &maps.http_processes, processes.len()),
-                fill("http_series", &maps.http_series, series),
+                fill("http_processes", &maps.http_processes, processes.len(), 1),
+                fill("http_series", &maps.http_series, series, KINDS),
             ],
             connections: self.connections()?,
+            counts: self.own.counted.get(),
             program_stats,
             harvest: start.elapsed(),
         };
@@ -101,15 +99,20 @@ impl Bpf<'_> {
     }
 
     /// Programs at events suffer when work on a map is interrupted.
-    fn real_time_priority(&self) -> Option<RealTimePriority> {
+    pub(super) fn real_time_priority(&self) -> Option<RealTimePriority> {
         let taken = self.at_events.then(RealTimePriority::take)?;
         taken
             .inspect_err(|error| log::trace!("the sampling thread may be interrupted: {error}"))
             .ok()
     }
 
-    /// What the programs have missed, on all CPUs together.
-    fn missed(&self) -> Result<Missed> {
+    /// What was missed so far, the agent's own requests included.
+    pub(super) fn missed_by_all(&self) -> Result<Missed> {
+        self.missed(&self.program_stats()?)
+    }
+
+    /// What the programs have missed, on all CPUs together, and what was missed because the kernel skipped them.
+    fn missed(&self, program_stats: &[(String, ProgramStats)]) -> Result<Missed> {
         let mut missed = Missed::default();
         for reason in Reason::ALL {
             let per_cpu = self
@@ -123,6 +126,14 @@ impl Bpf<'_> {
                 missed[reason] += read::<u64>(count)?;
             }
         }
+        let constants = self.skeleton.maps.rodata_data.as_ref();
+        let notes = constants.is_some_and(|constants| constants.http_notes_taken);
+        missed[Reason::Recursion] = program_stats
+            .iter()
+            // Where a note that was needed is missing, that is counted already.
+            .filter(|(program, _)| !(notes && takes_note(program)))
+            .map(|(_, stats)| stats.recursion_misses)
+            .sum();
         Ok(missed)
     }
 
@@ -166,10 +177,7 @@ impl Bpf<'_> {
             }
         }
         for id in ids {
-            let key = types::http_process_key {
-                start_time: id.start_time,
-                pid: id.pid.into(),
-            };
+            let key = types::http_process_key::from(*id);
             // SAFETY: `Plain` above says that the key has no padding.
             delete(&maps.http_processes, unsafe { plain::as_bytes(&key) })?;
         }
@@ -182,15 +190,33 @@ fn takes_note(program: &str) -> bool {
     programs::find(program).is_some_and(|program| program.notes != Notes::Never)
 }
 
-fn fill(name: &'static str, map: &impl MapCore, entries: usize) -> MapFill {
+/// `own` entries are the agent's.
+fn fill(name: &'static str, map: &impl MapCore, entries: usize, own: u32) -> MapFill {
     MapFill {
         name,
         entries,
-        capacity: map.max_entries(),
+        capacity: map.max_entries() - own,
     }
 }
 
-fn owner(key: &types::http_series_key) -> ProcessId {
+/// Those of all groups of CPUs.
+pub(super) fn requests(process: &types::http_process) -> u64 {
+    process.requests.iter().map(|shard| shard.count).sum()
+}
+
+/// The same.
+pub(super) fn durations(series: &types::http_series) -> Histogram {
+    let mut total = Histogram::default();
+    for durations in &series.durations {
+        total += &Histogram {
+            sum_ns: durations.sum,
+            buckets: durations.buckets,
+        };
+    }
+    total
+}
+
+pub(super) fn owner(key: &types::http_series_key) -> ProcessId {
     ProcessId {
         pid: key.pid,
         start_time: key.start_time,
@@ -255,6 +281,15 @@ impl From<types::http_process_key> for ProcessId {
         Self {
             pid: key.pid as u32,
             start_time: key.start_time,
+        }
+    }
+}
+
+impl From<ProcessId> for types::http_process_key {
+    fn from(id: ProcessId) -> Self {
+        Self {
+            start_time: id.start_time,
+            pid: id.pid.into(),
         }
     }
 }

@@ -11,4 +11,5 @@ pub mod preemption;
 pub mod privilege;
 pub mod program_stats;
 pub mod programs;
+pub mod proof;
 pub mod real_time;

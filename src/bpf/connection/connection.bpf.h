@@ -30,7 +30,7 @@ static __always_inline struct http_connection *http_detect(struct task_struct *t
 {
 	struct http_connection *conn;
 
-	if (!http_may_begin(transfer) || http_is_agent(task))
+	if (!http_may_begin(transfer) || http_is_left_out(task))
 		return NULL;
 	conn = http_scratch_connection();
 	if (!conn)

@@ -16,7 +16,7 @@ static struct task_struct *http_current_task(void)
 	return &some_process;
 }
 
-static bool http_is_agent(const struct task_struct *task)
+static bool http_is_left_out(const struct task_struct *task)
 {
 	return task != &some_process;
 }

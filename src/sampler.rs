@@ -19,6 +19,8 @@ use crate::model::snapshot::{AgentState, Snapshot};
 use crate::model::tracker::Tracker;
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is seen whether the backend still counts.
+const PROOF_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Snapshots that wait for one who is busy; they are dropped beyond that.
 const BEHIND: usize = 4;
@@ -122,6 +124,7 @@ fn sample(
     let mut tracker = Tracker::new(start.date, process::identify);
     let mut previous = start.instant;
     let mut deadline = start.instant + INTERVAL;
+    let mut proved = start.instant;
     let mut failing = false;
     loop {
         let wait = deadline.saturating_duration_since(Instant::now());
@@ -152,6 +155,11 @@ fn sample(
                 failing = true;
                 log::warn!("the counters are out of reach, trying again: {error:#}");
             }
+        }
+        // After the tick, which it must not delay. The next one tells of it.
+        if proved.elapsed() >= PROOF_INTERVAL {
+            proved = Instant::now();
+            bpf.prove_again();
         }
     }
 }

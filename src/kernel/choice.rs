@@ -22,19 +22,15 @@ pub const fn objects() -> Objects {
 
 /// Loads and attaches it, and logs which one it is and why.
 pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'obj>> {
-    log_what_libbpf_says();
-    let privilege = Privilege::of_this_process()?;
-    privilege.check()?;
-    let kernel = Kernel::running(&privilege)?;
-    log::debug!("{:?}, {privilege:?}", kernel.facts);
+    let mut candidates = Candidates::of_this_host()?;
     let wanted = options
         .backend
         .as_ref()
         .map_or(&Backend::ALL[..], slice::from_ref);
     let mut reasons = Vec::new();
     for (backend, object) in wanted.iter().zip(objects) {
-        match Bpf::load(object, *backend, &kernel, &privilege, options).and_then(proved) {
-            Ok((mut bpf, _)) => {
+        match candidates.load(*backend, object, options) {
+            Ok((mut bpf, proof)) => {
                 let why = if options.backend.is_some() {
                     "as asked".to_owned()
                 } else if reasons.is_empty() {
@@ -43,7 +39,8 @@ pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'
                     format!("not {}", told(&reasons).join("; not "))
                 };
                 log::info!("backend {backend}: {why}");
-                if let Some(shortcoming) = kernel.facts.shortcoming() {
+                log::debug!("{proof}");
+                if let Some(shortcoming) = candidates.kernel.facts.shortcoming() {
                     log::warn!("{shortcoming}");
                 }
                 bpf.reason = why.into();
@@ -55,11 +52,35 @@ pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'
     Err(none_usable(&reasons))
 }
 
-/// A backend that counts what the agent says to itself, and how it has proved that.
-fn proved(bpf: Bpf<'_>) -> Result<(Bpf<'_>, Proof)> {
-    let proof = bpf.prove().context("it does not count what is sent")?;
-    log::debug!("{}: {proof}", bpf.backend());
-    Ok((bpf, proof))
+/// The backends, as far as this host lets them be tried.
+pub struct Candidates {
+    privilege: Privilege,
+    kernel: Kernel,
+}
+
+impl Candidates {
+    /// Fails where it is known beforehand that none can be loaded.
+    pub fn of_this_host() -> Result<Self> {
+        log_what_libbpf_says();
+        let privilege = Privilege::of_this_process()?;
+        privilege.check()?;
+        let kernel = Kernel::running(&privilege)?;
+        log::debug!("{:?}, {privilege:?}", kernel.facts);
+        Ok(Self { privilege, kernel })
+    }
+
+    /// Loads and attaches one, and has it prove that it counts.
+    pub fn load<'obj>(
+        &mut self,
+        backend: Backend,
+        object: &'obj mut MaybeUninit<OpenObject>,
+        options: &Options,
+    ) -> Result<(Bpf<'obj>, Proof)> {
+        self.kernel.prepare_for(backend);
+        let bpf = Bpf::load(object, backend, &self.kernel, &self.privilege, options)?;
+        let proof = bpf.prove().context("it does not count what is sent")?;
+        Ok((bpf, proof))
+    }
 }
 
 /// Its thousands of messages for debugging are not even formatted unless somebody wants them.

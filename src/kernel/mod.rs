@@ -13,3 +13,4 @@ pub mod program_stats;
 pub mod programs;
 pub mod proof;
 pub mod real_time;
+pub mod tracefs;

@@ -28,7 +28,7 @@ and CAP_SYS_RESOURCE before Linux 5.11; and a plugins root that can be written.
 
 Exit codes:
   0  ended by SIGTERM or SIGINT
-  1  error at run time
+  1  error at run time; of check: no backend works
   2  wrong command line";
 
 /// Counts HTTP requests per process in the kernel, for Weave Scope, Prometheus and the eye.
@@ -56,6 +56,7 @@ pub struct Cli {
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
+        global = true,
         env = "SCOPE_HTTP_LISTEN",
         default_value = "127.0.0.1:9476"
     )]
@@ -78,7 +79,7 @@ pub struct Cli {
     pub verbose: u8,
 }
 
-/// What asks a running agent.
+/// What asks a running agent, or what one would do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show the processes of the running agent, live
@@ -88,6 +89,12 @@ pub enum Command {
         /// As a table to read instead
         #[arg(long)]
         table: bool,
+    },
+    /// Try each backend, and say what works on this host and what does not, and why
+    Check {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

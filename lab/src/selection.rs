@@ -26,7 +26,7 @@ pub const LIVE: [&str; 2] = ["live", "live_programs"];
 /// to start, so that only the kernels at the ends of the list run all of them.
 pub const CONDITIONS: &str = "hostile";
 
-pub const LEFT_OUT: [LeftOut; 22] = [
+pub const LEFT_OUT: [LeftOut; 23] = [
     left_out("live", "a_child_that_exits_at_once_is_counted", "python"),
     left_out("live", "redis_commands_are_none", "redis"),
     left_out("live", "nginx_by_worker", "nginx and curl"),
@@ -56,6 +56,11 @@ pub const LEFT_OUT: [LeftOut; 22] = [
     left_out("page", "", "nodejs and chromium"),
     left_out("terminal", "", "script"),
     left_out("report", "", "nothing of a kernel"),
+    left_out(
+        "check",
+        "",
+        "nothing more of a kernel: each agent proves itself",
+    ),
     left_out(
         "proof",
         "",

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::agent::{Agent, Program};
+use common::agent::{Agent, Program, output_of};
 use common::cgroup::ControlGroup;
 use common::load::keep_alive;
 use common::process::eventually;
@@ -167,6 +167,23 @@ fn without_any_capability() {
         &[],
         "run as root",
     );
+}
+
+#[test]
+fn without_any_capability_a_check_says_what_is_missing() {
+    let mut command = nobody_with(CapabilitySet::empty());
+    command.args(["check", "--json"]);
+    let output = output_of(command);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let missing = serde_json::json!(["CAP_PERFMON", "CAP_BPF"]);
+    assert_eq!(found["capabilities"]["missing"], missing);
+    assert_eq!(found["auto"], serde_json::Value::Null);
+    for backend in found["backends"].as_array().unwrap() {
+        assert_eq!(backend["works"], false);
+        let why = backend["why"].as_str().unwrap();
+        assert!(why.contains("grant CAP_PERFMON and CAP_BPF"), "{why}");
+    }
 }
 
 #[test]

@@ -75,7 +75,7 @@ pub struct Cli {
     pub max_connections: u32,
 
     /// Log more; twice for everything
-    #[arg(short, long, action = ArgAction::Count)]
+    #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
 }
 

@@ -9,6 +9,7 @@ use common::trampolines;
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice;
 use scope_http_statistics::kernel::load::{Bpf, Options};
+use scope_http_statistics::kernel::proof::IN_A_HURRY;
 
 const AGENT: Program = common::agent!();
 
@@ -32,7 +33,7 @@ fn failure_without(backend: Backend, programs: &'static [&str]) -> String {
     let mut failure = String::new();
     with_backend(backend, |mut bpf| {
         bpf.detach_those(|name| programs.contains(&name));
-        let error = (0..50).find_map(|_| bpf.prove().err());
+        let error = (0..50).find_map(|_| bpf.prove(IN_A_HURRY).err());
         failure = error.expect("the proof fails").to_string();
         only_others_show(&bpf);
     });
@@ -85,11 +86,11 @@ fn sock_is_found_out() {
 fn syscall_is_found_out_call_by_call() {
     assert_eq!(
         failure_without(Backend::Syscall, &["http_exit_recvmmsg"]),
-        "recvmmsg/sendmmsg over tcp: sent 2 requests (GET 1.1 200, HEAD 1.0 404), counted 0 requests (no answer)"
+        "recvmmsg/sendmmsg over a unix socket: sent 2 requests (GET 1.1 200, HEAD 1.0 404), counted 0 requests (no answer)"
     );
     assert_eq!(
         failure_without(Backend::Syscall, &["http_exit_sendmmsg"]),
-        "recvmmsg/sendmmsg over tcp: sent 2 requests (GET 1.1 200, HEAD 1.0 404), counted 2 requests (no answer)"
+        "recvmmsg/sendmmsg over a unix socket: sent 2 requests (GET 1.1 200, HEAD 1.0 404), counted 2 requests (no answer)"
     );
     a_failing_one_is_noticed_and_so_is_its_recovery(Backend::Syscall);
 }

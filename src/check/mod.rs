@@ -5,6 +5,8 @@
 mod host;
 mod text;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::cli::Cli;
@@ -13,6 +15,9 @@ use crate::kernel::choice::{self, Candidates};
 use crate::kernel::load::Options;
 
 pub use host::Host;
+
+/// How long a backend may take to prove itself. Unlike an agent that starts, nobody waits for it to count.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -68,7 +73,7 @@ fn try_all(options: &Options) -> Vec<Verdict> {
     let verdicts = backends.map(|(backend, object)| {
         let outcome = match &mut candidates {
             Ok(candidates) => candidates
-                .load(backend, object, options)
+                .load(backend, object, options, PATIENCE)
                 .map(|(_, proof)| proof.to_string())
                 .map_err(|error| format!("{error:#}")),
             Err(error) => Err(format!("{error:#}")),

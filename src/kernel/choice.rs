@@ -3,6 +3,7 @@
 
 use std::mem::MaybeUninit;
 use std::slice;
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 use libbpf_rs::{OpenObject, PrintLevel};
@@ -11,7 +12,7 @@ use crate::kernel::backend::Backend;
 use crate::kernel::facts::Kernel;
 use crate::kernel::load::{Bpf, Options};
 use crate::kernel::privilege::Privilege;
-use crate::kernel::proof::Proof;
+use crate::kernel::proof::{IN_A_HURRY, Proof};
 
 /// Room for each backend that is tried.
 pub type Objects = [MaybeUninit<OpenObject>; Backend::ALL.len()];
@@ -29,7 +30,7 @@ pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'
         .map_or(&Backend::ALL[..], slice::from_ref);
     let mut reasons = Vec::new();
     for (backend, object) in wanted.iter().zip(objects) {
-        match candidates.load(*backend, object, options) {
+        match candidates.load(*backend, object, options, IN_A_HURRY) {
             Ok((mut bpf, proof)) => {
                 let why = if options.backend.is_some() {
                     "as asked".to_owned()
@@ -75,10 +76,13 @@ impl Candidates {
         backend: Backend,
         object: &'obj mut MaybeUninit<OpenObject>,
         options: &Options,
+        proof_limit: Duration,
     ) -> Result<(Bpf<'obj>, Proof)> {
         self.kernel.prepare_for(backend);
         let bpf = Bpf::load(object, backend, &self.kernel, &self.privilege, options)?;
-        let proof = bpf.prove().context("it does not count what is sent")?;
+        let proof = bpf
+            .prove(proof_limit)
+            .context("it does not count what is sent")?;
         Ok((bpf, proof))
     }
 }

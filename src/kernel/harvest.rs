@@ -17,7 +17,7 @@ use crate::kernel::load::skeleton::types;
 use crate::kernel::maps::{delete, entries, read};
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Notes};
-use crate::kernel::proof::conversations::KINDS;
+use crate::kernel::proof::script::KINDS;
 use crate::kernel::real_time::RealTimePriority;
 use crate::model::counters::{
     Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,

@@ -17,7 +17,7 @@ use crate::kernel::facts::Kernel;
 use crate::kernel::maps::{entries, read};
 use crate::kernel::privilege::{Privilege, Step};
 use crate::kernel::programs::{self, Hook};
-use crate::kernel::proof::conversations::KINDS;
+use crate::kernel::proof::script::KINDS;
 use crate::kernel::proof::{Own, TALKER};
 use crate::model::histogram::BOUNDS_US;
 

@@ -7,8 +7,10 @@
 
 mod calls;
 mod compat;
-pub mod conversations;
+mod conversations;
+pub(super) mod script;
 mod talk;
+mod tally;
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
@@ -25,13 +27,16 @@ use crate::kernel::load::skeleton::types;
 use crate::kernel::maps::{entries, read};
 use crate::model::counters::{ProcessId, SeriesKey};
 use crate::model::reason::Missed;
-use conversations::{Calls, Conversation, Family, Miscount, ONE_REQUEST, Tally};
+use conversations::{Calls, Conversation, Family};
+use script::ONE_REQUEST;
+use tally::{Miscount, Tally};
 
 /// As long as the kernel lets the name of a thread be.
 pub const TALKER: &CStr = c"scope-http-self";
 
-/// How long all conversations may take together, so that they hold up no start. On a host that is slower some are left out.
-const LIMIT: Duration = Duration::from_millis(50);
+/// How long all conversations may take together where an agent starts, so that they hold it up no longer. On a host that is
+/// slower some are left out.
+pub const IN_A_HURRY: Duration = Duration::from_millis(50);
 
 /// The kernel may skip a program once (`recursion`). What does not count at all never will.
 const ATTEMPTS: u32 = 3;
@@ -95,9 +100,16 @@ enum Outcome {
     NotHeld(io::Error),
 }
 
+/// What had been counted and missed when it was last looked at.
+struct Seen {
+    tally: Tally,
+    missed: Missed,
+}
+
 impl Bpf<'_> {
-    /// Fails where the backend counts other than what is sent, and says what was sent and what was counted.
-    pub fn prove(&self) -> Result<Proof> {
+    /// Fails where the backend counts other than what is sent, and says what was sent and what was counted. After so long
+    /// a time no conversation begins, but for the first.
+    pub fn prove(&self, limit: Duration) -> Result<Proof> {
         let start = Instant::now();
         let mut proof = Proof {
             conversations: 0,
@@ -105,13 +117,14 @@ impl Bpf<'_> {
             took: Duration::ZERO,
         };
         let mut obstacle = None;
+        let mut seen = self.seen()?;
         for conversation in conversations::of(self.backend()) {
-            if start.elapsed() > LIMIT && proof.conversations > 0 {
+            if start.elapsed() > limit && proof.conversations > 0 {
                 log::debug!("no time to try {conversation}");
                 proof.left_out += 1;
                 continue;
             }
-            match self.attempts(&conversation)? {
+            match self.attempts(&conversation, &mut seen)? {
                 Outcome::Counted => {
                     proof.conversations += 1;
                     if self.own.family.get().is_none() {
@@ -126,12 +139,8 @@ impl Bpf<'_> {
                 }
             }
         }
-        match obstacle {
-            Some(error) if proof.conversations == 0 => {
-                return Err(error)
-                    .context("the agent cannot talk to itself to see whether it counts");
-            }
-            _ => {}
+        if let Some(error) = obstacle.filter(|_| proof.conversations == 0) {
+            return Err(error).context("the agent cannot talk to itself to see whether it counts");
         }
         self.own.counted.set(true);
         proof.took = start.elapsed();
@@ -146,7 +155,10 @@ impl Bpf<'_> {
             family: self.own.family.get().unwrap_or(Family::Unix),
         };
         let counted = &self.own.counted;
-        match self.attempts(&one) {
+        let outcome = self
+            .seen()
+            .and_then(|mut seen| self.attempts(&one, &mut seen));
+        match outcome {
             Ok(Outcome::Counted) => {
                 if !counted.replace(true) {
                     log::warn!("the backend {} counts again", self.backend());
@@ -168,42 +180,54 @@ impl Bpf<'_> {
         }
     }
 
+    fn seen(&self) -> Result<Seen> {
+        Ok(Seen {
+            tally: self.own_tally()?,
+            missed: self.missed_by_all()?,
+        })
+    }
+
     /// Until it is counted.
-    fn attempts(&self, conversation: &Conversation) -> Result<Outcome> {
-        let mut outcome = self.attempt(conversation)?;
+    fn attempts(&self, conversation: &Conversation, seen: &mut Seen) -> Result<Outcome> {
+        let mut outcome = self.attempt(conversation, seen)?;
         for _ in 1..ATTEMPTS {
             if !matches!(outcome, Outcome::Miscounted(..)) {
                 break;
             }
-            outcome = self.attempt(conversation)?;
+            outcome = self.attempt(conversation, seen)?;
         }
         Ok(outcome)
     }
 
-    fn attempt(&self, conversation: &Conversation) -> Result<Outcome> {
-        let missed_before = self.missed_by_all()?;
-        let before = self.own_tally()?;
+    fn attempt(&self, conversation: &Conversation, seen: &mut Seen) -> Result<Outcome> {
         let held = hold(conversation);
-        let counted = self.own_tally()?.since(&before);
-        let compared = conversation.compare(counted);
-        if held.is_ok() && compared.is_ok() {
-            return Ok(Outcome::Counted);
-        }
-        // Others may have added to it meanwhile, but each step is no more than two transfers.
+        let tally = self.own_tally()?;
+        let counted = tally.since(&seen.tally);
+        seen.tally = tally;
+        let outcome = match (held, conversation.compare(counted)) {
+            (Ok(()), Ok(())) => return Ok(Outcome::Counted),
+            (Ok(()), Err(miscount)) => Ok(miscount),
+            (Err(error), _) => Err(error),
+        };
+        let missed = self.withhold(conversation, seen)?;
+        Ok(outcome.map_or_else(Outcome::NotHeld, |miscount| {
+            Outcome::Miscounted(miscount, missed)
+        }))
+    }
+
+    /// Takes what was missed of a conversation out of what is shown. Others may have added to it meanwhile, but a step is no more
+    /// than two transfers.
+    fn withhold(&self, conversation: &Conversation, seen: &mut Seen) -> Result<Missed> {
         let most = 2 * conversation.script.steps.len() as u64;
-        let mut missed = Missed::default();
-        let mut own = self.own.missed.get();
-        let before = missed_before.iter();
-        for ((reason, after), (_, before)) in self.missed_by_all()?.iter().zip(before) {
-            missed[reason] = after.saturating_sub(before).min(most);
+        let now = self.missed_by_all()?;
+        let (mut missed, mut own) = (Missed::default(), self.own.missed.get());
+        for (reason, count) in now.iter() {
+            missed[reason] = count.saturating_sub(seen.missed[reason]).min(most);
             own[reason] += missed[reason];
         }
+        seen.missed = now;
         self.own.missed.set(own);
-        Ok(match (held, compared) {
-            (Err(error), _) => Outcome::NotHeld(error),
-            (Ok(()), Err(miscount)) => Outcome::Miscounted(miscount, missed),
-            (Ok(()), Ok(())) => Outcome::Counted,
-        })
+        Ok(missed)
     }
 
     /// What has been counted of the agent's own conversations so far.

@@ -13,7 +13,8 @@ use rustix::net::{
 };
 
 use crate::kernel::proof::calls::Server;
-use crate::kernel::proof::conversations::{Conversation, Family, Step};
+use crate::kernel::proof::conversations::{Conversation, Family};
+use crate::kernel::proof::script::Step;
 
 /// How long one step may take. What was sent is there as a rule before the call returns that sends it.
 const PATIENCE: Duration = Duration::from_millis(10);

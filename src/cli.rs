@@ -25,10 +25,11 @@ Needs:
 CAP_SYS_PTRACE to name processes of other users by their executable, \
 and CAP_SYS_RESOURCE before Linux 5.11; and a plugins root that can be written.
   In a container, the host's pid namespace.
+  \"scope-http-statistics check\" says what of this is there and what works.
 
 Exit codes:
   0  ended by SIGTERM or SIGINT
-  1  error at run time
+  1  error at run time; of check: no backend works
   2  wrong command line";
 
 /// Counts HTTP requests per process in the kernel, for Weave Scope, Prometheus and the eye.
@@ -56,6 +57,7 @@ pub struct Cli {
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
+        global = true,
         env = "SCOPE_HTTP_LISTEN",
         default_value = "127.0.0.1:9476"
     )]
@@ -75,11 +77,11 @@ pub struct Cli {
     pub max_connections: u32,
 
     /// Log more; twice for everything
-    #[arg(short, long, action = ArgAction::Count)]
+    #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
 }
 
-/// What asks a running agent.
+/// What asks a running agent, or what one would do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show the processes of the running agent, live
@@ -89,6 +91,12 @@ pub enum Command {
         /// As a table to read instead
         #[arg(long)]
         table: bool,
+    },
+    /// Try each backend, and say what works on this host and what does not, and why
+    Check {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

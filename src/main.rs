@@ -2,13 +2,13 @@
 //! `scope-http-statistics`: wires the parts together.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use log::LevelFilter;
+use scope_http_statistics::check::Check;
 use scope_http_statistics::cli::{Cli, Command};
 use scope_http_statistics::kernel::load::Options;
 use scope_http_statistics::page::live::Live;
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(cli.verbose);
     match run(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -46,14 +46,13 @@ fn start_logging(verbose: u8) {
         .init();
 }
 
-fn run(cli: &Cli) -> Result<()> {
+fn run(cli: &Cli) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
     if let Some(command) = &cli.command {
-        let endpoint = Endpoint::below(&cli.plugins_root)?;
-        return ask(&runtime, command, endpoint.path());
+        return obey(cli, &runtime, command);
     }
     let stop = Arc::new(Notify::new());
     let signalled = Arc::clone(&stop);
@@ -63,20 +62,47 @@ fn run(cli: &Cli) -> Result<()> {
             outcome = work(cli) => outcome,
             () = stop.notified() => Ok(()),
         }
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether an agent would count here.
+fn check(cli: &Cli, json: bool) -> Result<ExitCode> {
+    let check = Check::run(cli);
+    let text = if json {
+        let json = serde_json::to_string_pretty(&check).context("cannot write JSON")?;
+        json + "\n"
+    } else {
+        check.text()
+    };
+    print(text.as_bytes())?;
+    Ok(if check.works() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     })
 }
 
-/// What the subcommands do with a running agent.
-fn ask(runtime: &Runtime, command: &Command, socket: &Path) -> Result<()> {
-    let text = match command {
-        Command::Top => return top::run(runtime, socket),
-        Command::Report { table: true } => {
-            table::text(runtime.block_on(client::view(socket))?).into()
-        }
-        Command::Report { table: false } => runtime.block_on(client::report(socket))?,
-    };
+fn print(text: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(&text).context("cannot print the report")
+    out.write_all(text).context("cannot print")
+}
+
+/// A subcommand: all but one ask a running agent.
+fn obey(cli: &Cli, runtime: &Runtime, command: &Command) -> Result<ExitCode> {
+    let endpoint = || Endpoint::below(&cli.plugins_root);
+    match command {
+        Command::Top => top::run(runtime, endpoint()?.path())?,
+        Command::Report { table: true } => {
+            let view = runtime.block_on(client::view(endpoint()?.path()))?;
+            print(table::text(view).as_bytes())?;
+        }
+        Command::Report { table: false } => {
+            print(&runtime.block_on(client::report(endpoint()?.path()))?)?;
+        }
+        Command::Check { json } => return check(cli, *json),
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Serves until it is dropped: the socket goes first, then sampling ends.

@@ -23,6 +23,8 @@ use crate::model::tracker::Tracker;
 use crate::sampling::{self, Failures, Sampling, agent_state};
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often it is seen whether the backend still counts.
+const PROOF_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The latest snapshot.
 pub type Snapshots = watch::Receiver<Arc<Snapshot>>;
@@ -106,6 +108,7 @@ fn run(
         failing: false,
     };
     let mut deadline = start.instant + INTERVAL;
+    let mut proved = start.instant;
     loop {
         let wait = deadline.saturating_duration_since(Instant::now());
         if stopped.recv_timeout(wait) != Err(RecvTimeoutError::Timeout) {
@@ -114,6 +117,11 @@ fn run(
         let now = now();
         deadline = next_deadline(deadline, now.instant);
         sampling.tick(now);
+        // After the tick, which it must not delay. The next one tells of it.
+        if proved.elapsed() >= PROOF_INTERVAL {
+            proved = Instant::now();
+            sampling.counters.prove_again();
+        }
     }
 }
 

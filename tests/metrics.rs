@@ -154,6 +154,7 @@ fn tells_of_itself_and_has_every_reason_from_the_start() {
     assert!(one("scope_http_harvest_seconds", &[]) > 0.0);
     assert!(one("scope_http_resident_memory_bytes", &[]) > 1e6);
     assert_eq!(one("scope_http_other_processes", &[]), 0.0);
+    assert_eq!(one("scope_http_proof", &[]), 1.0);
     assert_eq!(promtool_check(&metrics), "");
 }
 

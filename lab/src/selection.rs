@@ -26,7 +26,7 @@ pub const LIVE: [&str; 2] = ["live", "live_programs"];
 /// to start, so that only the kernels at the ends of the list run all of them.
 pub const CONDITIONS: &str = "hostile";
 
-pub const LEFT_OUT: [LeftOut; 22] = [
+pub const LEFT_OUT: [LeftOut; 25] = [
     left_out("live", "a_child_that_exits_at_once_is_counted", "python"),
     left_out("live", "redis_commands_are_none", "redis"),
     left_out("live", "nginx_by_worker", "nginx and curl"),
@@ -51,12 +51,23 @@ pub const LEFT_OUT: [LeftOut; 22] = [
         "nginx, apache, haproxy, nodejs, go, java, python and wrk",
     ),
     left_out("responses", "", "python"),
+    left_out("verdicts", "", "python"),
     left_out("metrics", "", "nodejs, promtool and prometheus"),
     left_out("own_state", "", "nodejs"),
     left_out("deploy", "", "promtool"),
     left_out("page", "", "nodejs and chromium"),
     left_out("terminal", "", "script"),
     left_out("report", "", "nothing of a kernel"),
+    left_out(
+        "check",
+        "",
+        "nothing more of a kernel: each agent proves itself",
+    ),
+    left_out(
+        "proof",
+        "",
+        "nothing more of a kernel: each agent proves itself",
+    ),
     left_out("socket", "", "nothing of a kernel"),
     left_out("web", "", "nothing of a kernel"),
     left_out("scope-http-statistics", "", "nothing of a kernel"),

@@ -21,12 +21,17 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* Run once by user space, on its own behalf: 0 if all that depends on the kernel was found. */
+/*
+ * Run once by user space, on its own behalf: 0 if all that depends on the kernel was found. The agent has its
+ * place among the processes before any other can take it.
+ */
 SEC("raw_tp")
 int http_identify(void *ctx)
 {
+	struct task_struct *task = http_current_task();
+
 	agent_pid = bpf_get_current_pid_tgid() >> 32;
-	return !http_find_registers(http_current_task());
+	return !http_process_of(task) || !http_find_registers(task);
 }
 
 /* A thread, which is the current one, ends. */

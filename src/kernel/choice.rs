@@ -3,14 +3,16 @@
 
 use std::mem::MaybeUninit;
 use std::slice;
+use std::time::Duration;
 
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 use libbpf_rs::{OpenObject, PrintLevel};
 
 use crate::kernel::backend::Backend;
 use crate::kernel::facts::Kernel;
 use crate::kernel::load::{Bpf, Options};
 use crate::kernel::privilege::Privilege;
+use crate::kernel::proof::{IN_A_HURRY, Proof};
 
 /// Room for each backend that is tried.
 pub type Objects = [MaybeUninit<OpenObject>; Backend::ALL.len()];
@@ -21,19 +23,15 @@ pub const fn objects() -> Objects {
 
 /// Loads and attaches it, and logs which one it is and why.
 pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'obj>> {
-    log_what_libbpf_says();
-    let privilege = Privilege::of_this_process()?;
-    privilege.check()?;
-    let kernel = Kernel::running(&privilege)?;
-    log::debug!("{:?}, {privilege:?}", kernel.facts);
+    let mut candidates = Candidates::of_this_host()?;
     let wanted = options
         .backend
         .as_ref()
         .map_or(&Backend::ALL[..], slice::from_ref);
     let mut reasons = Vec::new();
     for (backend, object) in wanted.iter().zip(objects) {
-        match Bpf::load(object, *backend, &kernel, &privilege, options) {
-            Ok(mut bpf) => {
+        match candidates.load(*backend, object, options, IN_A_HURRY) {
+            Ok((mut bpf, proof)) => {
                 let why = if options.backend.is_some() {
                     "as asked".to_owned()
                 } else if reasons.is_empty() {
@@ -42,7 +40,8 @@ pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'
                     format!("not {}", told(&reasons).join("; not "))
                 };
                 log::info!("backend {backend}: {why}");
-                if let Some(shortcoming) = kernel.facts.shortcoming() {
+                log::debug!("{proof}");
+                if let Some(shortcoming) = candidates.kernel.facts.shortcoming() {
                     log::warn!("{shortcoming}");
                 }
                 bpf.reason = why.into();
@@ -52,6 +51,40 @@ pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'
         }
     }
     Err(none_usable(&reasons))
+}
+
+/// The backends, as far as this host lets them be tried.
+pub struct Candidates {
+    privilege: Privilege,
+    kernel: Kernel,
+}
+
+impl Candidates {
+    /// Fails where it is known beforehand that none can be loaded.
+    pub fn of_this_host() -> Result<Self> {
+        log_what_libbpf_says();
+        let privilege = Privilege::of_this_process()?;
+        privilege.check()?;
+        let kernel = Kernel::running(&privilege)?;
+        log::debug!("{:?}, {privilege:?}", kernel.facts);
+        Ok(Self { privilege, kernel })
+    }
+
+    /// Loads and attaches one, and has it prove that it counts.
+    pub fn load<'obj>(
+        &mut self,
+        backend: Backend,
+        object: &'obj mut MaybeUninit<OpenObject>,
+        options: &Options,
+        proof_limit: Duration,
+    ) -> Result<(Bpf<'obj>, Proof)> {
+        self.kernel.prepare_for(backend);
+        let bpf = Bpf::load(object, backend, &self.kernel, &self.privilege, options)?;
+        let proof = bpf
+            .prove(proof_limit)
+            .context("it does not count what is sent")?;
+        Ok((bpf, proof))
+    }
 }
 
 /// Its thousands of messages for debugging are not even formatted unless somebody wants them.

@@ -2,8 +2,6 @@
 //! What the running kernel offers, and the pure rules that follow from it. The trial load follows in
 //! [`crate::kernel::choice`].
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::{Func, Typedef};
@@ -11,6 +9,11 @@ use libbpf_rs::btf::types::{Func, Typedef};
 use crate::kernel::backend::Backend;
 use crate::kernel::preemption;
 use crate::kernel::privilege::Privilege;
+use crate::kernel::tracefs::Tracefs;
+
+/// Events that stand for all of their kind.
+const SOCK_EVENT: &str = "sock/sock_recv_length";
+pub const SYSCALL_EVENT: &str = "syscalls/sys_exit_read";
 
 /// The running kernel's types and functions, and what follows from them.
 pub struct Kernel {
@@ -25,6 +28,13 @@ impl Kernel {
         )?;
         let facts = Facts::of(&btf, privilege);
         Ok(Self { btf, facts })
+    }
+
+    /// What a backend needs to be mounted is, if it can be.
+    pub fn prepare_for(&mut self, backend: Backend) {
+        if backend == Backend::Syscall {
+            self.facts.syscall_events = Tracefs::mounted(SYSCALL_EVENT);
+        }
     }
 
     pub fn has_function(&self, name: &str) -> bool {
@@ -56,36 +66,6 @@ pub struct Facts {
     pub syscall_events: Tracefs,
 }
 
-/// What tracefs shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tracefs {
-    Readable,
-    Denied,
-    Absent,
-}
-
-impl Tracefs {
-    /// Where libbpf looks, in that order.
-    const ROOTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
-
-    fn of(event: &str) -> Self {
-        let found = Self::ROOTS.map(|root| {
-            Path::new(root)
-                .join("events")
-                .join(event)
-                .join("id")
-                .try_exists()
-        });
-        if found.iter().any(|exists| matches!(exists, Ok(true))) {
-            Self::Readable
-        } else if found.iter().any(Result::is_err) {
-            Self::Denied
-        } else {
-            Self::Absent
-        }
-    }
-}
-
 impl Facts {
     fn of(btf: &Btf<'_>, privilege: &Privilege) -> Self {
         let has_tracepoint = |name: &str| {
@@ -96,24 +76,27 @@ impl Facts {
             has_tracepoint("sock_recv_length") && has_tracepoint("sock_send_length");
         let preempts = preemption::of_tasks();
         let has_preemptible_events = has_function(btf, "trace_call_bpf_faultable");
+        let preempts_tracepoints = sock_tracepoints
+            && preempts != Some(false)
+            && preemption::in_tracepoints(btf).unwrap_or_else(|error| {
+                log::debug!("whether programs are preempted cannot be seen: {error:#}");
+                has_preemptible_events
+            });
         Self {
             sock_tracepoints,
             sends_pages: has_function(btf, "inet_sendpage"),
             iterators: has_function(btf, "bpf_iter_num_new"),
             preempts,
-            preempts_tracepoints: sock_tracepoints
-                && preempts != Some(false)
-                && preemption::in_tracepoints(btf).unwrap_or_else(|error| {
-                    log::debug!("whether programs are preempted cannot be seen: {error:#}");
-                    has_preemptible_events
-                }),
+            preempts_tracepoints,
             preempts_syscall_events: preempts != Some(false) && has_preemptible_events,
             sock_events: if privilege.tracepoints_restricted {
                 Tracefs::Denied
+            } else if preempts_tracepoints {
+                Tracefs::mounted(SOCK_EVENT)
             } else {
-                Tracefs::of("sock/sock_recv_length")
+                Tracefs::of(SOCK_EVENT)
             },
-            syscall_events: Tracefs::of("syscalls/sys_exit_read"),
+            syscall_events: Tracefs::of(SYSCALL_EVENT),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::kernel::load::Bpf;
 use crate::kernel::maps::read;
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Notes};
+use crate::kernel::proof::script::KINDS;
 use crate::kernel::skeleton::types;
 use crate::model::counters::{
     Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,
@@ -33,7 +34,7 @@ unsafe impl Plain for types::http_series_key {}
 unsafe impl Plain for types::http_series {}
 
 impl Bpf<'_> {
-    /// Reads all counters.
+    /// Reads all counters but the agent's own.
     pub fn harvest(&self) -> Result<Harvest> {
         let start = Instant::now();
         let maps = &self.skeleton.maps;
@@ -42,50 +43,46 @@ impl Bpf<'_> {
         for (key, value) in self.access.entries(&maps.http_processes)?.iter() {
             let process: types::http_process = read(value)?;
             let id = read::<types::http_process_key>(key)?.into();
+            if self.own.is(id) {
+                continue;
+            }
             let counters = ProcessCounters {
                 id,
                 comm: name(&process.comm),
-                requests: process.requests.iter().map(|shard| shard.count).sum(),
+                requests: requests(&process),
                 series: BTreeMap::new(),
                 exited: process.exited != 0,
             };
             processes.insert(id, counters);
         }
-        let series = self.access.entries(&maps.http_series)?;
-        for (key, value) in series.iter() {
+        let mut series = 0;
+        for (key, value) in self.access.entries(&maps.http_series)?.iter() {
             let key: types::http_series_key = read(key)?;
-            let value: types::http_series = read(value)?;
+            if self.own.is(owner(&key)) {
+                continue;
+            }
+            series += 1;
             // One whose process has come into being meanwhile has to wait for the next harvest.
             if let Some(process) = processes.get_mut(&owner(&key)) {
-                let mut total = Histogram::default();
-                for durations in &value.durations {
-                    total += &Histogram {
-                        sum_ns: durations.sum,
-                        buckets: durations.buckets,
-                    };
-                }
                 // Two that only the kernel tells apart are one here.
-                *process.series.entry((&key).into()).or_default() += &total;
+                *process.series.entry((&key).into()).or_default() += &durations(&read(value)?);
             }
         }
         let program_stats = self.program_stats();
-        let notes = maps.rodata_data.is_some_and(|c| c.http_notes_taken);
-        let skipped = program_stats
-            .iter()
-            // Where a note that was needed is missing, that is counted already.
-            .filter(|(program, _)| !(notes && takes_note(program)))
-            .map(|(_, stats)| stats.recursion_misses)
-            .sum();
-        let mut missed = self.missed()?;
-        missed[Reason::Recursion] = skipped;
+        let mut missed = self.missed(&program_stats)?;
+        let own = self.own.missed.get();
+        for (reason, count) in own.iter() {
+            missed[reason] -= count;
+        }
         let kernel = KernelState {
             backend: self.backend().name(),
             reason: Arc::clone(&self.reason),
             maps: vec![
-                fill("http_processes", &maps.http_processes, processes.len()),
-                fill("http_series", &maps.http_series, series.len()),
+                fill("http_processes", &maps.http_processes, processes.len(), 1),
+                fill("http_series", &maps.http_series, series, KINDS),
             ],
             connections: self.connections(start),
+            counts: self.own.counted.get(),
             program_stats,
             harvest: start.elapsed(),
         };
@@ -96,8 +93,13 @@ impl Bpf<'_> {
         })
     }
 
-    /// What the programs have missed, on all CPUs together.
-    fn missed(&self) -> Result<Missed> {
+    /// What was missed so far, the agent's own requests included.
+    pub(super) fn missed_by_all(&self) -> Result<Missed> {
+        self.missed(&self.program_stats())
+    }
+
+    /// What the programs have missed, on all CPUs together, and what was missed because the kernel skipped them.
+    fn missed(&self, program_stats: &[(String, ProgramStats)]) -> Result<Missed> {
         let mut missed = Missed::default();
         for reason in Reason::ALL {
             let key = in_kernel(reason).0.to_ne_bytes();
@@ -108,6 +110,14 @@ impl Bpf<'_> {
                 missed[reason] += read::<u64>(count)?;
             }
         }
+        let constants = self.skeleton.maps.rodata_data.as_ref();
+        let notes = constants.is_some_and(|constants| constants.http_notes_taken);
+        missed[Reason::Recursion] = program_stats
+            .iter()
+            // Where a note that was needed is missing, that is counted already.
+            .filter(|(program, _)| !(notes && takes_note(program)))
+            .map(|(_, stats)| stats.recursion_misses)
+            .sum();
         Ok(missed)
     }
 
@@ -145,10 +155,7 @@ impl Bpf<'_> {
         self.access.delete(&maps.http_series, &theirs)?;
         let keys: Vec<_> = ids
             .iter()
-            .map(|id| types::http_process_key {
-                start_time: id.start_time,
-                pid: id.pid.into(),
-            })
+            .map(|id| types::http_process_key::from(*id))
             .collect();
         // SAFETY: `Plain` above says that the key has no padding.
         let keys = keys.iter().map(|key| unsafe { plain::as_bytes(key) });
@@ -162,15 +169,33 @@ fn takes_note(program: &str) -> bool {
     programs::find(program).is_some_and(|program| program.notes != Notes::Never)
 }
 
-fn fill(name: &'static str, map: &impl MapCore, entries: usize) -> MapFill {
+/// `own` entries are the agent's.
+fn fill(name: &'static str, map: &impl MapCore, entries: usize, own: u32) -> MapFill {
     MapFill {
         name,
         entries,
-        capacity: map.max_entries(),
+        capacity: map.max_entries() - own,
     }
 }
 
-fn owner(key: &types::http_series_key) -> ProcessId {
+/// Those of all groups of CPUs.
+pub(super) fn requests(process: &types::http_process) -> u64 {
+    process.requests.iter().map(|shard| shard.count).sum()
+}
+
+/// The same.
+pub(super) fn durations(series: &types::http_series) -> Histogram {
+    let mut total = Histogram::default();
+    for durations in &series.durations {
+        total += &Histogram {
+            sum_ns: durations.sum,
+            buckets: durations.buckets,
+        };
+    }
+    total
+}
+
+pub(super) fn owner(key: &types::http_series_key) -> ProcessId {
     ProcessId {
         pid: key.pid,
         start_time: key.start_time,
@@ -250,6 +275,15 @@ impl From<types::http_process_key> for ProcessId {
         Self {
             pid: key.pid as u32,
             start_time: key.start_time,
+        }
+    }
+}
+
+impl From<ProcessId> for types::http_process_key {
+    fn from(id: ProcessId) -> Self {
+        Self {
+            start_time: id.start_time,
+            pid: id.pid.into(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! The BPF object of one backend: loaded and attached. [`crate::kernel::choice`] says which backend, [`crate::kernel::harvest`] reads what it counts.
 
 use std::cell::RefCell;
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::thread;
@@ -14,11 +14,13 @@ use libbpf_rs::{Iter, Link, OpenObject, Program, ProgramInput, ProgramMut, Trace
 use crate::kernel::backend::Backend;
 use crate::kernel::connections::Connections;
 use crate::kernel::facts::Kernel;
-use crate::kernel::maps::Access;
+use crate::kernel::maps::{Access, read};
 use crate::kernel::privilege::{Privilege, Step};
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Hook};
-use crate::kernel::skeleton::{HttpSkel, HttpSkelBuilder, OpenHttpSkel};
+use crate::kernel::proof::script::KINDS;
+use crate::kernel::proof::{Own, TALKER};
+use crate::kernel::skeleton::{HttpSkel, HttpSkelBuilder, OpenHttpSkel, types};
 use crate::model::histogram::BOUNDS_US;
 
 /// A process seldom shows more kinds of answers: methods times status codes.
@@ -35,7 +37,8 @@ pub struct Options {
 /// The programs in the kernel and their counters.
 pub struct Bpf<'obj> {
     pub(crate) skeleton: HttpSkel<'obj>,
-    links: Vec<Link>,
+    /// By the program that each attaches.
+    links: Vec<(&'static str, Link)>,
     backend: Backend,
     /// The kernel skips programs at events while it reads a map.
     pub(crate) access: Access,
@@ -45,6 +48,8 @@ pub struct Bpf<'obj> {
     pub(crate) counting: Option<Link>,
     pub(crate) connections: RefCell<Connections<Iter>>,
     pub(crate) program_stats: RefCell<program_stats::Latest>,
+    /// What the agent's own requests have counted as.
+    pub(super) own: Own,
 }
 
 impl<'obj> Bpf<'obj> {
@@ -93,20 +98,29 @@ impl<'obj> Bpf<'obj> {
             identified.return_value == 0,
             "the registers of a system call are not where this kernel was expected to keep them"
         );
+        let access = Access {
+            at_events: backend == Backend::Syscall || kernel.facts.takes_events(),
+        };
+        // Nothing else counts yet.
+        let entries = access.entries(&skeleton.maps.http_processes)?;
+        let (own, _) = entries
+            .iter()
+            .next()
+            .context("the agent has no place in http_processes")?;
+        let own = read::<types::http_process_key>(own)?.into();
         let counting = skeleton.progs.http_count_connections.attach();
         let counting = counting.inspect_err(|error| {
             log::warn!("how many connections there are will not be known: {error}");
         });
         Ok(Self {
+            own: Own::new(own),
             counting: counting.ok(),
             connections: RefCell::default(),
             program_stats: RefCell::default(),
             skeleton,
             links: Vec::new(),
             backend,
-            access: Access {
-                at_events: backend == Backend::Syscall || kernel.facts.takes_events(),
-            },
+            access,
             reason: Arc::default(),
         })
     }
@@ -115,19 +129,25 @@ impl<'obj> Bpf<'obj> {
     pub fn attach(&mut self) -> Result<()> {
         for program in self.skeleton.object_mut().progs_mut() {
             if program.autoload() {
-                let links = attach(&program).with_context(|| {
-                    format!("{} cannot be attached", program.name().to_string_lossy())
-                })?;
-                self.links.extend(links);
+                let known = in_table(program.name())?;
+                let links = attach(&program, known.hook)
+                    .with_context(|| format!("{} cannot be attached", known.name))?;
+                self.links
+                    .extend(links.into_iter().map(|link| (known.name, link)));
             }
         }
         Ok(())
     }
 
-    /// Detaches the programs; they stay loaded. Each waits for a grace period of the kernel, so they wait together.
+    /// Detaches the programs; they stay loaded.
     pub fn detach(&mut self) {
+        self.detach_those(|_| true);
+    }
+
+    /// Detaches some of them. Each waits for a grace period of the kernel, so they wait together.
+    pub fn detach_those(&mut self, named: impl Fn(&str) -> bool) {
         thread::scope(|scope| {
-            for link in self.links.drain(..) {
+            for (_, link) in self.links.extract_if(.., |(name, _)| named(name)) {
                 // Where there is no thread to be had, what it would have done is dropped here, and the link with it.
                 if let Err(error) = thread::Builder::new().spawn_scoped(scope, move || drop(link)) {
                     log::debug!("detached a program without a thread: {error}");
@@ -157,8 +177,8 @@ impl Drop for Bpf<'_> {
 }
 
 /// Attaches a program to wherever it runs by itself.
-fn attach(program: &ProgramMut<'_>) -> Result<Vec<Link>> {
-    match in_table(program.name())?.hook {
+fn attach(program: &ProgramMut<'_>, hook: Hook) -> Result<Vec<Link>> {
+    match hook {
         Hook::TestRun | Hook::OpenFiles => Ok(Vec::new()),
         Hook::CallExits(calls) => calls
             .iter()
@@ -188,6 +208,15 @@ pub fn verify(backend: Backend, options: &Options, log_level: u32) -> Result<()>
     }
     open.load()?;
     Ok(())
+}
+
+/// A name as a thread of the kernel has it, in words.
+fn words<const WORDS: usize>(name: &CStr) -> [u64; WORDS] {
+    let mut bytes = name.to_bytes().iter().copied();
+    [(); WORDS].map(|()| {
+        let word = [(); size_of::<u64>()].map(|()| bytes.next().unwrap_or(0));
+        u64::from_ne_bytes(word)
+    })
 }
 
 /// The programs, maps and constants of one backend, to be loaded.
@@ -225,9 +254,12 @@ fn configured<'obj>(
     maps.http_messages
         .set_autocreate(backend == Backend::Sock || takes_notes)?;
     maps.http_notes.set_autocreate(takes_notes)?;
-    maps.http_processes.set_max_entries(options.max_processes)?;
+    // And the agent's own.
+    let processes = options.max_processes.saturating_add(1);
+    maps.http_processes.set_max_entries(processes)?;
+    let series = options.max_processes.saturating_mul(SERIES_PER_PROCESS);
     maps.http_series
-        .set_max_entries(options.max_processes.saturating_mul(SERIES_PER_PROCESS))?;
+        .set_max_entries(series.saturating_add(KINDS))?;
 
     let rodata = maps
         .rodata_data
@@ -236,5 +268,6 @@ fn configured<'obj>(
     rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
     rodata.http_in_storage = in_storage;
     rodata.http_notes_taken = takes_notes;
+    rodata.http_talker = words(TALKER);
     Ok(open)
 }

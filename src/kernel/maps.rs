@@ -77,6 +77,12 @@ impl Access {
         }
     }
 
+    /// One entry, if it is there.
+    pub fn entry(self, map: &impl MapCore, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        self.uninterrupted(|| map.lookup(key, MapFlags::ANY))
+            .with_context(|| format!("{} cannot be read", map.name().to_string_lossy()))
+    }
+
     /// What an array has for each CPU under a key.
     pub fn of_each_cpu(self, map: &impl MapCore, key: &[u8]) -> Result<Vec<Vec<u8>>> {
         let name = || map.name().to_string_lossy().into_owned();

@@ -13,5 +13,7 @@ pub mod preemption;
 pub mod privilege;
 pub mod program_stats;
 pub mod programs;
+pub mod proof;
 pub mod real_time;
 mod skeleton;
+pub mod tracefs;

@@ -59,10 +59,9 @@ impl Privilege {
     /// Fails where it is known beforehand that nothing can be loaded.
     pub fn check(&self) -> Result<()> {
         if !self.wanting.is_empty() {
-            let names: Vec<_> = self.wanting.iter_names().map(|(name, _)| name).collect();
             bail!(
-                "not enough privilege: run as root, or grant CAP_{}",
-                names.join(" and CAP_")
+                "not enough privilege: run as root, or grant {}",
+                self.wanting().join(" and ")
             );
         }
         // Its tracefs is empty, too, which is not what has to be mended.
@@ -73,6 +72,12 @@ impl Privilege {
             );
         }
         Ok(())
+    }
+
+    /// The capabilities without which nothing can be loaded, as far as they are not there.
+    pub fn wanting(&self) -> Vec<String> {
+        let names = self.wanting.iter_names();
+        names.map(|(name, _)| format!("CAP_{name}")).collect()
     }
 
     /// Why the kernel refused a step, and what to do about it. `None`: nothing known here explains the error.

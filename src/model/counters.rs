@@ -56,6 +56,8 @@ pub struct KernelState {
     pub maps: Vec<MapFill>,
     /// Connections that were followed, some seconds ago at most. `None` where it is not known.
     pub connections: Option<u64>,
+    /// Whether the agent's own last request was counted as what it was.
+    pub counts: bool,
     /// By program.
     pub program_stats: Vec<(String, ProgramStats)>,
     /// The time that reading it all took.

@@ -52,6 +52,12 @@ impl Metrics {
         )?;
         gauge(
             encoder,
+            "scope_http_proof",
+            "1 if the agent's own last request, which it sends once a minute, was counted, else 0",
+            [(NO_LABELS, f64::from(u8::from(snapshot.kernel.counts)))],
+        )?;
+        gauge(
+            encoder,
             "scope_http_processes",
             "Processes that have served HTTP and have not exited",
             [(

@@ -53,6 +53,19 @@ pub fn without(directories: &[&'static str]) -> Command {
     })
 }
 
+/// Root without a network: not even the host can be talked to.
+pub fn without_network() -> Command {
+    prepared(AGENT.command(), || {
+        unshare(CloneFlags::CLONE_NEWNET)?;
+        Ok(())
+    })
+}
+
+/// As [`without`], for root with these capabilities and no others.
+pub fn without_and_with(directories: &[&'static str], kept: CapabilitySet) -> Command {
+    prepared(without(directories), move || Ok(drop_others(kept)?))
+}
+
 /// Root with these capabilities and no others.
 pub fn with_capabilities(kept: CapabilitySet) -> Command {
     prepared(AGENT.command(), move || Ok(drop_others(kept)?))

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::agent::Agent;
+use common::agent::{Agent, output_of};
 use common::cgroup::ControlGroup;
 use common::load::keep_alive;
 use common::process::eventually;
@@ -21,7 +21,7 @@ use rustix::thread::CapabilitySet;
 use agent::AGENT;
 use conditions::{
     in_user_namespace, nobody_with, with_capabilities, with_locked_memory, within, without,
-    without_bpf_call, without_links,
+    without_and_with, without_bpf_call, without_links, without_network,
 };
 
 common::reader!();
@@ -105,11 +105,42 @@ fn without_btf() {
 fn without_tracefs() {
     const MOUNT: &str = "mount -t tracefs tracefs /sys/kernel/tracing";
     const ROOTS: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug"];
-    refused(without(&ROOTS), &["--backend", "syscall"], MOUNT);
-    match outcome(without(&ROOTS), &[]) {
+    // The agent mounts it for itself.
+    for backend in ["auto", "syscall"] {
+        match outcome(without(&ROOTS), &["--backend", backend]) {
+            Ok(log) => {
+                assert!(says_how_it_counts(&log), "{log}");
+                let mounted = log.contains("mounted tracefs");
+                assert!(mounted || !log.contains("backend syscall"), "{log}");
+            }
+            Err(error) => assert!(backend == "syscall" && error.contains(PREEMPTED), "{error}"),
+        }
+    }
+    // Where it may not.
+    let powerless = || without_and_with(&ROOTS, NEEDED);
+    refused(powerless(), &["--backend", "syscall"], MOUNT);
+    match outcome(powerless(), &[]) {
         Ok(log) => assert!(!log.contains("backend syscall"), "{log}"),
         Err(error) => assert!(!has_sock_tracepoints() && error.contains(MOUNT), "{error}"),
     }
+}
+
+/// In a network namespace whose loopback interface is down: unix sockets alone prove that it counts.
+#[test]
+fn without_a_network() {
+    let agent =
+        Agent::try_start(without_network(), &["-v"]).unwrap_or_else(|error| panic!("{error}"));
+    let log = agent.log();
+    assert!(says_how_it_counts(&log), "{log}");
+    assert!(log.contains("read/write over tcp cannot be tried"), "{log}");
+    let reader = Reader::tcp(Receive::Read);
+    assert_eq!(keep_alive(&reader.address, 7).served, 7);
+    let node = format!(";{}", reader.pid());
+    eventually(true, || {
+        let report = agent.report();
+        let nodes = report["Process"]["nodes"].as_object().unwrap();
+        nodes.keys().any(|name| name.ends_with(&node))
+    });
 }
 
 #[test]
@@ -136,6 +167,23 @@ fn without_any_capability() {
         &[],
         "run as root",
     );
+}
+
+#[test]
+fn without_any_capability_a_check_says_what_is_missing() {
+    let mut command = nobody_with(CapabilitySet::empty());
+    command.args(["check", "--json"]);
+    let output = output_of(command);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let missing = serde_json::json!(["CAP_PERFMON", "CAP_BPF"]);
+    assert_eq!(found["capabilities"]["missing"], missing);
+    assert_eq!(found["auto"], serde_json::Value::Null);
+    for backend in found["backends"].as_array().unwrap() {
+        assert_eq!(backend["works"], false);
+        let why = backend["why"].as_str().unwrap();
+        assert!(why.contains("grant CAP_PERFMON and CAP_BPF"), "{why}");
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ static __always_inline struct http_connection *http_detect(struct task_struct *t
 {
 	struct http_connection *conn = http_scratch_connection();
 
-	if (!conn || http_is_agent(task))
+	if (!conn || http_is_left_out(task))
 		return NULL;
 	transfer->inode = 0;
 	conn->id = bpf_ktime_get_ns();
@@ -85,7 +85,7 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 static __always_inline void http_first_send(struct task_struct *task, const struct http_endpoint *endpoint,
 					    struct http_transfer *transfer)
 {
-	if (!http_fill_first(transfer) || http_is_agent(task))
+	if (!http_fill_first(transfer) || http_is_any_agent(task))
 		return;
 	if (http1_answers(transfer->window, transfer->cursor.filled))
 		http_miss(HTTP_MISSED_UNMATCHED, 1);

@@ -15,6 +15,12 @@ enum {
 /* The agent as the kernel numbers it: not what a pid namespace shows it. It does not count itself. */
 __u32 agent_pid;
 
+/*
+ * The name of threads in which an agent talks to itself, to see whether it counts. Set by user space before the
+ * programs are loaded.
+ */
+const volatile __u64 http_talker[HTTP_COMM_LEN / sizeof(__u64)];
+
 /* From Linux 5.11 on its fields can be read like memory; before they have to be copied. */
 static __always_inline struct task_struct *http_current_task(void)
 {
@@ -52,6 +58,27 @@ static __always_inline struct http_process_key http_key_of(struct task_struct *t
 static __always_inline bool http_is_agent(struct task_struct *task)
 {
 	return http_key_of(task).pid == agent_pid;
+}
+
+/* Whether the current task talks to itself, this agent's or another's. */
+static __always_inline bool http_talks_to_itself(void)
+{
+	__u64 name[HTTP_COMM_LEN / sizeof(__u64)] = {};
+
+	bpf_get_current_comm(name, sizeof(name));
+	return name[0] == http_talker[0] && name[1] == http_talker[1];
+}
+
+/* What the current task serves shows nowhere: an agent's own requests do not count, but for what it says to itself. */
+static __always_inline bool http_is_left_out(struct task_struct *task)
+{
+	return http_is_agent(task) != http_talks_to_itself();
+}
+
+/* This agent, or another one that talks to itself. */
+static __always_inline bool http_is_any_agent(struct task_struct *task)
+{
+	return http_is_agent(task) || http_talks_to_itself();
 }
 
 /* A 32-bit task of a 64-bit kernel, whose registers and structures are others. */

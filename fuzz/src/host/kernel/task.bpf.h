@@ -16,9 +16,14 @@ static struct task_struct *http_current_task(void)
 	return &some_process;
 }
 
-static bool http_is_agent(const struct task_struct *task)
+static bool http_is_left_out(const struct task_struct *task)
 {
 	return task != &some_process;
+}
+
+static bool http_is_any_agent(const struct task_struct *task)
+{
+	return http_is_left_out(task);
 }
 
 #endif /* HOST_TASK_BPF_H */

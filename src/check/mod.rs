@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Whether an agent would count on this host, and what stands in the way: the subcommand `check`. It tries each backend as an
+//! agent would, beside one that may be running.
+
+mod host;
+mod text;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::cli::Cli;
+use crate::kernel::backend::Backend;
+use crate::kernel::choice::{self, Candidates};
+use crate::kernel::load::Options;
+
+pub use host::Host;
+
+/// How long a backend may take to prove itself. Unlike an agent that starts, nobody waits for it to count.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What was found.
+#[derive(Debug, Serialize)]
+pub struct Check {
+    #[serde(flatten)]
+    host: Host,
+    backends: Vec<Verdict>,
+    /// The backend that an agent takes by itself.
+    auto: Option<&'static str>,
+}
+
+/// What became of one backend.
+#[derive(Debug, Serialize)]
+pub struct Verdict {
+    name: &'static str,
+    works: bool,
+    why: String,
+}
+
+impl Check {
+    /// Looks at everything.
+    pub fn run(cli: &Cli) -> Self {
+        let mut host = Host::look(cli);
+        let backends = try_all(&Options {
+            backend: None,
+            max_processes: cli.max_processes,
+            max_connections: cli.max_connections,
+        });
+        host.look_again();
+        let auto = backends.iter().find(|verdict| verdict.works);
+        Self {
+            host,
+            auto: auto.map(|verdict| verdict.name),
+            backends,
+        }
+    }
+
+    pub fn works(&self) -> bool {
+        self.auto.is_some()
+    }
+
+    /// For a person.
+    pub fn text(&self) -> String {
+        text::of(self)
+    }
+}
+
+/// One after the other; each is gone when the next one comes.
+fn try_all(options: &Options) -> Vec<Verdict> {
+    let mut candidates = Candidates::of_this_host();
+    let mut objects = choice::objects();
+    let backends = Backend::ALL.into_iter().zip(&mut objects);
+    let verdicts = backends.map(|(backend, object)| {
+        let outcome = match &mut candidates {
+            Ok(candidates) => candidates
+                .load(backend, object, options, PATIENCE)
+                .map(|(_, proof)| proof.to_string())
+                .map_err(|error| format!("{error:#}")),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        Verdict {
+            name: backend.name(),
+            works: outcome.is_ok(),
+            why: outcome.unwrap_or_else(|why| why),
+        }
+    });
+    verdicts.collect()
+}

@@ -43,6 +43,26 @@ apt_install() {
 		-o DPkg::Lock::Timeout=300 "$@"
 }
 
+# Toolchains that are too old stumble over Cargo.toml or .cargo/config.toml before they would look at rust-version, and do
+# not say what is wrong. (Where there is no Cargo.toml yet, a later call sees to it.)
+check_toolchain() {
+	manifest=$(dirname "$0")/../Cargo.toml
+	[ -e "$manifest" ] || return 0
+	needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$manifest")
+	for tool in cargo rustc; do
+		version=$($tool --version) || exit
+		version=$(echo "$version" | cut -d ' ' -f 2)
+		! printf '%s\n' "$needed" "$version" | sort -V -C || continue
+		if command -v rustup >/dev/null; then
+			remedy="run 'rustup update stable', and let rustup's come first in PATH"
+		else
+			remedy="install a newer one with rustup, or remove this one and let $0 look for one that apt has"
+		fi
+		echo "Rust $needed or later is needed, and $(command -v $tool) is $version: $remedy" >&2
+		exit 1
+	done
+}
+
 # The standard library for another architecture has to be of the same make as the compiler.
 add_target() {
 	target=aarch64-unknown-linux-gnu
@@ -90,6 +110,9 @@ add_emulators() {
 }
 
 finish() {
+	case " $* " in
+	*" build "*) check_toolchain ;;
+	esac
 	case " $* " in
 	*" arm64 "*) add_target ;;
 	esac

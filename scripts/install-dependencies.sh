@@ -14,7 +14,8 @@ arm64="aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/li
 kernels="tar dpkg-deb:dpkg /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
 test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nodejs /usr/bin/python3:python3
 	/usr/lib/python3/dist-packages/uvicorn:python3-uvicorn
-	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils"
+	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils
+	podman runc mmdebstrap"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
 bench="nginx wrk bpftrace"
 
@@ -150,11 +151,17 @@ fi
 # shellcheck disable=SC2086 # a list of words
 apt_install $missing
 
+disable() {
+	! command -v systemctl >/dev/null || $sudo systemctl --quiet disable "$@"
+}
 for service in nginx haproxy redis-server prometheus; do
 	case " $missing " in
-	*" $service "*) ! command -v systemctl >/dev/null || $sudo systemctl --quiet disable "$service" ;;
+	*" $service "*) disable "$service" ;;
 	esac
 done
+case " $missing " in
+*" podman "*) disable podman.socket podman.service podman-restart.service podman-auto-update.service podman-auto-update.timer ;;
+esac
 case $missing in
 *rustup*) rustup default stable ;;
 esac

@@ -7,7 +7,8 @@ WORKDIR /build
 COPY scripts/install-dependencies.sh scripts/
 RUN scripts/install-dependencies.sh build
 COPY . .
-RUN cargo build --release --locked && mv target/*/release/scope-http-statistics /
+# The script again: now it knows from Cargo.toml whether the toolchain is new enough.
+RUN scripts/install-dependencies.sh build && cargo build --release --locked && mv target/*/release/scope-http-statistics /
 
 FROM ${RUNTIME_IMAGE}
 COPY --from=builder /scope-http-statistics /

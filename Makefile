@@ -30,7 +30,7 @@ static: build ## check that the release binary needs nothing from the host and s
 		ldd $$agent | grep 'statically linked' && \
 		size=$$(stat -c %s $$agent) && echo "$$size bytes" && test $$size -lt 6000000
 
-test: ## install the servers that the tests talk to and run every test, as root
+test: ## install what the tests need, servers and a container engine, and run every test, as root
 	@scripts/install-dependencies.sh build test
 	@test -e /sys/kernel/tracing/events || $(SUDO) mount -t tracefs tracefs /sys/kernel/tracing
 	$(CARGO_AS_ROOT) test --locked --package scope-http-statistics --package common

@@ -14,7 +14,8 @@ arm64="aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/li
 kernels="tar dpkg-deb:dpkg /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
 test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nodejs /usr/bin/python3:python3
 	/usr/lib/python3/dist-packages/uvicorn:python3-uvicorn
-	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils"
+	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils
+	podman runc mmdebstrap"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
 bench="nginx wrk bpftrace"
 
@@ -41,6 +42,26 @@ sudo=
 apt_install() {
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-remove --no-install-recommends \
 		-o DPkg::Lock::Timeout=300 "$@"
+}
+
+# Toolchains that are too old stumble over Cargo.toml or .cargo/config.toml before they would look at rust-version, and do
+# not say what is wrong. (Where there is no Cargo.toml yet, a later call sees to it.)
+check_toolchain() {
+	manifest=$(dirname "$0")/../Cargo.toml
+	[ -e "$manifest" ] || return 0
+	needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$manifest")
+	for tool in cargo rustc; do
+		version=$($tool --version) || exit
+		version=$(echo "$version" | cut -d ' ' -f 2)
+		! printf '%s\n' "$needed" "$version" | sort -V -C || continue
+		if command -v rustup >/dev/null; then
+			remedy="run 'rustup update stable', and let rustup's come first in PATH"
+		else
+			remedy="install a newer one with rustup, or remove this one and let $0 look for one that apt has"
+		fi
+		echo "Rust $needed or later is needed, and $(command -v $tool) is $version: $remedy" >&2
+		exit 1
+	done
 }
 
 # The standard library for another architecture has to be of the same make as the compiler.
@@ -91,6 +112,9 @@ add_emulators() {
 
 finish() {
 	case " $* " in
+	*" build "*) check_toolchain ;;
+	esac
+	case " $* " in
 	*" arm64 "*) add_target ;;
 	esac
 	case " $* " in
@@ -127,11 +151,17 @@ fi
 # shellcheck disable=SC2086 # a list of words
 apt_install $missing
 
+disable() {
+	! command -v systemctl >/dev/null || $sudo systemctl --quiet disable "$@"
+}
 for service in nginx haproxy redis-server prometheus; do
 	case " $missing " in
-	*" $service "*) ! command -v systemctl >/dev/null || $sudo systemctl --quiet disable "$service" ;;
+	*" $service "*) disable "$service" ;;
 	esac
 done
+case " $missing " in
+*" podman "*) disable podman.socket podman.service podman-restart.service podman-auto-update.service podman-auto-update.timer ;;
+esac
 case $missing in
 *rustup*) rustup default stable ;;
 esac

@@ -151,17 +151,16 @@ fi
 # shellcheck disable=SC2086 # a list of words
 apt_install $missing
 
-disable() {
-	! command -v systemctl >/dev/null || $sudo systemctl --quiet disable "$@"
-}
-for service in nginx haproxy redis-server prometheus; do
+for service in nginx haproxy redis-server prometheus podman; do
 	case " $missing " in
-	*" $service "*) disable "$service" ;;
+	*" $service "*) ;;
+	*) continue ;;
 	esac
+	# Podman has several, with names that change.
+	[ "$service" != podman ] || service=$(dpkg -L podman | sed -n 's|.*/systemd/system/\([^/@]*\)$|\1|p')
+	# shellcheck disable=SC2086 # a list of words
+	! command -v systemctl >/dev/null || $sudo systemctl --quiet disable $service
 done
-case " $missing " in
-*" podman "*) disable podman.socket podman.service podman-restart.service podman-auto-update.service podman-auto-update.timer ;;
-esac
 case $missing in
 *rustup*) rustup default stable ;;
 esac

@@ -174,7 +174,7 @@ struct tcp_sock {
 };
 
 struct inet_bind_bucket {
-	signed char fastreuse;
+	signed char fastreuseport;
 };
 
 struct inet_connection_sock {

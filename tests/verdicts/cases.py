@@ -7,6 +7,7 @@ once that part is over, and waits for a line on its standard input. All live on 
 import os
 import socket
 import sys
+import tempfile
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -199,6 +200,30 @@ def server_of_a_pair():
     client, server = pair()
     for _ in range(7):
         exchange(client, server)
+    ready()
+
+
+def datagrams():
+    """Answers that are none of a stream, as those of SSDP."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for _ in range(5):
+        client.sendto(b"M-SEARCH * HTTP/1.1\r\n\r\n", server.getsockname())
+        server.sendto(ANSWER, server.recvfrom(65536)[1])
+    ready()
+
+
+def uwsgi():
+    """Another protocol, which is answered in HTTP."""
+    with tempfile.TemporaryDirectory() as folder:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(folder + "/socket")
+        listener.listen()
+        for _ in range(5):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(folder + "/socket")
+            exchange(client, listener.accept()[0], b"\x00\x10\x00\x00\x0e\x00REQUEST_METHOD")
     ready()
 
 

@@ -38,7 +38,7 @@ const JOINED: [Case; 2] = [
     case("old_client", 0, &[]),
 ];
 
-const WHOLE: [Case; 9] = [
+const WHOLE: [Case; 11] = [
     case("two_blanks", 6, &[("GET", 6)]),
     case("other_lines_first", 4, &[("GET", 4)]),
     case("empty_buffers", 4, &[("GET", 4)]),
@@ -48,6 +48,8 @@ const WHOLE: [Case; 9] = [
     case("spliced", 0, &[]),
     case("client_of_a_pair", 0, &[]),
     case("server_of_a_pair", 7, &[("GET", 7)]),
+    case("datagrams", 0, &[]),
+    case("uwsgi", 0, &[]),
 ];
 
 /// Answers to requests that were not seen: of `answered_late` and, where a splice is not seen either, of `spliced`.

@@ -105,7 +105,7 @@ static __always_inline int http_fexit_page(struct socket *socket, __s64 ret)
 	if (!endpoint.sk)
 		return 0;
 	conn = http_connection_of(&endpoint);
-	if (http_wants(&endpoint, conn, HTTP_SEND))
+	if (http_wants(&endpoint, conn, HTTP_SEND) && conn)
 		http_transferred_hidden(conn, ret, HTTP_SEND);
 	return 0;
 }

@@ -118,8 +118,8 @@ static __always_inline int http_sock_transfer(const struct http_endpoint *endpoi
 	struct http_transfer *transfer;
 	struct task_struct *task;
 
-	if (direction == HTTP_RECEIVE &&
-	    (flags & HTTP_MSG_NO_DATA || !http_is_stream(sk->sk_type, sk->__sk_common.skc_family)))
+	if (!http_is_stream(sk->sk_type, sk->__sk_common.skc_family) ||
+	    (direction == HTTP_RECEIVE && flags & HTTP_MSG_NO_DATA))
 		return 0;
 	conn = http_connection_of(endpoint);
 	if (!http_wants(endpoint, conn, direction)) {

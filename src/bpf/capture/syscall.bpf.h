@@ -117,6 +117,7 @@ struct http_many {
 	struct http_endpoint endpoint;
 	__u64 messages; /* the array in user memory */
 	__u64 count;
+	__u64 steps; /* of all its transfers, which are followed in one run of a program */
 };
 
 /* Per CPU, since no pointer can be handed to a global function. */
@@ -157,7 +158,9 @@ static __always_inline int http_message_transferred(__u32 i, enum http_direction
 
 	if (!transfer)
 		return 1;
+	transfer->steps = many->steps;
 	http_call_transfer(http_current_task(), &many->endpoint, transfer, direction);
+	many->steps = transfer->steps;
 	return 0;
 }
 
@@ -189,6 +192,7 @@ static __always_inline bool http_begin_many(struct syscall_trace_exit *ctx)
 	many->endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(regs));
 	many->messages = PT_REGS_PARM2_SYSCALL(regs);
 	many->count = ctx->ret;
+	many->steps = 0;
 	return many->endpoint.inode;
 }
 

@@ -18,7 +18,8 @@
 #include "kernel/task.bpf.h"
 
 enum {
-	HTTP_EMPTY_BUFFERS = 32, /* before the first that holds bytes */
+	HTTP_EMPTY_BUFFERS = 32,      /* before the first that holds bytes */
+	HTTP_RECEIVE_MAX = 256 << 20, /* more than a receive by another thread or socket takes */
 };
 
 /* Brings the first bytes of a transfer to hand: buffers before them may be empty. */
@@ -73,8 +74,10 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 		http_keep_connection(endpoint, conn);
 	} else if (from_start && !may_begin) {
 		http_mark_not_server(endpoint);
+	} else if (!may_begin) {
+		http_looked_in_vain(endpoint, HTTP_NOT_HTTP);
 	} else if (from_start || http_mark_of(endpoint)) {
-		http_looked_in_vain(endpoint, from_start);
+		http_looked_in_vain(endpoint, from_start ? HTTP_FROM_START : 0);
 	}
 }
 
@@ -85,15 +88,24 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 static __always_inline void http_first_send(struct task_struct *task, const struct http_endpoint *endpoint,
 					    struct http_transfer *transfer)
 {
+	__u8 *mark;
+
 	if (!http_fill_first(transfer) || http_is_any_agent(task))
 		return;
-	if (http1_answers(transfer->window, transfer->cursor.filled))
+	mark = http_mark_of(endpoint);
+	if (http1_answers(transfer->window, transfer->cursor.filled)) {
+		if (mark && *mark & HTTP_NOT_HTTP)
+			return;
+		/* It answers, so that it is never written off for what it receives. */
+		if (mark)
+			*mark = 0;
 		http_miss(HTTP_MISSED_UNMATCHED, 1);
-	else if (http_is_pair(endpoint->sk) && !http_mark_of(endpoint) &&
-		 http1_may_begin(transfer->window, transfer->cursor.filled))
+	} else if (http_is_pair(endpoint->sk) && !mark &&
+		   http1_may_begin(transfer->window, transfer->cursor.filled)) {
 		http_mark_not_server(endpoint);
-	else
-		http_looked_in_vain(endpoint, false);
+	} else {
+		http_looked_in_vain(endpoint, 0);
+	}
 }
 
 /*
@@ -110,7 +122,7 @@ static __always_inline bool http_wants(const struct http_endpoint *endpoint,
 	if (direction == HTTP_RECEIVE)
 		return !http_is_not_server(endpoint);
 	mark = http_mark_of(endpoint);
-	if (mark && (*mark & (HTTP_FROM_START - 1)) >= HTTP_LOOKS)
+	if (mark && http_looks_of(*mark) >= HTTP_LOOKS)
 		return false;
 	if (http_speaks_first(endpoint->sk) || http_is_tcp_client(endpoint->sk)) {
 		http_mark_not_server(endpoint);
@@ -161,21 +173,20 @@ static __always_inline void http_transferred_hidden(struct http_connection *conn
  */
 static __always_inline void http_skip_hidden(struct http_connection *conn, struct sock *sk, __u32 length)
 {
-	__u32 copied_seq, before = conn->copied_seq;
-	__s32 hidden;
+	__u32 copied_seq, hidden, before = conn->copied_seq;
 
 	if (!http_is_tcp(sk))
 		return;
 	copied_seq = http_copied_seq(sk);
 	hidden = copied_seq - before - length;
 	conn->copied_seq = copied_seq;
-	if (hidden <= 0)
+	if (!hidden || hidden > (__u32)-HTTP_RECEIVE_MAX)
 		return;
 	if (http_is_urgent_between(sk, before, copied_seq))
 		hidden--;
-	if (http_has_ended(sk))
+	if (hidden && http_has_ended(sk))
 		hidden--;
-	if (hidden > 0)
+	if (hidden)
 		http_transferred_hidden(conn, hidden, HTTP_RECEIVE);
 }
 

@@ -21,6 +21,7 @@
 enum {
 	HTTP_LOOKS = 16, /* at what is text, but no request; and at what is sent before there was a request */
 	HTTP_FROM_START = 1 << 6, /* the first bytes that it received were seen */
+	HTTP_NOT_HTTP = 1 << 7,	  /* it has received what is no HTTP/1: its answers are to that */
 	HTTP_NOT_SERVER = 0xff,
 };
 
@@ -75,24 +76,28 @@ static __always_inline bool http_is_marked(const struct http_endpoint *endpoint)
 	return mark && *mark == HTTP_NOT_SERVER;
 }
 
-/* Looked at once more in vain. `from_start`: at the first bytes that it received. True after many times. */
-static __always_inline bool http_looked_in_vain(const struct http_endpoint *endpoint, bool from_start)
+/* How often it was looked at in vain. */
+static __always_inline __u8 http_looks_of(__u8 mark)
+{
+	return mark & (HTTP_FROM_START - 1);
+}
+
+/* Looked at once more in vain. `kind`: the flags above that hold of it. */
+static __always_inline void http_looked_in_vain(const struct http_endpoint *endpoint, __u8 kind)
 {
 	__u8 *mark = http_mark_of(endpoint);
 
 	if (!mark) {
-		http_mark(endpoint, 1 | (from_start ? HTTP_FROM_START : 0));
-		return false;
+		http_mark(endpoint, 1 | kind);
+		return;
 	}
 	if (*mark == HTTP_NOT_SERVER)
-		return true;
-	if ((*mark & (HTTP_FROM_START - 1)) >= HTTP_LOOKS) {
-		if (*mark & HTTP_FROM_START)
-			*mark = HTTP_NOT_SERVER;
-		return true;
-	}
-	*mark += 1;
-	return false;
+		return;
+	*mark |= kind & HTTP_NOT_HTTP;
+	if (http_looks_of(*mark) < HTTP_LOOKS)
+		*mark += 1;
+	else if (*mark & HTTP_FROM_START)
+		*mark = HTTP_NOT_SERVER;
 }
 
 /* A unix socket that has no name and is connected to one that has: the other end was accepted. */
@@ -130,7 +135,7 @@ static __always_inline bool http_is_tcp_client(struct sock *sk)
 	if (!http_is_tcp(sk))
 		return false;
 	bucket = http_read(sk, struct inet_connection_sock, icsk_bind_hash);
-	return bucket && http_read(bucket, struct inet_bind_bucket, fastreuse) == -1;
+	return bucket && http_read(bucket, struct inet_bind_bucket, fastreuseport) == -1;
 }
 
 /* A TCP socket whose application sends before it has received: no HTTP/1 server does. */

@@ -8,11 +8,12 @@
 enum {
 	HTTP_LOOKS = 16,
 	HTTP_FROM_START = 1 << 6,
+	HTTP_NOT_HTTP = 1 << 7,
 };
 
-static const __u8 *http_mark_of(const struct http_endpoint *endpoint)
+static __u8 *http_mark_of(const struct http_endpoint *endpoint)
 {
-	return (const __u8 *)endpoint->sk;
+	return (__u8 *)endpoint->sk;
 }
 
 static void http_mark_not_server(const struct http_endpoint *endpoint)
@@ -20,9 +21,15 @@ static void http_mark_not_server(const struct http_endpoint *endpoint)
 	(void)endpoint;
 }
 
-static bool http_looked_in_vain(const struct http_endpoint *endpoint, bool from_start)
+static void http_looked_in_vain(const struct http_endpoint *endpoint, __u8 kind)
 {
-	return endpoint->sk && from_start;
+	(void)endpoint;
+	(void)kind;
+}
+
+static __u8 http_looks_of(__u8 mark)
+{
+	return mark;
 }
 
 static bool http_is_tcp_client(const struct sock *sk)

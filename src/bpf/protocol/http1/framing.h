@@ -564,7 +564,7 @@ static HTTP_INLINE int http1_hides_more(struct http1_stream *s, __u64 length)
 
 	if (s->state == HTTP1_BODY || s->state == HTTP1_CHUNK)
 		http1_skip(s, &cur);
-	return cur.at < cur.length && s->state != HTTP1_OPAQUE;
+	return cur.at < cur.length && s->state != HTTP1_OPAQUE && s->state != HTTP1_LOST;
 }
 
 /*

@@ -22,15 +22,23 @@ enum {
 	HTTP_RECEIVE_MAX = 256 << 20, /* more than a receive by another thread or socket takes */
 };
 
-/* Brings the first bytes of a transfer to hand: buffers before them may be empty. */
-static __always_inline bool http_fill_first(struct http_transfer *transfer)
+/*
+ * Brings the first bytes of a transfer to hand: buffers before them may be empty. 0 if there are none. A global
+ * function, which the verifier proves once.
+ */
+__noinline int http_fill_first(__u32 direction)
 {
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &direction);
 	__u32 i;
 
-	for (i = 0; i < HTTP_EMPTY_BUFFERS && !transfer->cursor.filled; i++)
+	if (!transfer)
+		return 0;
+	for (i = 0; i < HTTP_EMPTY_BUFFERS && !transfer->cursor.filled; i++) {
+		asm volatile("" : "+r"(i)); /* older kernels refuse a loop that clang has turned inside out */
 		if (http_fill(transfer) < 0)
-			return false;
-	return transfer->cursor.filled;
+			return 0;
+	}
+	return transfer->cursor.filled > 0;
 }
 
 /* The first receive of a stream, as far as is known: the connection that it makes, if it makes one. */
@@ -61,7 +69,7 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 		http_mark_not_server(endpoint);
 		return;
 	}
-	if (!http_fill_first(transfer))
+	if (!http_fill_first(HTTP_RECEIVE))
 		return;
 	may_begin = http1_may_begin(transfer->window, transfer->cursor.filled);
 	if (may_begin)
@@ -90,7 +98,7 @@ static __always_inline void http_first_send(struct task_struct *task, const stru
 {
 	__u8 *mark;
 
-	if (!http_fill_first(transfer) || http_is_any_agent(task))
+	if (http_is_any_agent(task) || !http_fill_first(HTTP_SEND))
 		return;
 	mark = http_mark_of(endpoint);
 	if (http1_answers(transfer->window, transfer->cursor.filled)) {

@@ -139,37 +139,64 @@ static __always_inline bool http1_take_response_head(struct task_struct *task, s
 	return true;
 }
 
-/*
- * Whether to look for a whole head at the cursor, between messages in the middle of a transfer. A window that ends
- * before it does is filled anew from there, and looked at again; what is no whole head then is left to the bytes.
- */
+/* More bytes at the cursor. A function, so that its ways do not multiply those of the steps. */
+static __noinline bool http1_fill(struct http_transfer *transfer)
+{
+	return http_fill(transfer) > 0;
+}
+
+/* Whether to look for a whole head at the cursor, between messages in the middle of a transfer. */
 static __always_inline bool http1_looks_for_head(const struct http1_stream *s, struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
 
 	if (s->state != HTTP1_START || s->match || transfer->refused == cur->at + 1)
 		return false;
-	if (cur->at - cur->base < cur->filled)
-		return true;
-	return http_fill(transfer) > 0;
+	return cur->at - cur->base < cur->filled || http1_fill(transfer);
 }
 
 /* One was taken at once, which began at an offset of the transfer. */
 static __always_inline bool http1_took_head(struct http_transfer *transfer, __u64 from)
 {
 	transfer->steps += HTTP_HEAD_STEPS + (transfer->cursor.at - from) / HTTP_HEAD_BYTES_A_STEP;
-	return false;
+	return true;
 }
 
-/* There was none. True if the window ends before the transfer does, and now begins at the cursor. */
+/*
+ * There was none. A window that ends before the transfer does is filled anew from the cursor, which takes the step;
+ * what is no whole head then is left to the bytes.
+ */
 static __always_inline bool http1_looks_again(struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
 
-	if (cur->at > cur->base && cur->base + cur->filled < cur->length && http_fill(transfer) > 0)
+	if (cur->at > cur->base && cur->base + cur->filled < cur->length && http1_fill(transfer))
 		return true;
 	transfer->refused = cur->at + 1;
 	return false;
+}
+
+/* Whether a head was looked for, and that was the step. */
+static __noinline bool http1_step_request_head(struct http_connection *conn, struct http_transfer *transfer)
+{
+	__u64 from = transfer->cursor.at;
+
+	if (!http1_looks_for_head(&conn->http1.request, transfer))
+		return false;
+	if (http1_take_request_head(conn, transfer))
+		return http1_took_head(transfer, from);
+	return http1_looks_again(transfer);
+}
+
+static __noinline bool http1_step_response_head(struct http_connection *conn, struct http_transfer *transfer)
+{
+	__u64 from = transfer->cursor.at;
+
+	if (!http1_looks_for_head(&conn->http1.response, transfer))
+		return false;
+	if (http1_take_response_head(http_current_task(), conn, transfer))
+		return http1_took_head(transfer, from);
+	return http1_looks_again(transfer);
 }
 
 /* Whether a walk ends here. */
@@ -182,23 +209,18 @@ static __always_inline bool http1_is_over(struct http_transfer *transfer)
 static __noinline bool http1_step_request(struct http_connection *conn, struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
-	__u64 from = cur->at;
 	struct http1_run run;
 
 	if (http1_is_over(transfer))
 		return true;
-	if (http1_looks_for_head(&conn->http1.request, transfer)) {
-		if (http1_take_request_head(conn, transfer))
-			return http1_took_head(transfer, from);
-		if (http1_looks_again(transfer))
-			return false;
-	}
+	if (http1_step_request_head(conn, transfer))
+		return false;
 	switch (http1_advance(&conn->http1.request, cur, transfer->window)) {
 	case HTTP1_REQUEST_LINE:
 		http1_take_line(conn, transfer, http1_request(&conn->http1, cur->now, &run), &run);
 		return false;
 	case HTTP1_WINDOW_END:
-		if (http_fill(transfer) > 0)
+		if (http1_fill(transfer))
 			return false;
 		http_miss(HTTP_MISSED_UNREADABLE, 1);
 		http1_lose(&conn->http1.request);
@@ -215,22 +237,17 @@ static __noinline bool http1_step_response(struct http_connection *conn, struct 
 {
 	struct http_cursor *cur = &transfer->cursor;
 	struct http_exchange exchange = {};
-	__u64 from = cur->at;
 
 	if (http1_is_over(transfer))
 		return true;
-	if (http1_looks_for_head(&conn->http1.response, transfer)) {
-		if (http1_take_response_head(http_current_task(), conn, transfer))
-			return http1_took_head(transfer, from);
-		if (http1_looks_again(transfer))
-			return false;
-	}
+	if (http1_step_response_head(conn, transfer))
+		return false;
 	switch (http1_advance(&conn->http1.response, cur, transfer->window)) {
 	case HTTP1_STATUS_LINE:
 		http1_answered(http_current_task(), conn, http1_response(&conn->http1, &exchange), &exchange);
 		return false;
 	case HTTP1_WINDOW_END:
-		if (http_fill(transfer) > 0)
+		if (http1_fill(transfer))
 			return false;
 		http1_lose_unreadable_responses(&conn->http1);
 		return true;

@@ -81,7 +81,7 @@ impl Observer for Nobody {
         Ok(())
     }
 
-    fn requests(&self, _pid: u32) -> Result<Option<u64>> {
+    fn requests(&mut self, _pid: u32) -> Result<Option<u64>> {
         Ok(None)
     }
 }
@@ -108,7 +108,7 @@ impl Observer for Bpf<'_> {
         Ok(())
     }
 
-    fn requests(&self, pid: u32) -> Result<Option<u64>> {
+    fn requests(&mut self, pid: u32) -> Result<Option<u64>> {
         let processes = self.harvest()?.processes;
         let seen = processes.iter().filter(|process| process.id.pid == pid);
         Ok(Some(seen.map(|process| process.requests).sum()))

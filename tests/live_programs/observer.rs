@@ -58,7 +58,7 @@ impl Observer {
                 max_connections: 65536,
             };
             let mut objects = choice::objects();
-            let bpf = choice::load(&mut objects, &options).unwrap();
+            let mut bpf = choice::load(&mut objects, &options).unwrap();
             tell(&bpf, &options).unwrap();
             loaded.send(bpf.backend()).unwrap();
             for answer in asked {

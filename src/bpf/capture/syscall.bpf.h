@@ -18,11 +18,11 @@
 static __always_inline void http_call_transfer(struct task_struct *task, const struct http_endpoint *endpoint,
 					       struct http_transfer *transfer, enum http_direction direction)
 {
-	struct http_connection *conn = http_connection_of(endpoint);
+	struct http_connection *known = http_known_of(endpoint);
 
 	transfer->inode = endpoint->inode;
-	if (http_wants(endpoint, conn, direction))
-		http_transferred(task, endpoint, conn, transfer, direction);
+	if (http_wants(endpoint, known, direction))
+		http_transferred(task, endpoint, http_connection_in(known), transfer, direction);
 }
 
 /* The flags of a system call that receives. */

@@ -31,20 +31,20 @@ pub use table::print;
 /// Calls in a turn that are timed, for each of which another one is watched.
 const CALLS: usize = 2;
 
-/// The least of each that was seen.
+/// One call, and another one that was watched.
 pub struct Stall {
     /// The longest run of a program within the call; none where nothing is attached.
     pub run: Duration,
     /// The call.
     pub call: Duration,
-    /// The longest wait of a real-time thread meanwhile.
+    /// The longest wait of a real-time thread during the other one.
     pub wait: Duration,
 }
 
 pub struct Stalls {
     pub round_trip: Duration,
     pub variants: Vec<Variant>,
-    pub seen: BTreeMap<(Case, Variant), Stall>,
+    pub seen: BTreeMap<(Case, Variant), Vec<Stall>>,
 }
 
 pub fn measure(plan: &Plan, worker: &mut Worker) -> Result<Stalls> {
@@ -80,10 +80,10 @@ pub fn measure(plan: &Plan, worker: &mut Worker) -> Result<Stalls> {
                     }
                 }
                 for case in Case::all() {
-                    let stall = try_case(case, agent.as_ref(), worker)?;
-                    seen.entry((case, *variant))
-                        .and_modify(|least: &mut Stall| least.lower_to(&stall))
-                        .or_insert(stall);
+                    let stalls: &mut Vec<_> = seen.entry((case, *variant)).or_default();
+                    for _ in 0..CALLS {
+                        stalls.push(try_case(case, agent.as_ref(), worker)?);
+                    }
                 }
                 if let Some(agent) = agent {
                     agent.detach();
@@ -99,29 +99,21 @@ pub fn measure(plan: &Plan, worker: &mut Worker) -> Result<Stalls> {
 }
 
 fn try_case(case: Case, agent: Option<&Bpf<'_>>, worker: &mut Worker) -> Result<Stall> {
-    let mut least = Stall {
-        run: Duration::MAX,
-        call: Duration::MAX,
-        wait: Duration::MAX,
-    };
-    for _ in 0..CALLS {
-        worker.prepare(case)?;
-        let before = run_times(agent)?;
-        let call = worker.call(false)?.0;
-        let after = run_times(agent)?;
-        worker.prepare(case)?;
-        let wait = worker.call(true)?.0;
-        let runs = after
-            .iter()
-            .zip(before)
-            .map(|(after, before)| *after - before);
-        least.lower_to(&Stall {
-            run: runs.max().unwrap_or_default(),
-            call,
-            wait,
-        });
-    }
-    Ok(least)
+    worker.prepare(case)?;
+    let before = run_times(agent)?;
+    let call = worker.call(false)?.0;
+    let after = run_times(agent)?;
+    worker.prepare(case)?;
+    let wait = worker.call(true)?.0;
+    let runs = after
+        .iter()
+        .zip(before)
+        .map(|(after, before)| *after - before);
+    Ok(Stall {
+        run: runs.max().unwrap_or_default(),
+        call,
+        wait,
+    })
 }
 
 /// How long each program has run so far.
@@ -131,12 +123,4 @@ fn run_times(agent: Option<&Bpf<'_>>) -> Result<Vec<Duration>> {
         .filter(Program::autoload)
         .map(|program| Ok(program_stats::of(program.as_fd())?.run_time))
         .collect()
-}
-
-impl Stall {
-    fn lower_to(&mut self, other: &Self) {
-        self.run = self.run.min(other.run);
-        self.call = self.call.min(other.call);
-        self.wait = self.wait.min(other.wait);
-    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::stall::input::{Case, Content, Direction, SIZES};
 use crate::stall::{Stall, Stalls};
+use crate::table::{least, median};
 use crate::variant::Variant;
 
 /// No run over so many round trips.
@@ -15,16 +16,19 @@ const GROWTH: f64 = 2.0;
 pub fn print(stalls: &Stalls, placements: usize) {
     let round_trip = micros(stalls.round_trip);
     println!(
-        "\nstall: one call that moves all of it, µs, floor of {placements} placements. run: the longest run of a program; trips: \
-         the same in round\ntrips of {round_trip:.1} µs (to reach: at most {ROUND_TRIPS}, which are {:.0} µs); call: the system call; \
-         wait: of a real-time thread for\nthat CPU; growth: 1 MiB in units of 64 KiB (to reach: at most {GROWTH}). What \
-         misses that is marked with !\n",
+        "\nstall: one call that moves all of it, µs, floor of {placements} placements. run: the longest run of a program, and its \
+         median; trips: the\nfloor in round trips of {round_trip:.1} µs (to reach: at most {ROUND_TRIPS}, which are {:.0} µs); call: \
+         the system call; wait: of a real-time thread for\nthat CPU; growth: 1 MiB in units of 64 KiB (to reach: at most \
+         {GROWTH}). What misses that is marked with !\n",
         ROUND_TRIPS * round_trip
     );
-    println!("{:37}{:^33}{:^33}", "", "64 KiB", "1 MiB");
+    println!("{:37}{:^41}{:^41}", "", "64 KiB", "1 MiB");
     print!("{:37}", "");
     for _ in SIZES {
-        print!("{:>9}{:>7} {:>8}{:>8}", "run", "trips", "call", "wait");
+        print!(
+            "{:>9}{:>8}{:>7} {:>8}{:>8}",
+            "run", "median", "trips", "call", "wait"
+        );
     }
     println!("{:>9}", "growth");
     for direction in Direction::ALL {
@@ -54,26 +58,38 @@ fn print_line(stalls: &Stalls, content: Content, direction: Direction, variant: 
         String::new()
     };
     print!("{label:<29}{:<8}", variant.label());
-    for stall in [small, large] {
-        print_stall(stall, variant, micros(stalls.round_trip));
-    }
+    let [small, large] =
+        [small, large].map(|seen| print_stall(seen, variant, micros(stalls.round_trip)));
     if variant == Variant::None {
         println!();
     } else {
-        let growth = micros(large.run) / micros(small.run);
-        println!("{growth:>9.1}{}", mark(growth > GROWTH));
+        println!("{:>9.1}{}", large / small, mark(large / small > GROWTH));
     }
 }
 
-fn print_stall(stall: &Stall, variant: Variant, round_trip: f64) {
+/// What was seen of one size; the floor of its runs.
+fn print_stall(seen: &[Stall], variant: Variant, round_trip: f64) -> f64 {
+    let all = |what: fn(&Stall) -> Duration| -> Vec<_> {
+        seen.iter().map(|it| micros(what(it))).collect()
+    };
+    let runs = all(|it| it.run);
+    let run = least(&runs);
     if variant == Variant::None {
-        print!("{:17}", "");
+        print!("{:25}", "");
     } else {
-        let run = micros(stall.run);
         let trips = run / round_trip;
-        print!("{run:>9.1}{trips:>7.1}{}", mark(trips > ROUND_TRIPS));
+        print!(
+            "{run:>9.1}{:>8.1}{trips:>7.1}{}",
+            median(runs),
+            mark(trips > ROUND_TRIPS)
+        );
     }
-    print!("{:>8.0}{:>8.0}", micros(stall.call), micros(stall.wait));
+    print!(
+        "{:>8.0}{:>8.0}",
+        least(&all(|it| it.call)),
+        least(&all(|it| it.wait))
+    );
+    run
 }
 
 fn mark(missed: bool) -> char {

@@ -55,6 +55,25 @@ impl Variant {
         all
     }
 
+    /// Of the agent.
+    pub fn backend(self) -> Option<Backend> {
+        match self {
+            Self::Sock => Some(Backend::Sock),
+            Self::Fexit => Some(Backend::Fexit),
+            Self::Syscall => Some(Backend::Syscall),
+            _ => None,
+        }
+    }
+
+    /// What any program costs there: for a backend, programs that do nothing.
+    pub fn empty(self) -> Option<Self> {
+        match self {
+            Self::Sock | Self::Fexit => Some(Self::EmptySock),
+            Self::Syscall => Some(Self::EmptySyscall),
+            _ => None,
+        }
+    }
+
     /// Loads a new copy, not attached.
     pub fn load<'o>(self, storage: &'o mut Objects) -> Result<Box<dyn Observer + 'o>> {
         Ok(match self {

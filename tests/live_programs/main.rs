@@ -8,3 +8,4 @@ mod compat;
 mod conversations;
 mod io_uring;
 mod observer;
+mod scenes;

@@ -15,5 +15,5 @@ pub mod program_stats;
 pub mod programs;
 pub mod proof;
 pub mod real_time;
-mod skeleton;
+pub mod skeleton;
 pub mod tracefs;

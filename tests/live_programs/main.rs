@@ -9,3 +9,4 @@ mod conversations;
 mod io_uring;
 mod observer;
 mod scenes;
+mod soiled;

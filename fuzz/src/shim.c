@@ -281,6 +281,12 @@ size_t shim_steps(const struct shim *of)
 	return of->steps;
 }
 
+/* Requests whose answers will not be seen. */
+size_t shim_unbounded(const struct shim *of)
+{
+	return of->missed[HTTP_MISSED_UNBOUNDED];
+}
+
 /* How often bytes that could be read could not be followed. */
 size_t shim_lost(const struct shim *of)
 {

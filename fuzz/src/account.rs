@@ -71,11 +71,17 @@ impl fmt::Display for Request {
 pub struct Response {
     pub request: Request,
     pub status: u16,
+    /// How many transfers passed from the one that completed the request line to the one that began the response.
+    pub duration: u64,
 }
 
 impl fmt::Display for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} => {}", self.request, self.status)
+        write!(f, "{} => {}", self.request, self.status)?;
+        match self.duration {
+            0 => Ok(()),
+            transfers => write!(f, " after {transfers}"),
+        }
     }
 }
 
@@ -87,6 +93,17 @@ pub struct Account {
     pub responses: Vec<Response>,
     /// Final responses that answer no counted request.
     pub unmatched: Vec<u16>,
+}
+
+impl Account {
+    /// Without the durations, which depend on how a conversation is cut.
+    #[must_use]
+    pub fn untimed(mut self) -> Self {
+        for response in &mut self.responses {
+            response.duration = 0;
+        }
+        self
+    }
 }
 
 impl fmt::Display for Account {

@@ -9,7 +9,7 @@
 //! replayed with these only and the oracle, which knows no cuts, is not asked.
 //!
 //! In `counts`, `GET 1.1 => 200` is a request and its response, `GET 1.1` an unanswered request and
-//! `=> 408` a response to no request.
+//! `=> 408` a response to no request. How long the responses took is not said.
 
 use anyhow::{Context, Result, bail};
 
@@ -140,9 +140,11 @@ fn account(block: &[&str]) -> Result<Account> {
         match (request, status) {
             (Some(request), status) => {
                 account.requests.push(request);
-                account
-                    .responses
-                    .extend(status.map(|status| Response { request, status }));
+                account.responses.extend(status.map(|status| Response {
+                    request,
+                    status,
+                    duration: 0,
+                }));
             }
             (None, Some(status)) => account.unmatched.push(status),
             (None, None) => bail!("an empty line counts nothing"),

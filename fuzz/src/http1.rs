@@ -18,6 +18,7 @@ struct Shim {
 struct ShimEvent {
     /// As text, the first character in the lowest byte.
     method: u64,
+    duration: u64,
     status: u16,
     kind: u8,
     minor: u8,
@@ -41,12 +42,14 @@ const RESPONSE: u8 = 1;
 const UNMATCHED_RESPONSE: u8 = 2;
 
 unsafe extern "C" {
-    fn shim_new(fast: c_int, scatter: c_int) -> *mut Shim;
+    fn shim_new(fast: c_int, scatter: c_int, forgetful: c_int) -> *mut Shim;
     fn shim_free(shim: *mut Shim);
     fn shim_receive(shim: *mut Shim, data: *const u8, len: usize);
     fn shim_send(shim: *mut Shim, data: *const u8, len: usize);
     fn shim_events(shim: *const Shim, out: *mut *const ShimEvent) -> usize;
     fn shim_taken(shim: *const Shim) -> usize;
+    fn shim_steps(shim: *const Shim) -> usize;
+    fn shim_unbounded(shim: *const Shim) -> usize;
     fn shim_lost(shim: *const Shim) -> usize;
 }
 
@@ -59,6 +62,7 @@ impl Connection {
             shim_new(
                 (way != Way::Thorough).into(),
                 (way != Way::OneBuffer).into(),
+                (way == Way::Forgetful).into(),
             )
         })
     }
@@ -104,6 +108,8 @@ pub enum Way {
     Thorough,
     /// Fast, and the bytes of each transfer lie in one buffer.
     OneBuffer,
+    /// Fast, and what does not fit into the connection is lost now and then.
+    Forgetful,
 }
 
 /// Those that count the same on every stream that is seen from its first byte.
@@ -113,6 +119,12 @@ pub struct Followed {
     pub account: Account,
     /// Heads that were taken at once.
     pub taken: usize,
+    /// Of each final response, in their order, whether it was that to a request.
+    pub matched: Vec<bool>,
+    /// What it took, in steps of the walk.
+    pub steps: usize,
+    /// Requests that came after an answer without a length.
+    pub unbounded: usize,
     /// How often the framing was lost of bytes that could be read.
     pub lost: usize,
 }
@@ -129,6 +141,7 @@ pub fn follow(conversation: &Conversation, way: Way) -> Followed {
         );
     }
     let mut account = Account::default();
+    let mut matched = Vec::new();
     for event in connection.events() {
         let request = event.request();
         match event.kind {
@@ -136,17 +149,26 @@ pub fn follow(conversation: &Conversation, way: Way) -> Followed {
             RESPONSE => account.responses.push(Response {
                 request,
                 status: event.status,
+                duration: event.duration,
             }),
             UNMATCHED_RESPONSE => account.unmatched.push(event.status),
             kind => panic!("shim.c: event of kind {kind}"),
         }
+        if event.kind != REQUEST {
+            matched.push(event.kind == RESPONSE);
+        }
     }
+    let shim = connection.0;
     // SAFETY: the shim lives as long as the connection.
-    let (taken, lost) = unsafe { (shim_taken(connection.0), shim_lost(connection.0)) };
-    Followed {
-        account,
-        taken,
-        lost,
+    unsafe {
+        Followed {
+            account,
+            taken: shim_taken(shim),
+            matched,
+            steps: shim_steps(shim),
+            unbounded: shim_unbounded(shim),
+            lost: shim_lost(shim),
+        }
     }
 }
 

@@ -20,6 +20,8 @@ struct Exchange {
     request: Request,
     line: Range<usize>,
     status: u16,
+    /// Where the response begins.
+    answer: usize,
 }
 
 fn exchanges(rng: &mut Rng) -> (Conversation, Vec<Exchange>) {
@@ -55,6 +57,7 @@ fn exchanges(rng: &mut Rng) -> (Conversation, Vec<Exchange>) {
             },
             line,
             status: status(&answering.bytes),
+            answer: script.send.bytes.len(),
         });
         script.send.push(&answering);
     }
@@ -80,7 +83,7 @@ pub fn joined(seed: u64) -> (Conversation, Account) {
     let mut account = Account::default();
     for exchange in exchanges {
         if exchange.line.start >= received {
-            account.count(&exchange);
+            account.count(&whole, &exchange);
         }
     }
     (whole.without_first(missed), account)
@@ -101,7 +104,7 @@ pub fn blinded(seed: u64) -> (Conversation, Account) {
     let mut account = Account::default();
     for exchange in exchanges {
         if !blind.contains(&exchange.line.start) {
-            account.count(&exchange);
+            account.count(&whole, &exchange);
         } else if blind.start > 0 {
             account.unmatched.push(exchange.status);
         }
@@ -110,11 +113,17 @@ pub fn blinded(seed: u64) -> (Conversation, Account) {
 }
 
 impl Account {
-    fn count(&mut self, exchange: &Exchange) {
+    fn count(&mut self, whole: &Conversation, exchange: &Exchange) {
         let Exchange {
             request, status, ..
         } = *exchange;
+        let asked = whole.moment(Direction::Receive, exchange.line.start);
+        let answered = whole.moment(Direction::Send, exchange.answer);
         self.requests.push(request);
-        self.responses.push(Response { request, status });
+        self.responses.push(Response {
+            request,
+            status,
+            duration: answered - asked,
+        });
     }
 }

@@ -14,6 +14,7 @@ pub mod joined;
 pub mod message;
 pub mod oracle;
 pub mod other_protocol;
+pub mod pipelined;
 pub mod script;
 pub mod transfer;
 pub mod trial;

@@ -2,7 +2,7 @@
 //! An independent reading of a conversation: whole streams instead of transfers, `httparse` for every
 //! head, chunk size and trailer, and the body lengths of RFC 9112, section 6.3.
 //!
-//! Where the cuts are is used for one thing only: what had been received when a response began. It reads
+//! Where the cuts are is used for what had been received when a response began, and for when that was. It reads
 //! well-framed streams; where a stream loses its framing it counts no further, since how counting goes on
 //! from there depends on the cuts, which is for the corpus and for `joined` to say.
 
@@ -20,6 +20,7 @@ enum Body {
     Unknown,
 }
 
+#[derive(Clone, Copy)]
 struct SeenRequest {
     request: Request,
     /// Where the request line ends in the stream: from there on the request counts.
@@ -35,9 +36,8 @@ pub fn read(conversation: &Conversation) -> Account {
     while let Some((status, _)) = response_line(&sent[at..]) {
         let received = received_at(at);
         let known = requests.partition_point(|seen| seen.line_end <= received);
-        let asked = requests[..known]
-            .get(account.responses.len())
-            .map(|seen| seen.request);
+        let answered = requests[..known].get(account.responses.len()).copied();
+        let asked = answered.map(|seen| seen.request);
         let switches = switches_protocol(asked, status);
         if switches {
             // What has arrived until now was HTTP, nothing after it is.
@@ -45,8 +45,13 @@ pub fn read(conversation: &Conversation) -> Account {
         }
         let interim = status < 200 && !switches;
         if !interim {
-            match asked {
-                Some(request) => account.responses.push(Response { request, status }),
+            match answered {
+                Some(SeenRequest { request, line_end }) => account.responses.push(Response {
+                    request,
+                    status,
+                    duration: conversation.moment(Direction::Send, at)
+                        - conversation.moment(Direction::Receive, line_end - 1),
+                }),
                 // Before its first receive, nothing is known of a connection.
                 None if received == 0 => {}
                 None => account.unmatched.push(status),

@@ -29,7 +29,8 @@ enum shim_kind {
 };
 
 struct shim_event {
-	uint64_t method; /* as text, the first character in the lowest byte; 0 if not a standard one */
+	uint64_t method;   /* as text, the first character in the lowest byte; 0 if not a standard one */
+	uint64_t duration; /* in transfers */
 	uint16_t status;
 	uint8_t kind;
 	uint8_t minor; /* of HTTP/1.x */
@@ -41,16 +42,20 @@ struct shim {
 	struct http_transfer transfers[HTTP_DIRECTIONS];
 	__u64 missed[HTTP_REASONS];
 	struct iovec iovecs[SHIM_IOVECS];
+	uint8_t *memory; /* of the process */
 	uint64_t clock;
 	uint64_t reads;
 	struct http1_run *spilled;
 	uint32_t spilled_end;
+	uint64_t map_calls; /* about them */
 	struct shim_event *events;
 	size_t count;
 	size_t counted; /* by what stands for the kernel's counters */
 	size_t taken;	/* heads, at once */
+	size_t steps;
 	int fast;
 	int scatter;
+	int forgetful;
 	bool absent; /* the memory of this transfer */
 };
 
@@ -67,11 +72,18 @@ static void *grown(void *old, size_t size)
 
 /* ---- what the headers in host/ promise ---- */
 
+/* A map that is full takes nothing, and one that evicts no longer has what it took: now and then, if it is to. */
+static bool shim_forgets(void)
+{
+	return shim->forgetful && ++shim->map_calls * 0x9e3779b97f4a7c15ULL >> 61 == 0;
+}
+
 static void *bpf_map_lookup_elem(const void *map, const void *key)
 {
 	if (map == &http_transfers)
 		return &shim->transfers[*(const uint32_t *)key];
-	if (map == &http_spilled && ((const struct http_spill_key *)key)->n < shim->spilled_end)
+	if (map == &http_spilled && ((const struct http_spill_key *)key)->n < shim->spilled_end &&
+	    !shim_forgets())
 		return &shim->spilled[((const struct http_spill_key *)key)->n];
 	return NULL;
 }
@@ -98,6 +110,8 @@ static long bpf_map_update_elem(const void *map, const void *key, const void *va
 {
 	uint64_t n = ((const struct http_spill_key *)key)->n;
 
+	if (shim_forgets())
+		return -1;
 	if (n >= shim->spilled_end) {
 		shim->spilled_end = n + 1;
 		shim->spilled = grown(shim->spilled, shim->spilled_end * sizeof(*shim->spilled));
@@ -117,23 +131,26 @@ static uint64_t bpf_ktime_get_ns(void)
 	return shim->clock;
 }
 
-/*
- * A window also holds what earlier transfers, of whatever process, have left in it. Here that is, every
- * other time, what would do most harm if it were taken for a part of this one.
- */
-static void shim_soil(uint8_t *window, size_t from)
-{
-	static const uint8_t stale[] = "\nContent-Length: 7\r\n\r\nGET /stale HTTP/1.1\r\n"
-				       "Transfer-Encoding: chunked\r\n\r\nHTTP/1.1 500 \r\n0123456789";
-	size_t phase = shim->reads / 2 % sizeof(stale);
-	size_t length = sizeof(stale) - phase;
+/* What memory holds of earlier times: what would do most harm if it were taken for a part of this transfer. */
+static const uint8_t shim_stale[] = "\nContent-Length: 7\r\n\r\nGET /stale HTTP/1.1\r\n"
+				    "Transfer-Encoding: chunked\r\n\r\nHTTP/1.1 500 \r\n0123456789";
 
-	if (length > HTTP_WINDOW + HTTP_PAD - from)
-		length = HTTP_WINDOW + HTTP_PAD - from;
-	memcpy(window + from, stale + phase, length);
+/* A part of it, another one each time: at most `room` bytes, whose number is returned. */
+static size_t shim_soil(uint8_t *to, size_t room)
+{
+	size_t phase = shim->reads / 2 % sizeof(shim_stale);
+	size_t length = sizeof(shim_stale) - phase;
+
+	if (length > room)
+		length = room;
+	memcpy(to, shim_stale + phase, length);
+	return length;
 }
 
-/* Fails as in the kernel with a page that is absent. */
+/*
+ * Fails as in the kernel with a page that is absent. A window also holds, every other time, what earlier transfers,
+ * of whatever process, have left in it.
+ */
 static long bpf_probe_read_user(void *to, uint32_t size, const void *from)
 {
 	uint32_t i;
@@ -145,7 +162,7 @@ static long bpf_probe_read_user(void *to, uint32_t size, const void *from)
 	memcpy(to, from, size);
 	for (i = 0; i < HTTP_DIRECTIONS; i++)
 		if (to == shim->transfers[i].window && ++shim->reads % 2)
-			shim_soil(to, size);
+			shim_soil((uint8_t *)to + size, HTTP_WINDOW + HTTP_PAD - size);
 	return 0;
 }
 
@@ -188,6 +205,7 @@ static enum http1_answer shim_response(enum http1_answer answer, const struct ht
 	if (answer == HTTP1_FINAL) {
 		event.kind = SHIM_RESPONSE;
 		event.method = shim_text(exchange->method);
+		event.duration = exchange->duration;
 		event.minor = exchange->version == HTTP_VERSION_1_1;
 		shim_push(event);
 	} else if (answer == HTTP1_UNMATCHED) {
@@ -224,15 +242,16 @@ static void http_count_exchange(struct task_struct *task, __u32 *place, const st
 
 /*
  * With `fast`, heads are taken at once where they can be, as in the kernel; or else never. With `scatter`,
- * some transfers go over several buffers.
+ * some transfers go over several buffers. With `forgetful`, maps lose something now and then.
  */
-struct shim *shim_new(int fast, int scatter)
+struct shim *shim_new(int fast, int scatter, int forgetful)
 {
 	struct shim *new = grown(NULL, sizeof(*new));
 
 	memset(new, 0, sizeof(*new));
 	new->fast = fast;
 	new->scatter = scatter;
+	new->forgetful = forgetful;
 	return new;
 }
 
@@ -240,6 +259,7 @@ void shim_free(struct shim *old)
 {
 	free(old->known);
 	free(old->spilled);
+	free(old->memory);
 	free(old->events);
 	free(old);
 }
@@ -255,6 +275,18 @@ size_t shim_taken(const struct shim *of)
 	return of->taken;
 }
 
+/* What it took to follow all transfers. */
+size_t shim_steps(const struct shim *of)
+{
+	return of->steps;
+}
+
+/* Requests whose answers will not be seen. */
+size_t shim_unbounded(const struct shim *of)
+{
+	return of->missed[HTTP_MISSED_UNBOUNDED];
+}
+
 /* How often bytes that could be read could not be followed. */
 size_t shim_lost(const struct shim *of)
 {
@@ -262,15 +294,25 @@ size_t shim_lost(const struct shim *of)
 	       of->missed[HTTP_MISSED_TOO_LONG];
 }
 
-/* The bytes lie in one buffer, or are scattered over several, some of which are empty. */
-static void shim_scatter(struct http_transfer *transfer, const uint8_t *data, size_t length)
+/*
+ * The bytes lie in one buffer, which may be larger and has been used before, or are scattered over several, some of
+ * which are empty.
+ */
+static void shim_scatter(struct http_transfer *transfer, size_t length)
 {
 	static const size_t sizes[] = { 1, 8, 9, 100, HTTP_WINDOW, HTTP_WINDOW + 1, 3000 };
 	uint64_t random = (shim->clock ^ length << 8) * 0x9e3779b97f4a7c15ULL >> 20;
+	uint8_t *data = shim->memory;
 	size_t i, size;
 
-	if (!shim->scatter || random % 4) {
+	if (random % 2) {
 		http_set_buffer(transfer, (uintptr_t)data, length);
+		return;
+	}
+	length += shim_soil(data + length, sizeof(shim_stale));
+	if (!shim->scatter || random % 4) {
+		shim->iovecs[0] = (struct iovec){ data, length };
+		http_set_vector(transfer, (uintptr_t)shim->iovecs, 1);
 		return;
 	}
 	for (i = 0; i < SHIM_IOVECS; i++) {
@@ -278,7 +320,7 @@ static void shim_scatter(struct http_transfer *transfer, const uint8_t *data, si
 		size = i % 4 == 1 ? 0 : sizes[random % (sizeof(sizes) / sizeof(*sizes))];
 		if (size > length || i == SHIM_IOVECS - 1)
 			size = length;
-		shim->iovecs[i] = (struct iovec){ (void *)data, size };
+		shim->iovecs[i] = (struct iovec){ data, size };
 		data += size;
 		length -= size;
 	}
@@ -296,10 +338,13 @@ static struct http_transfer *shim_begin(struct shim *with, enum http_direction d
 	shim->absent = !data;
 	transfer = http_transfer_of(direction, length);
 	transfer->inode = shim->known != NULL;
-	if (data)
-		shim_scatter(transfer, data, length);
-	else if (direction == HTTP_RECEIVE)
+	if (data) {
+		shim->memory = grown(shim->memory, length + sizeof(shim_stale));
+		memcpy(shim->memory, data, length);
+		shim_scatter(transfer, length);
+	} else if (direction == HTTP_RECEIVE) {
 		http_set_buffer(transfer, 0, length);
+	}
 	return transfer;
 }
 
@@ -309,6 +354,7 @@ static void shim_end(struct http_transfer *transfer, enum http_direction directi
 
 	if (http_wants(&endpoint, shim->known, direction))
 		http_transferred(&some_process, &endpoint, shim->known, transfer, direction);
+	shim->steps += transfer->steps;
 	if (shim->counted + shim->missed[HTTP_MISSED_UNMATCHED] != shim->count)
 		abort();
 }

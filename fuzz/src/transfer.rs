@@ -38,6 +38,16 @@ impl Conversation {
         &self.stream(transfer.direction)[transfer.range.clone()]
     }
 
+    /// The number of the transfer that moves a byte of a stream.
+    pub fn moment(&self, direction: Direction, at: usize) -> u64 {
+        let moves =
+            |transfer: &Transfer| transfer.direction == direction && transfer.range.contains(&at);
+        self.transfers
+            .iter()
+            .position(moves)
+            .expect("each byte is moved") as u64
+    }
+
     pub fn push(&mut self, direction: Direction, bytes: &[u8], readable: bool) {
         let stream = match direction {
             Direction::Receive => &mut self.received,

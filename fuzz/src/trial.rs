@@ -10,7 +10,7 @@ use crate::account::Account;
 use crate::corpus::transcript;
 use crate::http1::Way;
 use crate::transfer::Conversation;
-use crate::{conversation, head, http1, joined, oracle, other_protocol};
+use crate::{conversation, head, http1, joined, oracle, other_protocol, pipelined};
 
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -21,14 +21,17 @@ pub enum Kind {
     OtherProtocol,
     /// Nearly usual heads.
     Heads,
+    /// More outstanding requests than fit into a connection.
+    Pipelined,
 }
 
-pub const KINDS: [Kind; 5] = [
+pub const KINDS: [Kind; 6] = [
     Kind::Whole,
     Kind::Joined,
     Kind::Blinded,
     Kind::OtherProtocol,
     Kind::Heads,
+    Kind::Pipelined,
 ];
 
 impl Kind {
@@ -46,6 +49,11 @@ impl Kind {
                 let conversation = head::random(seed);
                 // The state machine, which the other kinds hold against the oracle, is the truth.
                 let account = http1::follow(&conversation, Way::Thorough).account;
+                (conversation, account)
+            }
+            Self::Pipelined => {
+                let conversation = pipelined::random(seed).conversation;
+                let account = oracle::read(&conversation);
                 (conversation, account)
             }
         }
@@ -69,6 +77,11 @@ impl Kind {
                 let thorough = http1::follow(&conversation, Way::Thorough).account;
                 if counted != thorough {
                     let wrong = format!("counted\n{counted}\n\ncounted thoroughly\n{thorough}");
+                    return Some((conversation, wrong));
+                }
+            }
+            Self::Pipelined => {
+                if let Some(wrong) = pipelined::random(seed).wrong(&expected) {
                     return Some((conversation, wrong));
                 }
             }

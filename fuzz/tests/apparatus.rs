@@ -193,6 +193,19 @@ fn a_printed_conversation_can_be_replayed() {
 }
 
 #[test]
+fn maps_that_forget_lose_some_answers_and_not_most() {
+    let (mut unmatched, mut answers) = (0, 0);
+    for seed in SEEDS {
+        let (pipelined, _) = Kind::Pipelined.conversation(seed);
+        let followed = http1::follow(&pipelined, Way::Forgetful);
+        unmatched += followed.account.unmatched.len();
+        answers += followed.matched.len();
+    }
+    assert!(unmatched * 20 > answers, "{unmatched} of {answers}");
+    assert!(unmatched * 2 < answers, "{unmatched} of {answers}");
+}
+
+#[test]
 fn most_heads_are_taken_at_once() {
     let (mut taken, mut heads) = (0, 0);
     for seed in SEEDS {

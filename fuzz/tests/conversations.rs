@@ -25,6 +25,11 @@ fn other_protocols_count_nothing() -> Result<()> {
 }
 
 #[test]
+fn a_full_map_costs_the_answers_that_it_lost_and_no_others() -> Result<()> {
+    trial::run(Kind::Pipelined, trial::seeds(0..20_000)?)
+}
+
+#[test]
 fn a_fast_look_at_a_head_sees_what_a_thorough_one_sees() -> Result<()> {
     trial::run(Kind::Heads, trial::seeds(0..200_000)?)
 }

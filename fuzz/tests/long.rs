@@ -110,3 +110,18 @@ fn what_no_server_takes_is_no_request() {
     assert_counted(&target(16 << 10), 0, false);
     assert_counted(&target(15 << 10), 1, false);
 }
+
+/// A connection that goes on with letters, 64 KiB at a time, for which nothing is walked once they are no method.
+#[test]
+fn letters_without_a_blank_take_no_steps() {
+    const TRANSFERS: usize = 16;
+    let mut conversation = Conversation::default();
+    conversation.push(Direction::Receive, REQUEST, true);
+    for _ in 0..TRANSFERS {
+        conversation.push(Direction::Receive, &[b'A'; FOLLOWED], true);
+    }
+    conversation.push(Direction::Receive, REQUEST, true);
+    let followed = http1::follow(&conversation, Way::OneBuffer);
+    assert_eq!(followed.account.requests.len(), 2);
+    assert!(followed.steps < 32 * TRANSFERS, "{} steps", followed.steps);
+}

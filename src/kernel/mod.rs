@@ -14,6 +14,6 @@ pub mod program_stats;
 pub mod programs;
 pub mod proof;
 pub mod real_time;
-mod skeleton;
+pub mod skeleton;
 mod table;
 pub mod tracefs;

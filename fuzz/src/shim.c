@@ -45,7 +45,7 @@ struct shim {
 	uint8_t *memory; /* of the process */
 	uint64_t clock;
 	uint64_t reads;
-	struct http1_run *spilled;
+	struct http_spilled_runs *spilled;
 	uint32_t spilled_end;
 	uint64_t map_calls; /* about them */
 	struct shim_event *events;
@@ -116,7 +116,7 @@ static long bpf_map_update_elem(const void *map, const void *key, const void *va
 		shim->spilled_end = n + 1;
 		shim->spilled = grown(shim->spilled, shim->spilled_end * sizeof(*shim->spilled));
 	}
-	shim->spilled[n] = *(const struct http1_run *)value;
+	shim->spilled[n] = *(const struct http_spilled_runs *)value;
 	return 0;
 }
 

@@ -152,7 +152,7 @@ static HTTP_INLINE int http1_fast_search(struct http1_head *head, const __u8 *wi
 
 #define HTTP1_BLOCK 32 /* bytes of header lines, of which most end no line */
 
-/* The block at an offset of the header lines, likewise. */
+/* The block at an offset of the header lines, likewise. It may end behind the window, where nothing is whole. */
 static HTTP_INLINE int http1_fast_block(struct http1_head *head, const __u8 *window, __u64 offset)
 {
 	int kind = 0;
@@ -165,7 +165,7 @@ static HTTP_INLINE int http1_fast_block(struct http1_head *head, const __u8 *win
 		return 0;
 	for (i = 0; i < HTTP1_BLOCK && !kind; i += 8) {
 		asm volatile("" : "+r"(i)); /* as one loop, through which the verifier goes one way */
-		kind = http1_fast_word(head, window, (offset + i) & (HTTP_WINDOW - 1));
+		kind = http1_fast_word(head, window, offset + i);
 	}
 	return kind;
 }

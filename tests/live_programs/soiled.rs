@@ -85,8 +85,12 @@ fn load(object: &mut MaybeUninit<OpenObject>) -> HttpSkel<'_> {
             program.set_prog_type(ProgramType::RawTracepoint);
         }
     }
-    open.maps.http_connections.set_autocreate(false).unwrap();
-    open.maps.http_marked.set_autocreate(false).unwrap();
+    // What other backends need, which old kernels may not have.
+    let maps = &mut open.maps;
+    maps.http_connections.set_autocreate(false).unwrap();
+    maps.http_marked.set_autocreate(false).unwrap();
+    maps.http_messages.set_autocreate(false).unwrap();
+    maps.http_notes.set_autocreate(false).unwrap();
     let mut skeleton = open.load().unwrap();
     let identify = &skeleton.progs.http_identify;
     let identified = identify.test_run(ProgramInput::default()).unwrap();

@@ -86,7 +86,11 @@ fn load(object: &mut MaybeUninit<OpenObject>) -> HttpSkel<'_> {
             program.set_prog_type(ProgramType::RawTracepoint);
         }
     }
-    open.maps.http_connections.set_autocreate(false).unwrap();
+    // What other backends need, which old kernels may not have.
+    let maps = &mut open.maps;
+    maps.http_connections.set_autocreate(false).unwrap();
+    maps.http_messages.set_autocreate(false).unwrap();
+    maps.http_notes.set_autocreate(false).unwrap();
     let mut skeleton = open.load().unwrap();
     // One place in each table is all that is needed.
     for free in [

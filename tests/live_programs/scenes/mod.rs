@@ -40,14 +40,23 @@ fn observer(backend: &str) -> Observer {
     Observer::of(Backend::from_str(backend, false).unwrap())
 }
 
-/// Plays a scene, which is to count as many requests and answers.
+/// Plays a scene, which is to count as many requests and answers each time, and to miss nothing. Other processes of the host may
+/// add to what is missed, but hardly every time.
 fn counts(backend: &str, scene: Scene, requests: u64) {
+    const TIMES: usize = 10;
     let observer = observer(backend);
-    let before = observer.harvest().missed;
-    let played = cast::play(scene);
-    let after = observer.harvest();
-    assert_eq!(observer::counts(&after, played.pid()), (requests, requests));
-    for reason in OF_BYTES {
-        assert_eq!(after.missed[reason], before[reason], "{reason:?}");
+    let mut missed = Vec::new();
+    while missed.len() < TIMES {
+        let before = observer.harvest().missed;
+        let played = cast::play(scene);
+        let after = observer.harvest();
+        assert_eq!(observer::counts(&after, played.pid()), (requests, requests));
+        let more = |reason: &Reason| after.missed[*reason] > before[*reason];
+        let reasons: Vec<_> = OF_BYTES.into_iter().filter(more).collect();
+        if reasons.is_empty() {
+            return;
+        }
+        missed.push(reasons);
     }
+    panic!("missed each time: {missed:?}");
 }

@@ -176,8 +176,8 @@ __noinline int http_send_message(__u32 i)
 
 #define HTTP_MESSAGES 1024 /* UIO_MAXIOV: more in one call are refused */
 
-/* Whether there are messages to look at. */
-static __always_inline bool http_begin_many(struct syscall_trace_exit *ctx)
+/* Whether there are messages to look at. A function, for what it needs on the stack, which no deeper one then lacks. */
+static __noinline bool http_begin_many(struct syscall_trace_exit *ctx)
 {
 	struct http_many *many = http_many_of_cpu();
 	const struct pt_regs *regs;

@@ -100,18 +100,25 @@ static __always_inline void http_add_series(const struct http_series_key *key)
 	bpf_map_push_elem(&http_series_free, &place, 0);
 }
 
-/* The process of a task, whose place is noted; NULL if it is new and there is no room. */
-static __noinline struct http_process *http_process_of(struct task_struct *task, __u32 *place)
+/* Where the process of a task is; NULL if it is new and there is no room. */
+static __always_inline __u32 *http_find_process(struct task_struct *task)
 {
 	struct http_process_key key = http_key_of(task);
 	__u32 *at = bpf_map_lookup_elem(&http_processes_at, &key);
 
-	if (!at) {
-		http_add_process(task, &key);
-		at = bpf_map_lookup_elem(&http_processes_at, &key);
-		if (!at)
-			return NULL;
-	}
+	if (at)
+		return at;
+	http_add_process(task, &key);
+	return bpf_map_lookup_elem(&http_processes_at, &key);
+}
+
+/* The process of a task, whose place is noted; NULL likewise. */
+static __noinline struct http_process *http_process_of(struct task_struct *task, __u32 *place)
+{
+	__u32 *at = http_find_process(task);
+
+	if (!at)
+		return NULL;
 	*place = *at;
 	return bpf_map_lookup_elem(&http_processes, place);
 }
@@ -138,11 +145,10 @@ static __noinline struct http_series *http_series_of(struct task_struct *task,
 						     const struct http_series_key *key, __u32 *place)
 {
 	__u32 *at = bpf_map_lookup_elem(&http_series_at, key);
-	__u32 of_process;
 
 	if (!at) {
 		/* User space finds the series of a process by the process, and clears them with it. */
-		if (http_process_of(task, &of_process))
+		if (http_find_process(task))
 			http_add_series(key);
 		at = bpf_map_lookup_elem(&http_series_at, key);
 		if (!at)

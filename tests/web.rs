@@ -102,18 +102,30 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_that_says_what_to_do() {
+fn a_port_that_somebody_else_has_keeps_nobody_from_the_report_and_is_had_when_it_is_free() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
+    let address = taken.local_addr().unwrap();
+    let agent = AGENT.start(&["--listen", &address.to_string()]);
+    assert_eq!(agent.get("/report").status, 200);
+    std::thread::sleep(PATIENCE);
+    let log = agent.log();
+    let said = format!("{address} is in use");
+    assert_eq!(log.matches(&said).count(), 1, "{log}");
+    assert!(log.contains("choose another --listen"), "{log}");
+    assert!(!log.contains("page: "), "{log}");
+    drop(taken);
+    assert_eq!(web::address(&agent), address);
+    assert_in_time(&agent, address);
+}
+
+#[test]
+fn what_is_no_address_of_this_host_is_an_error_that_says_what_to_do() {
     let folder = common::agent::folder();
     let root = folder.path().to_str().unwrap();
-    let output = AGENT.run(&["--plugins-root", root, "--listen", &address]);
-    assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        error.contains(&format!("cannot listen on {address}")),
-        "{error}"
-    );
+    // For documentation (RFC 5737): no host has it.
+    let output = AGENT.run(&["--plugins-root", root, "--listen", "192.0.2.1:9476"]);
+    let error = common::agent::only_error(&output);
+    assert!(error.contains("cannot listen on 192.0.2.1:9476"), "{error}");
     assert!(error.contains("--listen none"), "{error}");
     for wrong in ["9476", "localhost:9476", "nowhere"] {
         assert_eq!(

@@ -48,18 +48,6 @@ impl FromStr for Listen {
     }
 }
 
-/// Listens, so that clients queue up until they are served. `None` where nobody wants it.
-pub async fn bind(listen: Listen) -> Result<Option<TcpListener>> {
-    let Listen::On(address) = listen else {
-        return Ok(None);
-    };
-    TcpListener::bind(address).await.map(Some).with_context(|| {
-        format!(
-            "cannot listen on {address}: choose another --listen ADDRESS:PORT, or --listen none"
-        )
-    })
-}
-
 /// Serves for as long as it is polled.
 pub async fn serve(
     listener: &TcpListener,

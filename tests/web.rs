@@ -7,7 +7,6 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use common::agent::{Agent, Program, Response};
-use common::process::eventually;
 use common::web::{self, ask, connect, sample, text};
 
 const AGENT: Program = common::agent!();
@@ -207,45 +206,6 @@ fn slow_and_half_open_clients_hold_nobody_up_and_are_left() {
         after < before + GROWTH_BYTES,
         "{before} bytes became {after}"
     );
-}
-
-#[test]
-fn more_clients_and_pages_than_there_is_room_for_are_refused_until_some_leave() {
-    let (agent, address) = web::start(AGENT, &[]);
-    let follow = || {
-        let mut stream = connect(address);
-        let request = format!("GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n");
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut start = [0; 12];
-        stream.read_exact(&mut start).unwrap();
-        (stream, String::from_utf8(start.to_vec()).unwrap())
-    };
-    let pages: Vec<_> = (0..16).map(|_| follow()).collect();
-    assert!(pages.iter().all(|(_, start)| start == "HTTP/1.1 200"));
-    assert_eq!(follow().1, "HTTP/1.1 503");
-    assert_in_time(&agent, address);
-    drop(pages);
-    eventually("HTTP/1.1 200".to_owned(), || follow().1);
-
-    let crowd: Vec<_> = (0..64).map(|_| connect(address)).collect();
-    // One that is idle would be left after ten seconds.
-    let mut refused = connect(address);
-    refused
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    match refused.read(&mut [0]) {
-        Ok(length) => assert_eq!(length, 0),
-        Err(error) => assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock),
-    }
-    // The probe's listener has its own clients.
-    assert_eq!(agent.get("/report").status, 200);
-    drop(crowd);
-    eventually(true, || {
-        let mut stream = connect(address);
-        let request = format!("HEAD / HTTP/1.1\r\nHost: {address}\r\n\r\n");
-        let asked = stream.write_all(request.as_bytes());
-        asked.is_ok() && stream.read(&mut [0]).is_ok_and(|length| length == 1)
-    });
 }
 
 #[test]

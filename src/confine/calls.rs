@@ -29,7 +29,7 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_capget, libc::SYS_capset, libc::SYS_getegid, libc::SYS_geteuid, libc::SYS_getgid, libc::SYS_getpid,
     libc::SYS_getrandom, libc::SYS_gettid, libc::SYS_getuid, libc::SYS_sysinfo, libc::SYS_uname,
     // Files that are open, and names of files.
-    libc::SYS_close, libc::SYS_fchmod, libc::SYS_flock, libc::SYS_fstat, libc::SYS_lseek, libc::SYS_mkdirat, libc::SYS_newfstatat,
+    libc::SYS_close, libc::SYS_fchmod, libc::SYS_flock, libc::SYS_fstat, libc::SYS_getdents64, libc::SYS_lseek, libc::SYS_mkdirat, libc::SYS_newfstatat,
     libc::SYS_pread64, libc::SYS_read, libc::SYS_readlinkat, libc::SYS_readv, libc::SYS_statx, libc::SYS_unlinkat,
     libc::SYS_write, libc::SYS_writev,
     // Sockets.

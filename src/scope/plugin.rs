@@ -32,7 +32,7 @@ const STALE: Duration = Duration::from_secs(10);
 
 /// Serves on `socket`, and on a new one wherever it disappears, for as long as it is polled.
 pub async fn serve(mut socket: BoundSocket, endpoint: &Endpoint, plugin: Plugin) {
-    let clients = Clients::new(plugin);
+    let mut clients = Clients::new(plugin);
     let mut check = interval(CHECK_INTERVAL);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;

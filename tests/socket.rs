@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Life cycle of the real agent with live BPF: the socket comes, stays and goes as the probe needs it.
 
-use std::fs::{self, File, Permissions};
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use common::agent::{Program, connect, folder, only_error, request, socket_in};
 use common::process::tie_to_parent;
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Pid, Signal, kill_process};
 
 const AGENT: Program = common::agent!();
@@ -182,83 +181,6 @@ fn a_path_that_is_too_long_or_taken_is_an_error() {
     fs::write(&socket, "").unwrap();
     let error = refused(folder.path());
     assert!(error.contains("is not a socket"), "{error}");
-}
-
-/// A directory in which somebody else has put something in the place of the agent's.
-fn occupied(occupy: impl FnOnce(&Path)) -> tempfile::TempDir {
-    let folder = folder();
-    let root = folder.path().join("plugins");
-    fs::create_dir(&root).unwrap();
-    occupy(&root);
-    folder
-}
-
-#[test]
-fn what_others_could_have_put_there_is_refused_and_left_as_it_is() {
-    const NOBODY: u32 = 65534;
-    let open = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
-    let cases: [(&dyn Fn(&Path), &str); 4] = [
-        (
-            &|root| {
-                let victim = root.with_file_name("victim");
-                fs::create_dir(&victim).unwrap();
-                open(&victim, 0o755);
-                symlink(victim, root.join("http-statistics")).unwrap();
-            },
-            "is no directory",
-        ),
-        (
-            &|root| {
-                let theirs = root.join("http-statistics");
-                fs::create_dir(&theirs).unwrap();
-                open(&theirs, 0o755);
-                chown(theirs, Some(NOBODY), None).unwrap();
-            },
-            "belongs to user 65534",
-        ),
-        (
-            &|root| {
-                let socket = socket_in(root);
-                fs::create_dir(socket.parent().unwrap()).unwrap();
-                drop(UnixListener::bind(&socket).unwrap());
-                chown(socket, Some(NOBODY), None).unwrap();
-            },
-            "belongs to user 65534",
-        ),
-        (&|root| open(root, 0o777), "others may write"),
-    ];
-    for (occupy, says) in cases {
-        let folder = occupied(occupy);
-        let root = folder.path().join("plugins");
-        let error = refused(&root);
-        assert!(error.contains(says), "{error}");
-        assert!(error.contains("--plugins-root"), "{error}");
-        for victim in ["victim", "plugins/http-statistics"].map(|it| folder.path().join(it)) {
-            assert!(!victim.exists() || mode(&victim) == 0o755, "{victim:?}");
-        }
-    }
-}
-
-#[test]
-fn a_lock_that_somebody_holds_neither_hangs_the_start_nor_outlasts_a_signal() {
-    let folder = folder();
-    let directory = folder.path().join("http-statistics");
-    fs::create_dir(&directory).unwrap();
-    let held = File::open(&directory).unwrap();
-    flock(&held, FlockOperation::LockExclusive).unwrap();
-    let error = refused(folder.path());
-    assert!(error.contains("has locked"), "{error}");
-
-    let mut command = AGENT.command();
-    command.arg("--plugins-root").arg(folder.path());
-    let mut child = tie_to_parent(&mut command, Signal::KILL).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(500));
-    assert!(child.try_wait().unwrap().is_none());
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let ended = wait_for("the end", || child.try_wait().unwrap().is_some());
-    assert!(ended < Duration::from_secs(2), "{ended:?}");
-    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -205,15 +205,13 @@ mod tests {
                 (libc::SYS_io_uring_setup, [1, 0, 0]),
                 (libc::SYS_kill, [1, 15, 0]),
                 (libc::SYS_tgkill, [1, 1, 15]),
-                (
-                    libc::SYS_socket,
-                    [libc::AF_PACKET.into(), libc::SOCK_RAW.into(), 0],
-                ),
-                (libc::SYS_mprotect, [0, 4096, libc::PROT_EXEC.into()]),
-                (libc::SYS_clone, [libc::SIGCHLD.into(), 0, 0]),
-                (libc::SYS_prctl, [libc::PR_SET_DUMPABLE.into(), 0, 0]),
+                (libc::SYS_socket, [libc::AF_PACKET, libc::SOCK_RAW, 0]),
+                (libc::SYS_mprotect, [0, 4096, libc::PROT_EXEC]),
+                (libc::SYS_clone, [libc::SIGCHLD, 0, 0]),
+                (libc::SYS_prctl, [libc::PR_SET_DUMPABLE, 0, 0]),
             ];
-            for (call, [a, b, c]) in calls {
+            for (call, arguments) in calls {
+                let [a, b, c] = arguments.map(c_long::from);
                 // SAFETY: refused, each of them; none has an address.
                 let returned = unsafe { libc::syscall(call, a, b, c) };
                 let error = io::Error::last_os_error().raw_os_error();

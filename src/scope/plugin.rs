@@ -20,7 +20,8 @@ use crate::model::snapshot::Snapshot;
 use crate::page::live::Live;
 use crate::report::report;
 use crate::sampler::Snapshots;
-use crate::scope::socket::{BoundSocket, Endpoint};
+use crate::scope::bound::BoundSocket;
+use crate::scope::socket::Endpoint;
 use crate::serve::negotiate::accepts_gzip;
 use crate::serve::server::{Body, Clients, Routes, plain, whole};
 

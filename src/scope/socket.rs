@@ -4,10 +4,8 @@
 //! The plugins root belongs to Weave Scope. Only the directory below it is ours ([`crate::scope::place`]): it keeps others out (mode
 //! 0700), is made again when it is wiped away, and goes with the agent.
 
-use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{Instant, sleep};
 
 use crate::report::PLUGIN_ID;
+use crate::scope::bound::BoundSocket;
 use crate::scope::place::{self, Lock, Place};
 
 /// Bytes of a socket's path that the kernel takes, without the final NUL.
@@ -31,7 +30,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     root: PathBuf,
-    name: String,
+    pub(super) name: String,
     path: PathBuf,
 }
 
@@ -114,17 +113,8 @@ impl Endpoint {
             UnixListener::bind(place.join(&self.name))
                 .with_context(|| format!("cannot make socket {}", self.path.display()))?
         };
-        let found = place.look(&self.name)?;
-        let found = found.with_context(|| format!("{} vanished at once", self.path.display()))?;
-        Ok(BoundSocket {
-            listener,
-            identity: Identity {
-                device: found.st_dev,
-                inode: found.st_ino,
-            },
-            place,
-            endpoint: self.clone(),
-        })
+        BoundSocket::new(listener, place, self.clone())
+            .with_context(|| format!("{} vanished at once", self.path.display()))
     }
 
     /// Waits for a moment where somebody else has it, and holds up nobody meanwhile.
@@ -146,57 +136,9 @@ impl Endpoint {
     }
 }
 
-/// A listening socket. File and directory are removed when it is dropped, if they are still its own.
-#[derive(Debug)]
-pub struct BoundSocket {
-    pub listener: UnixListener,
-    identity: Identity,
-    place: Place,
-    endpoint: Endpoint,
-}
-
-impl BoundSocket {
-    /// Whether clients that connect to the path still come here.
-    pub fn is_in_place(&self) -> bool {
-        Identity::of(&self.endpoint.path).is_ok_and(|identity| identity == self.identity)
-    }
-}
-
-impl Drop for BoundSocket {
-    fn drop(&mut self) {
-        if !self.is_in_place() {
-            return;
-        }
-        let removed = self
-            .place
-            .remove_file(&self.endpoint.name)
-            .and_then(|()| self.place.remove());
-        if let Err(error) = removed {
-            log::warn!("cannot remove {}: {error}", self.endpoint.path.display());
-        }
-    }
-}
-
-/// Which file it is. An open socket holds its inode, so the number is not reused while there is a [`BoundSocket`].
-#[derive(Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-impl Identity {
-    fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::symlink_metadata(path)?;
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
+    use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener as StdListener;
     use std::sync::Barrier;

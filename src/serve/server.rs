@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -128,7 +128,8 @@ where
 }
 
 fn watched(answer: Response<Body>, seat: &Arc<Seat>) -> Response<WatchedBody> {
-    seat.asked(answer.extensions().get::<Endless>().is_some());
+    let is_endless = answer.extensions().get::<Endless>().is_some();
+    seat.asked(is_endless && !answer.body().is_end_stream());
     answer.map(|body| WatchedBody::new(body, Arc::clone(seat)))
 }
 

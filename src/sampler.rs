@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use tokio::sync::mpsc as queue;
 use tokio::sync::{oneshot, watch};
 
+use crate::confine;
 use crate::identity::life::Lives;
 use crate::identity::process;
 use crate::kernel::choice;
@@ -90,6 +91,7 @@ fn run(
         Ok(bpf) => bpf,
         Err(error) => return report(ready, Err(error)),
     };
+    confine::sampling(bpf.at_events());
     let start = now();
     let first = match first_snapshot(&mut bpf, start) {
         Ok(snapshot) => snapshot,

@@ -173,6 +173,11 @@ impl<'obj> Bpf<'obj> {
         self.backend
     }
 
+    /// Whether its programs are at events, which suffer where a reader of maps is preempted.
+    pub fn at_events(&self) -> bool {
+        self.access.at_events
+    }
+
     pub fn reason(&self) -> &str {
         &self.reason
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Puts small faults into the C of the protocols, one at a time, and says which of them no test of `fuzz/` notices. Names of
-//! files restrict it to these; `--all` tries the known ones again.
+//! files restrict it to these; `--all` tries the known ones again; with `--quick` the random conversations are few.
 
 mod known;
 mod mutant;
@@ -23,7 +23,7 @@ use known::Known;
 use lexopt::Arg::{Long, Value};
 use mutant::Mutant;
 use shim::Shim;
-use suite::Suite;
+use suite::{Effort, Outcome, Suite};
 
 /// The files in `src/bpf/` that run on the host as they do in the kernel.
 const FILES: [&str; 10] = [
@@ -62,17 +62,10 @@ impl fmt::Display for Place {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// The compiler refuses it, or makes the same of it as of the original.
-    NoChange,
-    Noticed,
-    Survived,
-}
-
 struct Asked {
     files: Vec<String>,
     all: bool,
+    quick: bool,
 }
 
 fn main() -> ExitCode {
@@ -90,11 +83,13 @@ fn asked() -> Result<Asked> {
     let mut asked = Asked {
         files: Vec::new(),
         all: false,
+        quick: false,
     };
     let mut arguments = lexopt::Parser::from_env();
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("all") => asked.all = true,
+            Long("quick") => asked.quick = true,
             Value(name) => asked.files.push(name.to_string_lossy().into_owned()),
             other => return Err(other.unexpected().into()),
         }
@@ -121,7 +116,15 @@ fn run(asked: &Asked) -> Result<bool> {
         let wanted = asked.files.is_empty() || asked.files.iter().any(|it| it == place.file);
         wanted && (asked.all || !known.contains(&place.entry()))
     });
-    let outcomes = outcomes(project, &target, &places)?;
+    let sound = Shim::new(&tree, target.join("sound"))?;
+    let programs = suite::programs(project, &target, &sound)?;
+    let mut suites = Vec::new();
+    for effort in [Effort::Quick, Effort::Thorough] {
+        if effort == Effort::Quick || !asked.quick {
+            suites.push(Suite::new(&tree, &programs, &sound, effort)?);
+        }
+    }
+    let outcomes = outcomes(&target, &suites, &places)?;
     let count = |wanted| outcomes.iter().filter(|&&it| it == wanted).count();
     let survived = count(Outcome::Survived);
     println!(
@@ -152,14 +155,10 @@ fn places(tree: &Path) -> Result<Vec<Place>> {
 }
 
 /// In no order. Each survivor is printed when it is found.
-fn outcomes(project: &Path, target: &Path, places: &[Place]) -> Result<Vec<Outcome>> {
-    let tree = target.join("tree");
-    let sound = Shim::new(&tree, target.join("sound"))?;
-    let suite = Suite::new(project, &tree, target, &sound)?;
-    let library = fs::read(sound.library())?;
+fn outcomes(target: &Path, suites: &[Suite], places: &[Place]) -> Result<Vec<Outcome>> {
     let next = AtomicUsize::new(0);
     let work = |folder: PathBuf| -> Result<Vec<Outcome>> {
-        let shim = Shim::new(&tree, folder)?;
+        let shim = Shim::new(&target.join("tree"), folder)?;
         let mut outcomes = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
@@ -169,7 +168,7 @@ fn outcomes(project: &Path, target: &Path, places: &[Place]) -> Result<Vec<Outco
             if number.is_multiple_of(100) {
                 eprintln!("{number} of {}", places.len());
             }
-            let outcome = outcome(place, &shim, &suite, &library)?;
+            let outcome = outcome(place, &shim, suites)?;
             if outcome == Outcome::Survived {
                 println!("{place}");
             }
@@ -192,14 +191,14 @@ fn outcomes(project: &Path, target: &Path, places: &[Place]) -> Result<Vec<Outco
     })
 }
 
-fn outcome(place: &Place, shim: &Shim, suite: &Suite, sound: &[u8]) -> Result<Outcome> {
+/// Those that survive a quick look are looked at thoroughly.
+fn outcome(place: &Place, shim: &Shim, suites: &[Suite]) -> Result<Outcome> {
     let mutated = place.mutant.apply(&place.source);
-    if !shim.build(Some((&place.path, &mutated)))? || fs::read(shim.library())? == sound {
-        return Ok(Outcome::NoChange);
+    for suite in suites {
+        let outcome = suite.outcome(shim, &place.path, &mutated)?;
+        if outcome != Outcome::Survived {
+            return Ok(outcome);
+        }
     }
-    Ok(if suite.notices(shim)? {
-        Outcome::Noticed
-    } else {
-        Outcome::Survived
-    })
+    Ok(Outcome::Survived)
 }

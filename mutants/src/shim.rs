@@ -44,7 +44,7 @@ impl Shim {
     }
 
     /// As it is, or with other content for one file, which the compiler alone sees. False if it is no valid program.
-    pub fn build(&self, exchanged: Option<(&Path, &str)>) -> Result<bool> {
+    pub fn build(&self, optimisation: &str, exchanged: Option<(&Path, &str)>) -> Result<bool> {
         let mut roots = Vec::new();
         if let Some((path, content)) = exchanged {
             let other = self.folder.join("exchanged.h");
@@ -63,7 +63,7 @@ impl Shim {
             .arg(overlay)
             .args(["-Isrc/host", "-I"])
             .arg(&self.sources)
-            .args(["@src/host/flags", "-w", "-O1", "-fPIC", "-shared"])
+            .args(["@src/host/flags", "-w", optimisation, "-fPIC", "-shared"])
             .args(["src/shim.c", "-o"])
             .arg(self.library())
             .stderr(Stdio::null())

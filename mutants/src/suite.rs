@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The tests of the framing, each on its own: those that are quick find most faults.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -14,31 +15,65 @@ use crate::shim::Shim;
 /// A test that takes longer by this factor, and this much, has been made to run for ever.
 const PATIENCE: u32 = 10;
 const GRACE: Duration = Duration::from_secs(5);
+/// Random conversations of each kind that find nearly all faults.
+const FEW: &str = "3000";
+
+/// How hard the tests look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// Random conversations are few, and compiling takes longer than running.
+    Quick,
+    Thorough,
+}
+
+impl Effort {
+    fn optimisation(self) -> &'static str {
+        match self {
+            Self::Quick => "-O0",
+            Self::Thorough => "-O1",
+        }
+    }
+}
 
 #[derive(Debug)]
 struct Test {
     program: PathBuf,
-    pub name: String,
+    name: String,
     /// When nothing is wrong.
     takes: Duration,
 }
 
 pub struct Suite {
+    effort: Effort,
     /// Quick ones first.
     tests: Vec<Test>,
     folder: PathBuf,
+    /// The library that is sound.
+    sound: Vec<u8>,
+}
+
+/// What becomes of a mutant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The compiler refuses it, or makes the same of it as of the original.
+    NoChange,
+    Noticed,
+    Survived,
 }
 
 impl Suite {
-    /// All tests of the fuzz package, run in a copy of the project. The sound library has to pass them.
-    pub fn new(project: &Path, tree: &Path, target: &Path, sound: &Shim) -> Result<Self> {
-        ensure!(sound.build(None)?, "the sources do not compile");
+    /// All tests in these programs, run in a copy of the project. The sound library has to pass them.
+    pub fn new(tree: &Path, programs: &[PathBuf], sound: &Shim, effort: Effort) -> Result<Self> {
+        let built = sound.build(effort.optimisation(), None)?;
+        ensure!(built, "the sources do not compile");
         let mut suite = Self {
+            effort,
             tests: Vec::new(),
             folder: tree.join("fuzz"),
+            sound: fs::read(sound.library())?,
         };
-        for program in programs(project, target, sound)? {
-            for name in suite.list(&program, sound)? {
+        for program in programs {
+            for name in suite.list(program, sound)? {
                 let mut test = Test {
                     program: program.clone(),
                     name,
@@ -55,14 +90,20 @@ impl Suite {
         Ok(suite)
     }
 
-    /// Whether a test fails with this library.
-    pub fn notices(&self, shim: &Shim) -> Result<bool> {
+    /// Tries the library with other content for one file.
+    pub fn outcome(&self, shim: &Shim, path: &Path, content: &str) -> Result<Outcome> {
+        let optimisation = self.effort.optimisation();
+        if !shim.build(optimisation, Some((path, content)))?
+            || fs::read(shim.library())? == self.sound
+        {
+            return Ok(Outcome::NoChange);
+        }
         for test in &self.tests {
             if !self.passes(test, shim)? {
-                return Ok(true);
+                return Ok(Outcome::Noticed);
             }
         }
-        Ok(false)
+        Ok(Outcome::Survived)
     }
 
     fn list(&self, program: &Path, shim: &Shim) -> Result<Vec<String>> {
@@ -90,7 +131,11 @@ impl Suite {
         command
             .current_dir(&self.folder)
             .env("LD_LIBRARY_PATH", &shim.folder)
-            .env_remove("SEED");
+            .env_remove("SEED")
+            .env_remove("SEEDS");
+        if self.effort == Effort::Quick {
+            command.env("SEEDS", FEW);
+        }
         command
     }
 }
@@ -111,7 +156,12 @@ fn passes_within(child: &mut Child, limit: Duration) -> Result<bool> {
 }
 
 /// The test programs, linked so that they take whichever library is in their path.
-fn programs(project: &Path, target: &Path, sound: &Shim) -> Result<Vec<PathBuf>> {
+pub fn programs(project: &Path, target: &Path, sound: &Shim) -> Result<Vec<PathBuf>> {
+    // Cargo links with what is there.
+    ensure!(
+        sound.build(Effort::Quick.optimisation(), None)?,
+        "the sources do not compile"
+    );
     let built = Command::new("cargo")
         .current_dir(project)
         .args(["test", "--no-run", "--locked", "--package", "http1-fuzz"])

@@ -48,7 +48,7 @@ fn try_each(head: &str, whole: impl Fn(&[u8]) -> Conversation) {
             let graphic = byte.is_ascii_graphic() || byte == b' ';
             let known = graphic || byte.is_ascii() && at < line;
             // Nor does it know ends of lines that are unusual, or responses of a later version.
-            let version = name.starts_with("HTTP/1.") && at == 7;
+            let version = name.starts_with("HTTP/1.") && at == 7 && byte.is_ascii_digit();
             let feed = head.as_bytes()[at] == b'\n';
             if known && !version && !feed && bytes[0] != b'\r' {
                 assert_eq!(found, oracle::read(&whole), "{name:?}");
@@ -93,6 +93,15 @@ fn in_the_head_of_a_response() {
             let answered = [head, body.as_bytes(), NOT_FOUND.as_bytes()].concat();
             conversation(asked.as_bytes(), &answered)
         });
+    }
+}
+
+#[test]
+fn behind_the_carriage_return_of_a_request_line() {
+    for byte in 0..=255 {
+        let head = [b"GET / HTTP/1.1\r", &[byte][..], b"\nA: b\r\n\r\n"].concat();
+        let counted = account(&conversation(&head, b""), Way::Fast).requests.len();
+        assert_eq!(counted == 1, byte == b'\n', "{byte}");
     }
 }
 

@@ -25,8 +25,9 @@ fn requests(bytes: &[u8]) -> (usize, usize) {
     (followed.account.requests.len(), followed.lost)
 }
 
-fn head(length: usize) -> Vec<u8> {
-    let mut head = b"PUT / HTTP/1.1\r\n".to_vec();
+/// A message of this length that ends with its head.
+fn head(first_line: &str, length: usize) -> Vec<u8> {
+    let mut head = first_line.as_bytes().to_vec();
     while head.len() + 1000 < length {
         head.extend([b"A: ", &[b'a'; 500][..], b"\r\n"].concat());
     }
@@ -36,25 +37,32 @@ fn head(length: usize) -> Vec<u8> {
     head
 }
 
+fn request(length: usize) -> Vec<u8> {
+    head("PUT / HTTP/1.1\r\n", length)
+}
+
 #[test]
 fn heads_of_256_kib_are_heads() {
     let limit = 256 * KIB;
-    let counted = |length| requests(&[&head(length), GET].concat());
+    let counted = |length| requests(&[&request(length), GET].concat());
     assert_eq!(counted(limit - 16), (2, 0));
     assert_eq!(counted(limit + 16).1, 1);
-    // A head as long as that, byte by byte.
-    let mut bytes = Conversation::default();
-    let long = head(limit + 1);
-    for byte in long.chunks(1) {
-        bytes.push(Direction::Receive, byte, true);
-    }
-    assert_eq!(http1::follow(&bytes, Way::OneBuffer).lost, 0);
-    let longer = head(limit + 2);
-    bytes = Conversation::default();
-    for byte in longer.chunks(1) {
-        bytes.push(Direction::Receive, byte, true);
-    }
-    assert_eq!(http1::follow(&bytes, Way::OneBuffer).lost, 1);
+    // To the byte, where they come byte by byte.
+    let lost = |asked: &[u8], answered: &[u8]| {
+        let mut conversation = Conversation::default();
+        for byte in asked.chunks(1) {
+            conversation.push(Direction::Receive, byte, true);
+        }
+        for byte in answered.chunks(1) {
+            conversation.push(Direction::Send, byte, true);
+        }
+        http1::follow(&conversation, Way::OneBuffer).lost
+    };
+    let response = |length| head("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n", length);
+    assert_eq!(lost(&request(limit + 1), b""), 0);
+    assert_eq!(lost(&request(limit + 2), b""), 1);
+    assert_eq!(lost(GET, &response(limit + 1)), 0);
+    assert_eq!(lost(GET, &response(limit + 2)), 1);
 }
 
 /// Blanks before the version, so that heads are never taken at once.

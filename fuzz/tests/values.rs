@@ -182,3 +182,33 @@ fn names_are_whole() {
         assert!(follows(&header, ""), "{name:?}");
     }
 }
+
+#[test]
+fn a_name_begins_its_line() {
+    let body = "\x01".repeat(12);
+    let chunks = "3\r\nabc\r\n0\r\n\r\n";
+    for begun in ["C", "Content", "T", "Transfer-Encoding"] {
+        // A line that ends within the name.
+        for (header, body) in [
+            ("Content-Length: 12", &*body),
+            ("Transfer-Encoding: chunked", chunks),
+        ] {
+            assert!(
+                follows(&format!("{begun}\n{header}"), body),
+                "{begun} {header}"
+            );
+            assert!(
+                follows(&format!("{begun}-{header}"), ""),
+                "{begun} {header}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_carriage_return_ends_a_head_or_breaks_it() {
+    for header in ["\rA: b", "\r", "A: b\r\n\rContent-Length: 0"] {
+        assert!(!follows(header, "\x01"), "{header:?}");
+    }
+    assert!(follows("A: b\rB: c", ""));
+}

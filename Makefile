@@ -11,7 +11,7 @@ FUZZ := --locked --release --package http1-fuzz --config profile.release.lto=fal
 C_SOURCES := $(shell find src/bpf fuzz/src benches -name "*.[ch]" ! -name vmlinux.h)
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
 
-.PHONY: run build arm64 static test test-kernels fuzz lint format accuracy bench verifier clean help
+.PHONY: run build arm64 static test test-kernels fuzz mutants mutants-c mutants-rust lint format accuracy bench verifier clean help
 
 run: build ## build the agent and run it (the default); ARGS="-v" hands it flags
 	@$(CARGO_AS_ROOT) run --quiet --release --locked -- $(ARGS)
@@ -49,6 +49,18 @@ accuracy: ## compare real servers with their own logs, and write what was seen t
 fuzz: ## random conversations through the framing until Ctrl-C; ARGS="--seconds 600" for a time
 	@scripts/install-dependencies.sh build
 	cargo run $(FUZZ) -- $(ARGS)
+
+mutants: mutants-c mutants-rust ## put small faults into the code and list those that no test notices: takes hours
+
+mutants-c: ## into the C of the protocols; ARGS="protocol/http1/text.h" for some files, --all for the known ones too
+	@scripts/install-dependencies.sh build
+	cargo test --quiet --locked --package mutants
+	cargo run --quiet --locked --package mutants -- $(ARGS)
+
+mutants-rust: ## into the Rust that is pure
+	@scripts/install-dependencies.sh build
+	cargo install --quiet --locked --root target/mutants/tools cargo-mutants@27.1.0
+	CARGO_TARGET_DIR=$(CURDIR)/target/mutants target/mutants/tools/bin/cargo-mutants mutants --output target/mutants
 
 lint: ## rustfmt, clippy, clang-format and shellcheck, without a warning
 	@scripts/install-dependencies.sh build lint

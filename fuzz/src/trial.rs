@@ -101,13 +101,23 @@ impl Kind {
     }
 }
 
-/// `$SEED` alone, so that a failure can be looked at, or else these.
+/// `$SEED` alone, so that a failure can be looked at, or else these, of which `$SEEDS` are enough.
 pub fn seeds(usual: Range<u64>) -> Result<Range<u64>> {
-    let Ok(seed) = env::var("SEED") else {
-        return Ok(usual);
+    if let Some(seed) = number("SEED")? {
+        return Ok(seed..seed + 1);
+    }
+    let enough = number("SEEDS")?.map_or(usual.end, |count| usual.start + count);
+    Ok(usual.start..usual.end.min(enough))
+}
+
+fn number(variable: &str) -> Result<Option<u64>> {
+    let Ok(text) = env::var(variable) else {
+        return Ok(None);
     };
-    let seed = seed.parse().context("SEED is not a number")?;
-    Ok(seed..seed + 1)
+    let number = text
+        .parse()
+        .with_context(|| format!("{variable} is no number"))?;
+    Ok(Some(number))
 }
 
 /// Runs a trial for each seed. Of a failure and those that soon follow it, the smallest is reported.

@@ -94,6 +94,13 @@ mod tests {
         assert_ne!(missed, Missed::default());
     }
 
+    #[test]
+    fn the_log_names_the_reasons() {
+        let mut missed = Missed::default();
+        missed[Reason::TooLong] = 7;
+        assert!(format!("{missed:?}").contains(r#"("too_long", 7)"#));
+    }
+
     /// The names in a cell such as ``"`io_uring` under `sock`; – under `syscall`"``, where the words after "under" are backends.
     fn named_in(cell: &str) -> impl Iterator<Item = &str> {
         cell.split([',', ';'])

@@ -214,3 +214,121 @@ fn in_seconds(histogram: &Histogram) -> (f64, Buckets) {
         .map(|count| (bounds.next().unwrap_or(f64::INFINITY), count));
     (histogram.sum_ns as f64 / 1e9, buckets)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, VecDeque};
+    use std::time::{Instant, SystemTime};
+
+    use crate::model::counters::{KernelState, ProcessId};
+    use crate::model::reason::Missed;
+    use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
+    use crate::prometheus::series_lifetime::SeriesLifetimes;
+
+    use super::*;
+
+    /// Of three processes, of which two have labels of their own, each has received more than the one before, and has
+    /// answered twice.
+    fn text(format: Format) -> Vec<String> {
+        let key = SeriesKey {
+            method: "GET",
+            status: 200,
+            version: "1.1",
+        };
+        let mut durations = Histogram {
+            sum_ns: 1_500_200_000,
+            ..Histogram::default()
+        };
+        durations.buckets[1] = 1;
+        durations.buckets[15] = 1;
+        let process = |pid: u32, container: Option<&str>| ProcessSnapshot {
+            id: ProcessId { pid, start_time: 1 },
+            name: "server".into(),
+            container: container.map(Into::into),
+            exited: false,
+            increment: Increment::default(),
+            requests_total: pid.into(),
+            series: BTreeMap::from([(key.clone(), durations)]),
+            requests_per_second: VecDeque::new(),
+            requests_per_second_peak: 0.0,
+            responses_per_second: BTreeMap::new(),
+            duration_p50_ms: None,
+            duration_p99_ms: None,
+        };
+        let snapshot = Snapshot {
+            date: SystemTime::now(),
+            taken: Instant::now(),
+            elapsed: Duration::from_secs(1),
+            processes: vec![process(2, None), process(3, Some("abc")), process(5, None)],
+            missed: Missed::default(),
+            kernel: KernelState::default(),
+            agent: AgentState::default(),
+        };
+        let content = SeriesLifetimes::new(2).tick(Arc::new(snapshot), Instant::now());
+        let mut text = String::new();
+        write(&mut text, Arc::new(content), Vitals::default(), format).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn starting<'t>(text: &'t [String], with: &str) -> Vec<&'t str> {
+        let lines = text.iter().map(String::as_str);
+        lines.filter(|line| line.starts_with(with)).collect()
+    }
+
+    #[test]
+    fn requests_are_told_by_process_and_of_the_others_together() {
+        for format in [Format::Text, Format::OpenMetrics] {
+            assert_eq!(
+                starting(&text(format), "http_server_requests_total{"),
+                [
+                    r#"http_server_requests_total{process_pid="2",process_executable_name="server"} 2"#,
+                    r#"http_server_requests_total{process_pid="3",process_executable_name="server",container_id="abc"} 3"#,
+                    r#"http_server_requests_total{process_executable_name="_other"} 5"#,
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn durations_are_in_seconds() {
+        let text = text(Format::Text);
+        let name = "http_server_request_duration_seconds";
+        let answer = r#"http_request_method="GET",http_response_status_code="200",url_scheme="http",network_protocol_version="1.1""#;
+        let other = format!(r#"{answer},process_executable_name="_other""#);
+        let second = format!(r#"{answer},process_pid="2",process_executable_name="server""#);
+        for labels in [other, second] {
+            assert_eq!(
+                starting(&text, &format!("{name}_sum{{{labels}}}")),
+                [format!("{name}_sum{{{labels}}} 1.5002")]
+            );
+            assert_eq!(
+                starting(&text, &format!("{name}_count{{{labels}}}")),
+                [format!("{name}_count{{{labels}}} 2")]
+            );
+            for (bound, count) in [
+                ("0.0001", 0),
+                ("0.00025", 1),
+                ("1.0", 1),
+                ("2.5", 2),
+                ("10.0", 2),
+                ("+Inf", 2),
+            ] {
+                let bucket = format!(r#"{name}_bucket{{le="{bound}",{labels}}} {count}"#);
+                assert_eq!(starting(&text, &bucket), [&bucket]);
+            }
+        }
+        assert_eq!(starting(&text, &format!("{name}_count")).len(), 3);
+    }
+
+    #[test]
+    fn each_format_names_counters_and_ends_in_its_own_way() {
+        let (plain, open) = (text(Format::Text), text(Format::OpenMetrics));
+        assert!(plain.contains(&"# TYPE http_server_requests_total counter".to_owned()));
+        assert!(open.contains(&"# TYPE http_server_requests counter".to_owned()));
+        assert_eq!(open.last().unwrap(), "# EOF");
+        assert!(!plain.contains(&"# EOF".to_owned()));
+        assert!(Format::Text.content_type().starts_with("text/plain;"));
+        let type_of_open = Format::OpenMetrics.content_type();
+        assert!(type_of_open.starts_with("application/openmetrics-text;"));
+    }
+}

@@ -163,8 +163,8 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant, SystemTime};
 
-    use crate::model::counters::{KernelState, ProcessId};
-    use crate::model::reason::Missed;
+    use crate::model::counters::{KernelState, MapFill, ProcessId, ProgramStats};
+    use crate::model::reason::{Missed, Reason};
     use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
     use crate::prometheus::metrics::{Format, Vitals, write};
     use crate::prometheus::series_lifetime::SeriesLifetimes;
@@ -187,17 +187,26 @@ mod tests {
     }
 
     fn text(processes: Vec<ProcessSnapshot>, connections: Option<u64>) -> String {
+        let kernel = KernelState {
+            connections,
+            ..KernelState::default()
+        };
+        text_of(processes, kernel)
+    }
+
+    fn text_of(processes: Vec<ProcessSnapshot>, kernel: KernelState) -> String {
+        let mut missed = Missed::default();
+        missed[Reason::Unmatched] = 11;
         let snapshot = Snapshot {
             date: SystemTime::now(),
             taken: Instant::now(),
             elapsed: Duration::from_secs(1),
             processes,
-            missed: Missed::default(),
-            kernel: KernelState {
-                connections,
-                ..KernelState::default()
+            missed,
+            kernel,
+            agent: AgentState {
+                resident_bytes: Some(4096),
             },
-            agent: AgentState::default(),
         };
         let vitals = Vitals {
             snapshot_age: Duration::from_millis(12_500),
@@ -229,6 +238,49 @@ mod tests {
         assert!(!unknown.contains("\nscope_http_connections{"), "{unknown}");
         let known = text(Vec::new(), Some(0));
         assert!(has(&known, "scope_http_connections{} 0.0"), "{known}");
+    }
+
+    #[test]
+    fn what_the_kernel_has_is_told_by_map_and_by_program() {
+        let map = MapFill {
+            name: "http_processes",
+            entries: 3,
+            capacity: 4096,
+        };
+        let ran = |runs| ProgramStats {
+            run_time: Duration::from_millis(250),
+            runs,
+            recursion_misses: 0,
+        };
+        let programs = [("recv".to_owned(), ran(1)), ("idle".to_owned(), ran(0))];
+        let kernel = KernelState {
+            backend: "sock",
+            reason: "it works".into(),
+            maps: vec![map],
+            counts: true,
+            program_stats: programs.into(),
+            harvest: Duration::from_millis(1),
+            ..KernelState::default()
+        };
+        let text = text_of(Vec::new(), kernel);
+        for line in [
+            r#"scope_http_backend_info{backend="sock",reason="it works"} 1.0"#,
+            "scope_http_proof{} 1.0",
+            "scope_http_other_processes{} 0.0",
+            "scope_http_resident_memory_bytes{} 4096.0",
+            "scope_http_harvest_seconds{} 0.001",
+            r#"scope_http_map_entries{map="http_processes"} 3.0"#,
+            r#"scope_http_map_capacity{map="http_processes"} 4096.0"#,
+            r#"scope_http_bpf_run_time_seconds_total{program="recv"} 0.25"#,
+            r#"scope_http_bpf_runs_total{program="recv"} 1"#,
+            r#"scope_http_missed_total{reason="unmatched"} 11"#,
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+        }
+        // The kernel had not measured this one.
+        assert!(!text.contains("idle"), "{text}");
+        let silent = text_of(Vec::new(), KernelState::default());
+        assert!(silent.contains("\nscope_http_proof{} 0.0\n"), "{silent}");
     }
 
     #[test]

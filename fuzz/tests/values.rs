@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the headers that tell how long a body is may say, and what leaves that in doubt.
+
+use http1_fuzz::http1::{self, Way};
+use http1_fuzz::transfer::{Conversation, Direction};
+
+/// Whether a request with this header was followed to its end, which is that of the body; if not, it has to be lost. However
+/// it is read, and wherever its head is cut.
+fn follows(header: &str, body: &str) -> bool {
+    let head = format!("POST / HTTP/1.1\r\nA: b\r\n{header}\r\n\r\n");
+    // No request begins like that, so that what is lost stays lost.
+    let rest = format!("{body}PUT / HTTP/1.0\r\n\r\n\x01");
+    let mut whole = Conversation::default();
+    whole.push(Direction::Receive, (head.clone() + &rest).as_bytes(), true);
+    let mut cut = Conversation::default();
+    for byte in head.as_bytes().chunks(1) {
+        cut.push(Direction::Receive, byte, true);
+    }
+    cut.push(Direction::Receive, rest.as_bytes(), true);
+    let ways = [
+        (&whole, Way::Fast),
+        (&whole, Way::Thorough),
+        (&cut, Way::OneBuffer),
+    ];
+    let follows = ways.map(|(conversation, way)| {
+        let followed = http1::follow(conversation, way);
+        let requests = followed.account.requests.len();
+        // The byte behind it all is no request.
+        assert_eq!((followed.lost, requests > 0), (1, true), "{header:?}");
+        requests == 2
+    });
+    assert!(follows.iter().all(|it| *it == follows[0]), "{header:?}");
+    follows[0]
+}
+
+#[test]
+fn lengths_are_digits_and_agree() {
+    let body = "\x01".repeat(12);
+    for value in [
+        "12",
+        " 12",
+        "12 ",
+        "\t12\t ",
+        "  \t0012",
+        "12\r",
+        "12\r\nContent-Length: 12",
+        "12\r\nB: c\r\ncontent-length:012\t",
+        "0000000000000000000000000000000000000000000000012",
+    ] {
+        assert!(
+            follows(&format!("Content-Length:{value}"), &body),
+            "{value:?}"
+        );
+    }
+    for value in [
+        "",
+        " ",
+        "\t",
+        "1 2",
+        "12 3",
+        "1\t2",
+        "12,",
+        "12,12",
+        "+12",
+        "-12",
+        "12.0",
+        "0x0c",
+        "12x",
+        "x12",
+        "12 x",
+        "/2",
+        ":2",
+        "1/",
+        "1:",
+        " 12\x0c",
+        "\x0012",
+        "12\u{80}",
+        "12 2",
+        "\r1\r2",
+        "12\r\nContent-Length: 13",
+        "13\r\nContent-Length: 12",
+        "12\r\nContent-Length: x",
+        "x\r\nContent-Length: 12",
+        "12\r\nContent-Length:",
+        "\r\nContent-Length: 12",
+        "2882303761517117440",
+        "18446744073709551628",
+        "99999999999999999999999",
+    ] {
+        assert!(
+            !follows(&format!("Content-Length:{value}"), &body),
+            "{value:?}"
+        );
+    }
+}
+
+#[test]
+fn the_last_coding_is_chunked() {
+    let body = "3\r\nabc\r\n0\r\n\r\n";
+    for value in [
+        "chunked",
+        " chunked",
+        "\tCHUNKED \t",
+        "gzip, chunked",
+        "gzip,chunked",
+        "x , chunked",
+        ",chunked",
+        "chunked\r",
+        "gzip\r\nTransfer-Encoding: chunked",
+        "chunked, chunked",
+        "chunked\r\nContent-Length: 3",
+        "chunked  ",
+    ] {
+        assert!(
+            follows(&format!("Transfer-Encoding:{value}"), body),
+            "{value:?}"
+        );
+    }
+    for value in [
+        "",
+        " ",
+        "chunke",
+        "chunkedd",
+        "chunked d",
+        "chunke d",
+        "ch unked",
+        "ch chunked",
+        "xchunked",
+        "x chunked",
+        "chunked x",
+        "chunked;q=1",
+        "chunked,",
+        "chunked, ",
+        "chunked, gzip",
+        "chunked\r\nTransfer-Encoding: gzip",
+        "chunked\x00",
+        "chunked\x0b",
+        "identity\r\nContent-Length: 15",
+        "hunked",
+        "chunkec",
+        "chchunked",
+        "chunked \x00",
+        "chunked x\t",
+        "chunked chunked",
+    ] {
+        assert!(
+            !follows(&format!("Transfer-Encoding:{value}"), body),
+            "{value:?}"
+        );
+    }
+}
+
+#[test]
+fn names_are_whole() {
+    let body = "\x01".repeat(12);
+    for name in ["Content-Length", "CONTENT-LENGTH", "content-length"] {
+        assert!(follows(&format!("{name}: 12"), &body), "{name}");
+    }
+    for name in [
+        "Content-Lengt",
+        "Content-Lengthy",
+        "Content-Length ",
+        " Content-Length",
+        "Content",
+        "Content-",
+        "Content-Length\x00",
+        "Transfer-Encodin",
+        "Transfer-Encodings",
+        "Transfer-Encoding ",
+        "Transfer",
+        "Transfer-Encoding\x00",
+        "C",
+        "T",
+        "Content-Type",
+        "Content\rLength",
+        "Content\nLength",
+        "Transfer\rEncoding",
+        "Xontent-Length",
+        "Xransfer-Encoding",
+    ] {
+        let header = format!("{name}: chunked\r\n{name}: 12");
+        assert!(follows(&header, ""), "{name:?}");
+    }
+}
+
+#[test]
+fn a_name_begins_its_line() {
+    let body = "\x01".repeat(12);
+    let chunks = "3\r\nabc\r\n0\r\n\r\n";
+    for begun in ["C", "Content", "T", "Transfer-Encoding"] {
+        // A line that ends within the name.
+        for (header, body) in [
+            ("Content-Length: 12", &*body),
+            ("Transfer-Encoding: chunked", chunks),
+        ] {
+            assert!(
+                follows(&format!("{begun}\n{header}"), body),
+                "{begun} {header}"
+            );
+            assert!(
+                follows(&format!("{begun}-{header}"), ""),
+                "{begun} {header}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_carriage_return_ends_a_head_or_breaks_it() {
+    for header in ["\rA: b", "\r", "A: b\r\n\rContent-Length: 0"] {
+        assert!(!follows(header, "\x01"), "{header:?}");
+    }
+    assert!(follows("A: b\rB: c", ""));
+}

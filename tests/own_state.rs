@@ -15,7 +15,7 @@ use common::load::{Client, get};
 use common::process::eventually;
 use common::servers::Server;
 use common::web::{self, sample, text};
-use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType};
 use nix::libc;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use scope_http_statistics::page::view::View;
@@ -158,7 +158,7 @@ fn a_connection_with_several_descriptors_is_one() {
 }
 
 /// A map of a running agent.
-fn map_of(agent: &Agent, name: &str) -> MapHandle {
+fn map_of(agent: &Agent, name: &str, kind: MapType) -> MapHandle {
     let files = fs::read_dir(format!("/proc/{}/fdinfo", agent.pid())).unwrap();
     let texts = files.filter_map(|file| fs::read_to_string(file.unwrap().path()).ok());
     let ids = texts.filter_map(|text| {
@@ -166,7 +166,7 @@ fn map_of(agent: &Agent, name: &str) -> MapHandle {
         id.trim().parse().ok()
     });
     let mut maps = ids.map(|id| MapHandle::from_map_id(id).unwrap());
-    let of_name = maps.find(|map| map.name().to_string_lossy() == name);
+    let of_name = maps.find(|map| map.name().to_string_lossy() == name && map.map_type() == kind);
     of_name.unwrap_or_else(|| panic!("no map {name}"))
 }
 
@@ -183,13 +183,30 @@ fn a_process_whose_exit_was_not_seen_goes_and_those_that_live_stay() {
     let mut gone = Command::new("true").spawn().unwrap();
     gone.wait().unwrap();
     let pid = gone.id();
-    let map = map_of(&agent, "http_processes");
+    let map = map_of(&agent, "http_processes", MapType::Array);
+    // The kernel keeps fifteen characters of what is called `http_processes_at`, `_free` and `_used`.
+    let beside = |kind| map_of(&agent, "http_processes_", kind);
+    let (at, free, used) = (
+        beside(MapType::Hash),
+        beside(MapType::Stack),
+        beside(MapType::Array),
+    );
     // One that has ended, and one whose pid a living process has now.
     let keys = [key(pid, 1), key(server.pid() as u32, 1)];
-    let mut value = vec![0; map.value_size() as usize];
-    value[..8].copy_from_slice(&23_u64.to_ne_bytes());
     for key in &keys {
-        map.update(key, &value, MapFlags::NO_EXIST).unwrap();
+        // As the programs do it.
+        let place = free.lookup_and_delete(&[]).unwrap().expect("a free place");
+        let mut value = vec![0; map.value_size() as usize];
+        value[..16].copy_from_slice(key);
+        value[16..24].copy_from_slice(&23_u64.to_ne_bytes());
+        map.update(&place, &value, MapFlags::ANY).unwrap();
+        at.update(key, &place, MapFlags::NO_EXIST).unwrap();
+        let number = u32::from_ne_bytes(place.try_into().unwrap());
+        let word = (number / 64).to_ne_bytes();
+        let bits = used.lookup(&word, MapFlags::ANY).unwrap().unwrap();
+        let bits = u64::from_ne_bytes(bits.try_into().unwrap()) | 1 << (number % 64);
+        used.update(&word, &bits.to_ne_bytes(), MapFlags::ANY)
+            .unwrap();
     }
     let requests_of = |pid: u32, start_time: Option<u64>| {
         let processes = view(&agent).processes.into_iter();
@@ -198,7 +215,7 @@ fn a_process_whose_exit_was_not_seen_goes_and_those_that_live_stay() {
         is_it.next().map(|it| it.requests)
     };
     eventually(Some(23), || requests_of(pid, Some(1)));
-    let is_gone = |key: &Vec<u8>| map.lookup(key, MapFlags::ANY).unwrap().is_none();
+    let is_gone = |key: &Vec<u8>| at.lookup(key, MapFlags::ANY).unwrap().is_none();
     assert!(within_patience(|| keys.iter().all(is_gone)));
     eventually(None, || requests_of(pid, None));
     // There is one left of that pid, which is the one that lives.

@@ -362,3 +362,15 @@ void shim_send(struct shim *with, const uint8_t *data, size_t length)
 {
 	shim_end(shim_begin(with, HTTP_SEND, data, length), HTTP_SEND);
 }
+
+/* ---- what is asked of a stream that is not followed; eight bytes can be read in any case ---- */
+
+int shim_may_begin(const uint8_t *window, size_t filled)
+{
+	return http1_may_begin(window, filled);
+}
+
+int shim_answers(const uint8_t *window, size_t filled)
+{
+	return http1_answers(window, filled);
+}

@@ -23,6 +23,7 @@ use scope_http_statistics::prometheus::series_lifetime;
 use scope_http_statistics::sampling::Failures;
 use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
 use scope_http_statistics::scope::socket::Endpoint;
+use scope_http_statistics::serve::port::Port;
 use scope_http_statistics::serve::web;
 use tokio::sync::{mpsc, watch};
 
@@ -91,8 +92,8 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         let (_each, every) = mpsc::channel(1);
         let (_publisher, snapshots) = watch::channel(Arc::new(snapshot()));
         let scrape_contents = series_lifetime::follow(snapshots.clone(), PROCESSES);
-        let listener = web::bind("127.0.0.1:0".parse().map_err(anyhow::Error::msg)?).await?;
-        let Some(listener) = listener else {
+        let port = Port::take("127.0.0.1:0".parse().map_err(anyhow::Error::msg)?).await?;
+        let Some(listener) = port.listener().await else {
             unreachable!("an address was given")
         };
         let endpoint = Endpoint::below(root)?;

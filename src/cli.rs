@@ -25,6 +25,7 @@ Needs:
 CAP_SYS_PTRACE to name processes of other users by their executable, \
 and CAP_SYS_RESOURCE before Linux 5.11; and a plugins root that can be written.
   In a container, the host's pid namespace.
+  After its start it keeps of all that no more than it needs.
   \"scope-http-statistics check\" says what of this is there and what works.
 
 Exit codes:

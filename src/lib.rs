@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod cli;
+pub mod confine;
 pub mod identity;
 pub mod kernel;
 pub mod model;

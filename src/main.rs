@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `scope-http-statistics`: wires the parts together.
 
+use std::future;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 use log::LevelFilter;
 use scope_http_statistics::check::Check;
 use scope_http_statistics::cli::{Cli, Command};
+use scope_http_statistics::confine;
 use scope_http_statistics::kernel::load::Options;
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime;
 use scope_http_statistics::sampler::Sampler;
 use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
 use scope_http_statistics::scope::socket::Endpoint;
+use scope_http_statistics::serve::port::Port;
 use scope_http_statistics::serve::web;
 use scope_http_statistics::terminal::{client, table, top};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
@@ -55,8 +60,7 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         return obey(cli, &runtime, command);
     }
     let stop = Arc::new(Notify::new());
-    let signalled = Arc::clone(&stop);
-    ctrlc::set_handler(move || signalled.notify_one()).context("cannot handle signals")?;
+    handle_signals(Arc::clone(&stop))?;
     runtime.block_on(async {
         tokio::select! {
             outcome = work(cli) => outcome,
@@ -64,6 +68,19 @@ fn run(cli: &Cli) -> Result<ExitCode> {
         }
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The thread that waits for signals has the rights of the one that starts it: none.
+fn handle_signals(stop: Arc<Notify>) -> Result<()> {
+    let handle = || {
+        confine::waiting();
+        ctrlc::set_handler(move || stop.notify_one()).context("cannot handle signals")
+    };
+    thread::scope(|scope| {
+        let starting = thread::Builder::new().spawn_scoped(scope, handle);
+        let started = starting.context("cannot start a thread")?.join();
+        started.unwrap_or_else(|_| bail!("the thread that handles signals has panicked"))
+    })
 }
 
 /// Whether an agent would count here.
@@ -109,7 +126,7 @@ fn obey(cli: &Cli, runtime: &Runtime, command: &Command) -> Result<ExitCode> {
 async fn work(cli: &Cli) -> Result<()> {
     let endpoint = Endpoint::below(&cli.plugins_root)?;
     endpoint.clear().await?;
-    let listener = web::bind(cli.listen).await?;
+    let port = Port::take(cli.listen).await?;
     let host = cli.host();
     log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
     let (sampler, every) = Sampler::start(Options {
@@ -118,6 +135,10 @@ async fn work(cli: &Cli) -> Result<()> {
         max_connections: cli.max_connections,
     })
     .await?;
+    endpoint.make_root()?;
+    confine::serving(&cli.plugins_root, port.awaited());
+    confine::calling();
+    // As it may have to be done again later.
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
     let live = Live::follow(host.clone(), sampler.latest(), every);
@@ -126,20 +147,26 @@ async fn work(cli: &Cli) -> Result<()> {
         live: Arc::clone(&live),
     };
     let plugin = plugin::serve(socket, &endpoint, plugin);
-    match listener {
-        Some(listener) => {
-            let address = listener.local_addr()?;
-            log::info!("page: http://{address}/, metrics: http://{address}/metrics");
-            let scrape_contents =
-                series_lifetime::follow(sampler.snapshots.clone(), cli.max_processes);
-            tokio::select! {
-                () = plugin => Ok(()),
-                outcome = web::serve(&listener, live, scrape_contents, sampler.failures.clone()) => outcome,
-            }
-        }
-        None => {
-            plugin.await;
-            Ok(())
-        }
+    let scrape_contents = series_lifetime::follow(sampler.snapshots.clone(), cli.max_processes);
+    let web = async {
+        let Some(listener) = listen(port).await? else {
+            return future::pending().await;
+        };
+        web::serve(&listener, live, scrape_contents, sampler.failures.clone()).await
+    };
+    tokio::select! {
+        () = plugin => Ok(()),
+        outcome = web => outcome,
     }
+}
+
+/// Says where the page is, when it is there.
+async fn listen(port: Port) -> Result<Option<TcpListener>> {
+    let Some(listener) = port.listener().await else {
+        return Ok(None);
+    };
+    confine::listening().context("a capability cannot be given up")?;
+    let address = listener.local_addr()?;
+    log::info!("page: http://{address}/, metrics: http://{address}/metrics");
+    Ok(Some(listener))
 }

@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use tokio::sync::mpsc as queue;
 use tokio::sync::{oneshot, watch};
 
+use crate::confine;
 use crate::identity::life::Lives;
 use crate::identity::process;
 use crate::kernel::choice;
@@ -86,12 +87,13 @@ fn run(
     stopped: &mpsc::Receiver<()>,
 ) {
     let mut objects = choice::objects();
-    let bpf = match choice::load(&mut objects, options) {
+    let mut bpf = match choice::load(&mut objects, options) {
         Ok(bpf) => bpf,
         Err(error) => return report(ready, Err(error)),
     };
+    confine::sampling(bpf.at_events());
     let start = now();
-    let first = match first_snapshot(&bpf, start) {
+    let first = match first_snapshot(&mut bpf, start) {
         Ok(snapshot) => snapshot,
         Err(error) => return report(ready, Err(error)),
     };
@@ -132,7 +134,7 @@ fn report(ready: oneshot::Sender<Result<Snapshots>>, outcome: Result<Snapshots>)
 }
 
 /// No time has passed, so there are no rates yet: what has been counted already belongs to the first interval.
-fn first_snapshot(bpf: &Bpf, start: Moment) -> Result<Snapshot> {
+fn first_snapshot(bpf: &mut Bpf, start: Moment) -> Result<Snapshot> {
     let harvest = bpf.harvest().context("cannot read the counters")?;
     Ok(Snapshot {
         date: start.date,

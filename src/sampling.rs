@@ -36,12 +36,12 @@ impl Failures {
 
 /// Where counters are read, which is the kernel but in tests.
 pub trait Counters {
-    fn harvest(&self) -> Result<Harvest>;
+    fn harvest(&mut self) -> Result<Harvest>;
     fn forget(&self, ids: &[ProcessId]) -> Result<()>;
 }
 
 impl Counters for Bpf<'_> {
-    fn harvest(&self) -> Result<Harvest> {
+    fn harvest(&mut self) -> Result<Harvest> {
         self.harvest()
     }
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     impl Counters for Fake {
-        fn harvest(&self) -> Result<Harvest> {
+        fn harvest(&mut self) -> Result<Harvest> {
             let Some(Some(requests)) = self.harvests.borrow_mut().pop_front() else {
                 bail!("out of reach");
             };

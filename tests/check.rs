@@ -62,6 +62,7 @@ fn says_what_works_and_which_one_the_agent_takes() {
     for field in [
         "kernel",
         "seccomp",
+        "landlock",
         "lockdown",
         "perf_event_paranoid",
         "tracefs",
@@ -77,12 +78,19 @@ fn says_what_works_and_which_one_the_agent_takes() {
     let why = best.unwrap()["why"].as_str().unwrap();
     assert!(why.contains("conversations counted exactly"), "{why}");
 
+    let keeps = best.unwrap()["keeps"].as_array().unwrap();
+    assert_eq!(keeps[0], "CAP_SYS_PTRACE", "{keeps:?}");
+
     // The same for a person, and an agent does as it says.
     let (output, _) = check(&["--listen", "none"]);
     let said = String::from_utf8(output.stdout).unwrap();
     let auto = found["auto"].as_str().unwrap();
     assert!(
         said.contains(&format!("\nThe agent takes {auto}.\n")),
+        "{said}"
+    );
+    assert!(
+        said.contains("After its start it keeps CAP_SYS_PTRACE"),
         "{said}"
     );
     let agent = AGENT.start(&[]);

@@ -35,12 +35,12 @@ fn failure_without(backend: Backend, programs: &'static [&str]) -> String {
         bpf.detach_those(|name| programs.contains(&name));
         let error = (0..50).find_map(|_| bpf.prove(IN_A_HURRY).err());
         failure = error.expect("the proof fails").to_string();
-        only_others_show(&bpf);
+        only_others_show(&mut bpf);
     });
     failure
 }
 
-fn only_others_show(bpf: &Bpf<'_>) {
+fn only_others_show(bpf: &mut Bpf<'_>) {
     let harvest = bpf.harvest().unwrap();
     let own = std::process::id();
     assert!(
@@ -54,18 +54,18 @@ fn only_others_show(bpf: &Bpf<'_>) {
 
 fn a_failing_one_is_noticed_and_so_is_its_recovery(backend: Backend) {
     with_backend(backend, |mut bpf| {
-        let counts = |bpf: &Bpf<'_>| {
+        let counts = |bpf: &mut Bpf<'_>| {
             bpf.prove_again();
             bpf.harvest().unwrap().kernel.counts
         };
         assert!(bpf.harvest().unwrap().kernel.counts);
-        assert!(counts(&bpf));
+        assert!(counts(&mut bpf));
         bpf.detach();
-        assert!(!counts(&bpf));
-        only_others_show(&bpf);
+        assert!(!counts(&mut bpf));
+        only_others_show(&mut bpf);
         bpf.attach().unwrap();
-        assert!(counts(&bpf));
-        only_others_show(&bpf);
+        assert!(counts(&mut bpf));
+        only_others_show(&mut bpf);
     });
 }
 

@@ -326,25 +326,6 @@ fn clients_that_do_nothing_hold_nobody_up_and_are_left() {
 }
 
 #[test]
-fn too_many_clients_are_refused_until_some_leave() {
-    let agent = AGENT.start(&[]);
-    let socket = agent.socket();
-    let crowd: Vec<_> = (0..64).map(|_| connect(&socket)).collect();
-    let mut refused = connect(&socket);
-    // One that is idle would be left after ten seconds.
-    refused
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    assert_eq!(refused.read(&mut [0]).unwrap(), 0);
-    drop(crowd);
-    wait_for("a free place", || {
-        let mut stream = connect(&socket);
-        let asked = stream.write_all(b"HEAD /report HTTP/1.1\r\nHost: plugin\r\n\r\n");
-        asked.is_ok() && stream.read(&mut [0]).is_ok_and(|length| length == 1)
-    });
-}
-
-#[test]
 fn its_own_polls_are_not_reported() {
     let agent = AGENT.start(&["--hostname", "node-7"]);
     let folder = folder();

@@ -65,7 +65,7 @@ impl Observer for Bpftrace {
         Ok(())
     }
 
-    fn requests(&self, _pid: u32) -> Result<Option<u64>> {
+    fn requests(&mut self, _pid: u32) -> Result<Option<u64>> {
         Ok(None)
     }
 }

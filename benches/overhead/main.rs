@@ -5,11 +5,14 @@
 //! repetition loads a new copy while the old ones stay where they are, and everybody takes turns.
 
 mod bpftrace;
+mod connection;
 mod cores;
 mod messages;
 mod nginx;
 mod observer;
 mod split;
+mod stall;
+mod strangers;
 mod table;
 mod tracepoints;
 mod variant;
@@ -69,6 +72,8 @@ struct Cli {
 enum Part {
     Calls(Kind),
     Nginx,
+    Strangers,
+    Stall,
 }
 
 impl ValueEnum for Part {
@@ -81,6 +86,8 @@ impl ValueEnum for Part {
             Self::Calls(Kind::Getppid),
             Self::Calls(Kind::Read),
             Self::Nginx,
+            Self::Strangers,
+            Self::Stall,
         ]
     }
 
@@ -88,6 +95,12 @@ impl ValueEnum for Part {
         match self {
             Self::Calls(kind) => kind.to_possible_value(),
             Self::Nginx => Some(PossibleValue::new("nginx").help("nginx under wrk")),
+            Self::Strangers => {
+                Some(PossibleValue::new("strangers").help("What is no HTTP, small and in bulk"))
+            }
+            Self::Stall => Some(
+                PossibleValue::new("stall").help("How long one call can keep a CPU from others"),
+            ),
         }
     }
 }
@@ -131,7 +144,7 @@ fn main() -> Result<()> {
         .iter()
         .filter_map(|part| match part {
             Part::Calls(kind) => Some(*kind),
-            Part::Nginx => None,
+            Part::Nginx | Part::Strangers | Part::Stall => None,
         })
         .collect();
     if !kinds.is_empty() {
@@ -141,6 +154,15 @@ fn main() -> Result<()> {
     if parts.contains(&Part::Nginx) {
         let (turns, seconds) = if cli.quick { (3, 1) } else { (7, 3) };
         table::print_rates(&nginx::measure(turns, seconds, cores)?);
+        pin(cores.there)?;
+    }
+    if parts.contains(&Part::Strangers) {
+        let kinds = strangers::kinds();
+        let floors = measure(&strangers::variants(), &kinds, &plan, &mut worker)?;
+        strangers::print(&floors, plan.placements);
+    }
+    if parts.contains(&Part::Stall) {
+        stall::print(&stall::measure(&plan, &mut worker)?, plan.placements);
     }
     Ok(())
 }
@@ -185,6 +207,9 @@ fn measure(
         for _ in 0..plan.rounds {
             for (variant, observer) in variants.iter().zip(&mut loaded[first..]) {
                 let before = observer.requests(worker.pid())?;
+                for &kind in kinds.iter().filter(|kind| kind.is_old()) {
+                    worker.set_up(kind)?;
+                }
                 observer.attach()?;
                 let mut sent = 0;
                 for &kind in kinds {

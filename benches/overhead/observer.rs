@@ -8,5 +8,5 @@ pub trait Observer {
     fn attach(&mut self) -> Result<()>;
     fn detach(&mut self) -> Result<()>;
     /// Requests of this process since the program was loaded, where it can tell.
-    fn requests(&self, pid: u32) -> Result<Option<u64>>;
+    fn requests(&mut self, pid: u32) -> Result<Option<u64>>;
 }

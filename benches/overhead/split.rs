@@ -66,7 +66,7 @@ fn programs() -> BTreeMap<u32, ProgramInfo> {
 }
 
 /// The kernel counts for as long as the descriptor is open.
-fn enable_stats() -> Result<OwnedFd> {
+pub fn enable_stats() -> Result<OwnedFd> {
     // SAFETY: The call takes a plain number and has no effect on our memory.
     let fd = unsafe { bpf_enable_stats(BPF_STATS_RUN_TIME) };
     if fd < 0 {

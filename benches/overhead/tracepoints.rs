@@ -96,7 +96,7 @@ impl Observer for Tracepoints {
         Ok(())
     }
 
-    fn requests(&self, pid: u32) -> Result<Option<u64>> {
+    fn requests(&mut self, pid: u32) -> Result<Option<u64>> {
         if self.programs != Programs::Peer {
             return Ok(None);
         }

@@ -55,6 +55,25 @@ impl Variant {
         all
     }
 
+    /// Of the agent.
+    pub fn backend(self) -> Option<Backend> {
+        match self {
+            Self::Sock => Some(Backend::Sock),
+            Self::Fexit => Some(Backend::Fexit),
+            Self::Syscall => Some(Backend::Syscall),
+            _ => None,
+        }
+    }
+
+    /// What any program costs there: for a backend, programs that do nothing.
+    pub fn empty(self) -> Option<Self> {
+        match self {
+            Self::Sock | Self::Fexit => Some(Self::EmptySock),
+            Self::Syscall => Some(Self::EmptySyscall),
+            _ => None,
+        }
+    }
+
     /// Loads a new copy, not attached.
     pub fn load<'o>(self, storage: &'o mut Objects) -> Result<Box<dyn Observer + 'o>> {
         Ok(match self {
@@ -81,7 +100,7 @@ impl Observer for Nobody {
         Ok(())
     }
 
-    fn requests(&self, _pid: u32) -> Result<Option<u64>> {
+    fn requests(&mut self, _pid: u32) -> Result<Option<u64>> {
         Ok(None)
     }
 }
@@ -108,7 +127,7 @@ impl Observer for Bpf<'_> {
         Ok(())
     }
 
-    fn requests(&self, pid: u32) -> Result<Option<u64>> {
+    fn requests(&mut self, pid: u32) -> Result<Option<u64>> {
         let processes = self.harvest()?.processes;
         let seen = processes.iter().filter(|process| process.id.pid == pid);
         Ok(Some(seen.map(|process| process.requests).sum()))

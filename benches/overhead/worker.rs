@@ -2,15 +2,32 @@
 //! The process that is measured: another one than the process that loads the programs, since the agent
 //! passes over its own traffic.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::ValueEnum;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::cores::{Cores, pin};
+use crate::stall::call::{Called, Conversation};
+use crate::stall::input::Case;
 use crate::workload::{Kind, Measured};
+
+/// What it can be told to do: a line of JSON, as is the answer.
+#[derive(Serialize, Deserialize)]
+enum Order {
+    /// Sets this kind of work up.
+    SetUp(Kind),
+    /// This kind of work, for so long; unless it was set up before, it is now.
+    Measure(Kind, Duration),
+    /// A conversation up to the call that the case is about.
+    Prepare(Case),
+    /// That call, with somebody who waits for the CPU meanwhile or without.
+    Call { watched: bool },
+}
 
 pub struct Worker {
     process: Child,
@@ -43,18 +60,27 @@ impl Worker {
     }
 
     pub fn measure(&mut self, kind: Kind, budget: Duration) -> Result<Measured> {
+        self.order(&Order::Measure(kind, budget))
+    }
+
+    pub fn set_up(&mut self, kind: Kind) -> Result<()> {
+        self.order(&Order::SetUp(kind))
+    }
+
+    pub fn prepare(&mut self, case: Case) -> Result<()> {
+        self.order(&Order::Prepare(case))
+    }
+
+    pub fn call(&mut self, watched: bool) -> Result<Called> {
+        self.order(&Order::Call { watched })
+    }
+
+    fn order<A: DeserializeOwned>(&mut self, order: &Order) -> Result<A> {
         let orders = self.orders.as_mut().context("the worker is at its end")?;
-        writeln!(orders, "{} {}", name(kind), budget.as_millis())?;
+        writeln!(orders, "{}", serde_json::to_string(order)?)?;
         let mut answer = String::new();
         self.answers.read_line(&mut answer)?;
-        let (floor, requests) = answer
-            .trim()
-            .split_once(' ')
-            .context("the worker has failed")?;
-        Ok(Measured {
-            floor: floor.parse()?,
-            requests: requests.parse()?,
-        })
+        serde_json::from_str(&answer).context("the worker has failed")
     }
 }
 
@@ -69,19 +95,35 @@ impl Drop for Worker {
 /// The worker's own side: does what it is told until nothing more comes.
 pub fn serve(cores: Cores) -> Result<()> {
     pin(cores.here)?;
+    let mut workloads = BTreeMap::new();
+    let mut conversation = None;
     for order in std::io::stdin().lines() {
-        let order = order?;
-        let (kind, budget) = order.split_once(' ').context("half an order")?;
-        let kind = Kind::from_str(kind, false).map_err(anyhow::Error::msg)?;
-        let budget = Duration::from_millis(budget.parse()?);
-        let Measured { floor, requests } = kind.prepare(cores)?.measure(budget)?;
-        println!("{floor} {requests}");
+        match serde_json::from_str(&order?).context("half an order")? {
+            Order::SetUp(kind) => {
+                workloads.insert(kind, kind.prepare(cores)?);
+                answer(&())?;
+            }
+            Order::Measure(kind, budget) => {
+                let mut workload = match workloads.remove(&kind) {
+                    Some(workload) => workload,
+                    None => kind.prepare(cores)?,
+                };
+                answer(&workload.measure(budget)?)?;
+            }
+            Order::Prepare(case) => {
+                conversation = Some(Conversation::prepare(case)?);
+                answer(&())?;
+            }
+            Order::Call { watched } => {
+                let conversation = conversation.take().context("a call without preparation")?;
+                answer(&conversation.call(watched, cores)?)?;
+            }
+        }
     }
     Ok(())
 }
 
-fn name(kind: Kind) -> String {
-    kind.to_possible_value()
-        .map(|value| value.get_name().to_owned())
-        .unwrap_or_default()
+fn answer(what: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string(what)?);
+    Ok(())
 }

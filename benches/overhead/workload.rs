@@ -2,24 +2,30 @@
 //! What is timed: short blocks of equal work, so that a block without any disturbance turns up soon.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
 
+use crate::connection::{Connection, Stream};
 use crate::cores::{Cores, pin};
 use crate::messages::{self, Exchange};
+use crate::strangers::talk::{BULK, Socket, Talk};
 
 /// Round trips in a block: about a millisecond, and a multiple of the mix.
 const ROUND_TRIPS: usize = 250;
+/// Of pieces of bulk.
+const PIECES: usize = 16;
 /// Plain system calls in a block.
 const CALLS: usize = 2000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 pub enum Kind {
     /// Loopback round trips with an 80-byte request
     #[value(name = "80")]
@@ -35,6 +41,9 @@ pub enum Kind {
     Getppid,
     /// Reads of 64 bytes from /dev/zero
     Read,
+    /// They have a table of their own.
+    #[value(skip)]
+    Stranger(Talk, Socket),
 }
 
 impl Kind {
@@ -46,18 +55,26 @@ impl Kind {
             Self::Threads => "round trip, two threads",
             Self::Getppid => "getppid",
             Self::Read => "read of /dev/zero",
+            Self::Stranger(talk, _) => talk.label(),
         }
+    }
+
+    /// Whether it is set up before anybody watches.
+    pub fn is_old(self) -> bool {
+        matches!(self, Self::Stranger(_, Socket::OldTcp))
     }
 
     /// Sets the work up anew: state that an earlier program left at a socket would slow the next one down.
     pub fn prepare(self, cores: Cores) -> Result<Workload> {
         match self {
-            Self::Small => round_trips(vec![messages::small()]),
-            Self::Large => round_trips(vec![messages::large()]),
-            Self::Mix => round_trips(messages::mix()),
+            Self::Small => requests(vec![messages::small()]),
+            Self::Large => requests(vec![messages::large()]),
+            Self::Mix => requests(messages::mix()),
             Self::Threads => two_threads(cores),
             Self::Getppid => Ok(getppid()),
             Self::Read => read_zero(),
+            Self::Stranger(talk, Socket::Tcp | Socket::OldTcp) => strangers::<TcpStream>(talk),
+            Self::Stranger(talk, Socket::Unix) => strangers::<UnixStream>(talk),
         }
     }
 }
@@ -69,6 +86,7 @@ pub struct Workload {
     block: Box<dyn FnMut() -> Result<Duration>>,
 }
 
+#[derive(Serialize, Deserialize)]
 pub struct Measured {
     /// The fastest block, in nanoseconds for each operation.
     pub floor: f64,
@@ -92,53 +110,29 @@ impl Workload {
     }
 }
 
-/// Client and server in one thread: a round trip is send, receive, send, receive and nothing else.
-struct Connection {
-    client: TcpStream,
-    server: TcpStream,
-    buffer: [u8; 4096],
+fn requests(exchanges: Vec<Exchange>) -> Result<Workload> {
+    let connection = Connection::<TcpStream>::open()?;
+    let mut workload = round_trips(connection, exchanges, ROUND_TRIPS);
+    workload.requests = ROUND_TRIPS;
+    Ok(workload)
 }
 
-impl Connection {
-    fn open() -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").context("cannot listen on loopback")?;
-        let client = TcpStream::connect(listener.local_addr()?)?;
-        let (server, _) = listener.accept()?;
-        client.set_nodelay(true)?;
-        server.set_nodelay(true)?;
-        Ok(Self {
-            client,
-            server,
-            buffer: [0; 4096],
-        })
+fn strangers<S: Stream + 'static>(talk: Talk) -> Result<Workload> {
+    let mut connection = Connection::<S>::open()?.with_room_for(BULK)?;
+    let exchanges = talk.exchanges();
+    for exchange in talk.greeting().iter().chain(&exchanges) {
+        connection.round_trip(exchange)?;
     }
-
-    fn round_trip(&mut self, exchange: &Exchange) -> Result<()> {
-        pass(
-            &mut self.client,
-            &mut self.server,
-            &exchange.request,
-            &mut self.buffer,
-        )?;
-        pass(
-            &mut self.server,
-            &mut self.client,
-            &exchange.response,
-            &mut self.buffer,
-        )
-    }
+    let count = if talk.is_bulk() { PIECES } else { ROUND_TRIPS };
+    Ok(round_trips(connection, exchanges, count))
 }
 
-fn pass(from: &mut TcpStream, to: &mut TcpStream, message: &[u8], buffer: &mut [u8]) -> Result<()> {
-    from.write_all(message)?;
-    let received = to.read(buffer)?;
-    anyhow::ensure!(received == message.len(), "loopback split a message");
-    Ok(())
-}
-
-fn round_trips(exchanges: Vec<Exchange>) -> Result<Workload> {
-    let mut connection = Connection::open()?;
-    let mut order: Vec<usize> = (0..ROUND_TRIPS).map(|i| i % exchanges.len()).collect();
+fn round_trips<S: Stream + 'static>(
+    mut connection: Connection<S>,
+    exchanges: Vec<Exchange>,
+    count: usize,
+) -> Workload {
+    let mut order: Vec<usize> = (0..count).map(|i| i % exchanges.len()).collect();
     let mut random = fastrand::Rng::with_seed(1);
     let block = move || {
         // Each block has the same exchanges, in an order of its own.
@@ -149,20 +143,23 @@ fn round_trips(exchanges: Vec<Exchange>) -> Result<Workload> {
         }
         Ok(start.elapsed())
     };
-    Ok(Workload {
-        operations: ROUND_TRIPS,
-        requests: ROUND_TRIPS,
+    Workload {
+        operations: count,
+        requests: 0,
         block: Box::new(block),
-    })
+    }
 }
 
 /// The slower of the two threads counts, so that a block in which one of them had to wait is no floor.
 fn two_threads(cores: Cores) -> Result<Workload> {
-    let mut connections = [Connection::open()?, Connection::open()?];
+    let mut connections = [
+        Connection::<TcpStream>::open()?,
+        Connection::<TcpStream>::open()?,
+    ];
     let exchange = messages::small();
     let block = move || {
         let ready = AtomicUsize::new(0);
-        let run = |cpu: usize, connection: &mut Connection| -> Result<Duration> {
+        let run = |cpu: usize, connection: &mut Connection<TcpStream>| -> Result<Duration> {
             let pinned = pin(cpu);
             ready.fetch_add(1, Ordering::SeqCst);
             while ready.load(Ordering::SeqCst) < 2 {

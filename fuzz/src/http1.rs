@@ -51,6 +51,7 @@ unsafe extern "C" {
     fn shim_steps(shim: *const Shim) -> usize;
     fn shim_may_begin(window: *const u8, filled: usize) -> c_int;
     fn shim_answers(window: *const u8, filled: usize) -> c_int;
+    fn shim_unbounded(shim: *const Shim) -> usize;
     fn shim_lost(shim: *const Shim) -> usize;
 }
 
@@ -124,6 +125,8 @@ pub struct Followed {
     pub matched: Vec<bool>,
     /// What it took, in steps of the walk.
     pub steps: usize,
+    /// Requests that came after an answer without a length.
+    pub unbounded: usize,
     /// How often the framing was lost of bytes that could be read.
     pub lost: usize,
 }
@@ -159,13 +162,15 @@ pub fn follow(conversation: &Conversation, way: Way) -> Followed {
     }
     let shim = connection.0;
     // SAFETY: the shim lives as long as the connection.
-    let (taken, steps, lost) = unsafe { (shim_taken(shim), shim_steps(shim), shim_lost(shim)) };
-    Followed {
-        account,
-        taken,
-        matched,
-        steps,
-        lost,
+    unsafe {
+        Followed {
+            account,
+            taken: shim_taken(shim),
+            matched,
+            steps: shim_steps(shim),
+            unbounded: shim_unbounded(shim),
+            lost: shim_lost(shim),
+        }
     }
 }
 

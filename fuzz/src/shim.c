@@ -45,7 +45,7 @@ struct shim {
 	uint8_t *memory; /* of the process */
 	uint64_t clock;
 	uint64_t reads;
-	struct http1_run *spilled;
+	struct http_spilled_runs *spilled;
 	uint32_t spilled_end;
 	uint64_t map_calls; /* about them */
 	struct shim_event *events;
@@ -116,7 +116,7 @@ static long bpf_map_update_elem(const void *map, const void *key, const void *va
 		shim->spilled_end = n + 1;
 		shim->spilled = grown(shim->spilled, shim->spilled_end * sizeof(*shim->spilled));
 	}
-	shim->spilled[n] = *(const struct http1_run *)value;
+	shim->spilled[n] = *(const struct http_spilled_runs *)value;
 	return 0;
 }
 
@@ -228,12 +228,12 @@ static void http_miss(enum http_reason reason, __u64 n)
 	shim->missed[reason] += n;
 }
 
-static void http_count_requests(struct task_struct *task, __u64 n)
+static void http_count_requests(struct task_struct *task, __u32 *place, __u64 n)
 {
 	shim->counted += n;
 }
 
-static void http_count_exchange(struct task_struct *task, const struct http_exchange *exchange)
+static void http_count_exchange(struct task_struct *task, __u32 *place, const struct http_exchange *exchange)
 {
 	shim->counted++;
 }
@@ -279,6 +279,12 @@ size_t shim_taken(const struct shim *of)
 size_t shim_steps(const struct shim *of)
 {
 	return of->steps;
+}
+
+/* Requests whose answers will not be seen. */
+size_t shim_unbounded(const struct shim *of)
+{
+	return of->missed[HTTP_MISSED_UNBOUNDED];
 }
 
 /* How often bytes that could be read could not be followed. */

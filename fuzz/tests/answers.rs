@@ -60,4 +60,6 @@ fn an_answer_that_cannot_be_read_is_nobody_elses() {
 fn answers_behind_one_without_a_length_are_not_guessed() {
     let kept = [GET, ENDLESS, PUT, NOT_FOUND, GET, NOT_FOUND];
     assert_counted(&kept, &["GET", "PUT", "GET"], &[("GET", 200)], 0);
+    assert_eq!(follow(&kept).unbounded, 2);
+    assert_eq!(follow(&[GET, ENDLESS]).unbounded, 0);
 }

@@ -20,13 +20,13 @@ const fn left_out(program: &'static str, test: &'static str, why: &'static str) 
 }
 
 /// Those that count what a kernel shows.
-pub const LIVE: [&str; 2] = ["live", "live_programs"];
+pub const LIVE: [&str; 3] = ["live", "live_programs", "confined"];
 
 /// Those that take something away from the agent. Kernels differ little in what they then say, and many agents take long
 /// to start, so that only the kernels at the ends of the list run all of them.
 pub const CONDITIONS: &str = "hostile";
 
-pub const LEFT_OUT: [LeftOut; 27] = [
+pub const LEFT_OUT: [LeftOut; 29] = [
     left_out("live", "a_child_that_exits_at_once_is_counted", "python"),
     left_out("live", "redis_commands_are_none", "redis"),
     left_out("live", "nginx_by_worker", "nginx and curl"),
@@ -71,7 +71,9 @@ pub const LEFT_OUT: [LeftOut; 27] = [
         "nothing more of a kernel: each agent proves itself",
     ),
     left_out("socket", "", "nothing of a kernel"),
+    left_out("place", "", "nothing of a kernel"),
     left_out("web", "", "nothing of a kernel"),
+    left_out("crowded", "", "nothing of a kernel"),
     left_out("scope-http-statistics", "", "nothing of a kernel"),
     left_out("scope_http_statistics", "", "nothing of a kernel"),
 ];

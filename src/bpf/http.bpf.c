@@ -29,9 +29,10 @@ SEC("raw_tp")
 int http_identify(void *ctx)
 {
 	struct task_struct *task = http_current_task();
+	__u32 place;
 
 	agent_pid = bpf_get_current_pid_tgid() >> 32;
-	return !http_process_of(task) || !http_find_registers(task);
+	return !http_process_of(task, &place) || !http_find_registers(task);
 }
 
 /* A thread, which is the current one, ends. */

@@ -42,14 +42,15 @@ struct http_process_key {
 
 /* What a group of CPUs has counted; user space adds the groups up. Each has cache lines of its own. */
 struct http_requests {
-	__u64 count; /* received, answered or not */
-	__u64 pad[7];
+	struct http_process_key key; /* whose they are */
+	__u64 count;		     /* received, answered or not */
+	__u64 pad[5];
 };
 
 struct http_process {
 	struct http_requests requests[HTTP_SHARDS];
-	__u32 exited; /* its last thread is gone: harvest once more, then delete */
 	char comm[HTTP_COMM_LEN];
+	__u32 exited; /* its last thread is gone: harvest once more, then clear */
 	__u32 pad;
 };
 
@@ -63,9 +64,10 @@ struct http_series_key {
 };
 
 struct http_durations {
-	__u64 sum; /* ns */
+	struct http_series_key key; /* whose they are */
+	__u64 sum;		    /* ns; at least one for each, so that it tells whether any came */
 	__u64 buckets[HTTP_BOUNDS + 1];
-	__u64 pad[3];
+	__u64 pad;
 };
 
 struct http_series {

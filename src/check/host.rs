@@ -11,6 +11,7 @@ use rustix::fs::{Access, access};
 use serde::Serialize;
 
 use crate::cli::Cli;
+use crate::confine;
 use crate::kernel::facts::SYSCALL_EVENT;
 use crate::kernel::privilege::Privilege;
 use crate::kernel::tracefs::Tracefs;
@@ -27,6 +28,8 @@ pub struct Host {
     pub capabilities: Capabilities,
     /// As the kernel numbers it: 0 is none, 1 strict, 2 a filter.
     pub seccomp: Option<u8>,
+    /// Its version; `None` where the kernel has none.
+    pub landlock: Option<i32>,
     /// `None` where the kernel knows no lockdown.
     pub lockdown: Option<String>,
     pub perf_event_paranoid: Option<i32>,
@@ -99,6 +102,7 @@ impl Host {
             btf: fs::File::open("/sys/kernel/btf/vmlinux").is_ok(),
             capabilities: Capabilities { missing },
             seccomp: read("/proc/self/status").and_then(|status| seccomp(&status)),
+            landlock: confine::landlock_version(),
             lockdown: read("/sys/kernel/security/lockdown").and_then(|text| chosen(&text)),
             perf_event_paranoid: read("/proc/sys/kernel/perf_event_paranoid")
                 .and_then(|level| level.trim().parse().ok()),
@@ -167,10 +171,10 @@ fn plugins_root(root: &Path) -> PluginsRoot {
     let agent_runs = endpoint
         .as_ref()
         .is_ok_and(|endpoint| UnixStream::connect(endpoint.path()).is_ok());
-    let obstacle = match endpoint {
-        Ok(_) => cannot_be_written(root),
-        Err(error) => Some(format!("{error:#}")),
-    };
+    let refused = endpoint.and_then(|endpoint| endpoint.check()).err();
+    let obstacle = refused
+        .map(|error| format!("{error:#}"))
+        .or_else(|| cannot_be_written(root));
     PluginsRoot {
         path: root.to_owned(),
         obstacle,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::Cli;
+use crate::confine;
 use crate::kernel::backend::Backend;
 use crate::kernel::choice::{self, Candidates};
 use crate::kernel::load::Options;
@@ -35,6 +36,8 @@ pub struct Verdict {
     name: &'static str,
     works: bool,
     why: String,
+    /// The capabilities that an agent keeps after its start with it.
+    keeps: Vec<String>,
 }
 
 impl Check {
@@ -59,10 +62,21 @@ impl Check {
         self.auto.is_some()
     }
 
+    fn taken(&self) -> Option<&Verdict> {
+        self.backends.iter().find(|verdict| verdict.works)
+    }
+
     /// For a person.
     pub fn text(&self) -> String {
         text::of(self)
     }
+}
+
+fn kept(at_events: bool) -> Vec<String> {
+    confine::names_kept_by_sampling(at_events).unwrap_or_else(|error| {
+        log::warn!("what an agent keeps is not known: {error:#}");
+        Vec::new()
+    })
 }
 
 /// One after the other; each is gone when the next one comes.
@@ -74,14 +88,17 @@ fn try_all(options: &Options) -> Vec<Verdict> {
         let outcome = match &mut candidates {
             Ok(candidates) => candidates
                 .load(backend, object, options, PATIENCE)
-                .map(|(_, proof)| proof.to_string())
+                .map(|(bpf, proof)| (proof.to_string(), kept(bpf.at_events())))
                 .map_err(|error| format!("{error:#}")),
             Err(error) => Err(format!("{error:#}")),
         };
+        let works = outcome.is_ok();
+        let (why, keeps) = outcome.unwrap_or_else(|why| (why, Vec::new()));
         Verdict {
             name: backend.name(),
-            works: outcome.is_ok(),
-            why: outcome.unwrap_or_else(|why| why),
+            works,
+            why,
+            keeps,
         }
     });
     verdicts.collect()

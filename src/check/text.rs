@@ -18,13 +18,24 @@ pub fn of(check: &Check) -> String {
         };
         text += &format!("{:<20}{works}: {}\n", verdict.name, verdict.why);
     }
-    text + &match check.auto {
-        Some(name) => format!("\nThe agent takes {name}.\n"),
+    text + &match check.taken() {
+        Some(verdict) => format!(
+            "\nThe agent takes {}.\nAfter its start it keeps {}.\n",
+            verdict.name,
+            kept(&verdict.keeps)
+        ),
         None => "\nThe agent cannot count here.\n".to_owned(),
     }
 }
 
-fn facts(host: &Host) -> [(&'static str, String); 10] {
+fn kept(capabilities: &[String]) -> String {
+    if capabilities.is_empty() {
+        return "no capability".to_owned();
+    }
+    capabilities.join(" and ")
+}
+
+fn facts(host: &Host) -> [(&'static str, String); 11] {
     let missing = &host.capabilities.missing;
     let open = |known: Option<&str>| known.unwrap_or("unknown").to_owned();
     [
@@ -52,6 +63,13 @@ fn facts(host: &Host) -> [(&'static str, String); 10] {
                 Some(_) => "filters system calls".to_owned(),
                 None => open(None),
             },
+        ),
+        (
+            "Landlock",
+            host.landlock.map_or_else(
+                || "not known to this kernel".to_owned(),
+                |version| format!("version {version}"),
+            ),
         ),
         (
             "lockdown",
@@ -100,7 +118,9 @@ fn port(port: &Port) -> String {
     match &port.obstacle {
         None => format!("{address} is free"),
         Some(_) if port.state == PortState::InUse => {
-            format!("{address} is in use: stop who has it, or choose another --listen")
+            format!(
+                "{address} is in use: an agent waits until it is free; stop who has it, or choose another --listen"
+            )
         }
         Some(why) => format!("{address} cannot be had: {why}"),
     }

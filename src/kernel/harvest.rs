@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads the kernel's counters, and deletes those of processes that are gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
+use libbpf_rs::Iter;
 use libbpf_rs::skel::Skel;
-use libbpf_rs::{Iter, MapCore};
 use plain::Plain;
 
 use crate::kernel::load::Bpf;
-use crate::kernel::maps::read;
+use crate::kernel::maps::{Access, read};
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Notes};
 use crate::kernel::proof::script::KINDS;
 use crate::kernel::skeleton::types;
+use crate::kernel::table::{Entry, Table};
 use crate::model::counters::{
     Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,
 };
@@ -33,16 +34,31 @@ unsafe impl Plain for types::http_series_key {}
 // SAFETY: as above.
 unsafe impl Plain for types::http_series {}
 
+impl Entry for types::http_process {
+    type Key = types::http_process_key;
+
+    fn key(&self) -> Self::Key {
+        self.requests[0].key
+    }
+}
+
+impl Entry for types::http_series {
+    type Key = types::http_series_key;
+
+    fn key(&self) -> Self::Key {
+        self.durations[0].key
+    }
+}
+
 impl Bpf<'_> {
     /// Reads all counters but the agent's own.
-    pub fn harvest(&self) -> Result<Harvest> {
+    pub fn harvest(&mut self) -> Result<Harvest> {
         let start = Instant::now();
-        let maps = &self.skeleton.maps;
         let mut processes = BTreeMap::new();
         // Processes come first: the series of one that is found to have exited are complete.
-        for (key, value) in self.access.entries(&maps.http_processes)?.iter() {
-            let process: types::http_process = read(value)?;
-            let id = read::<types::http_process_key>(key)?.into();
+        for place in self.processes.used() {
+            let process = self.processes.entry(place)?;
+            let id = process.key().into();
             if self.own.is(id) {
                 continue;
             }
@@ -56,8 +72,9 @@ impl Bpf<'_> {
             processes.insert(id, counters);
         }
         let mut series = 0;
-        for (key, value) in self.access.entries(&maps.http_series)?.iter() {
-            let key: types::http_series_key = read(key)?;
+        for place in self.series.used() {
+            let entry = self.series.entry(place)?;
+            let key = entry.key();
             if self.own.is(owner(&key)) {
                 continue;
             }
@@ -65,7 +82,7 @@ impl Bpf<'_> {
             // One whose process has come into being meanwhile has to wait for the next harvest.
             if let Some(process) = processes.get_mut(&owner(&key)) {
                 // Two that only the kernel tells apart are one here.
-                *process.series.entry((&key).into()).or_default() += &durations(&read(value)?);
+                *process.series.entry((&key).into()).or_default() += &durations(&entry);
             }
         }
         let program_stats = self.program_stats();
@@ -78,8 +95,8 @@ impl Bpf<'_> {
             backend: self.backend().name(),
             reason: Arc::clone(&self.reason),
             maps: vec![
-                fill("http_processes", &maps.http_processes, processes.len(), 1),
-                fill("http_series", &maps.http_series, series, KINDS),
+                fill("http_processes", &self.processes, processes.len(), 1),
+                fill("http_series", &self.series, series, KINDS),
             ],
             connections: self.connections(start),
             counts: self.own.counted.get(),
@@ -133,35 +150,46 @@ impl Bpf<'_> {
     }
 
     /// Connections that have state, if it is known.
-    fn connections(&self, now: Instant) -> Option<u64> {
+    fn connections(&mut self, now: Instant) -> Option<u64> {
         let counting = self.counting.as_ref()?;
-        let mut connections = self.connections.borrow_mut();
-        connections.count(now, || Iter::new(counting).map_err(io::Error::other))
+        let start = || Iter::new(counting).map_err(io::Error::other);
+        let count = self.connections.count(now, start);
+        // All open files have been walked, with all sockets that are older than the programs.
+        if count.is_some()
+            && let Some(variables) = &mut self.skeleton.maps.bss_data
+        {
+            variables.http_old_sockets_known = true;
+        }
+        count
     }
 
-    /// Deletes the entries of processes that are gone.
+    /// Clears the entries of processes that are gone.
     pub fn forget(&self, ids: &[ProcessId]) -> Result<()> {
+        let ids: HashSet<_> = ids.iter().copied().collect();
         if ids.is_empty() {
             return Ok(());
         }
-        let maps = &self.skeleton.maps;
-        let series = self.access.entries(&maps.http_series)?;
-        let mut theirs = Vec::new();
-        for (key, _) in series.iter() {
-            if ids.contains(&owner(&read(key)?)) {
-                theirs.push(key);
-            }
-        }
-        self.access.delete(&maps.http_series, &theirs)?;
-        let keys: Vec<_> = ids
-            .iter()
-            .map(|id| types::http_process_key::from(*id))
-            .collect();
-        // SAFETY: `Plain` above says that the key has no padding.
-        let keys = keys.iter().map(|key| unsafe { plain::as_bytes(key) });
-        let keys: Vec<_> = keys.collect();
-        self.access.delete(&maps.http_processes, &keys)
+        forget(&self.series, self.access, |key| ids.contains(&owner(key)))?;
+        forget(&self.processes, self.access, |key| {
+            ids.contains(&(*key).into())
+        })
     }
+}
+
+/// Clears the entries of a table whose keys are such.
+fn forget<T: Entry>(
+    table: &Table<T>,
+    access: Access,
+    is_one: impl Fn(&T::Key) -> bool,
+) -> Result<()> {
+    let mut gone = Vec::new();
+    for place in table.used() {
+        let key = table.entry(place)?.key();
+        if is_one(&key) {
+            gone.push((place, key));
+        }
+    }
+    table.clear(&gone, access)
 }
 
 /// Whether a program takes notes, where any does.
@@ -170,11 +198,11 @@ fn takes_note(program: &str) -> bool {
 }
 
 /// `own` entries are the agent's.
-fn fill(name: &'static str, map: &impl MapCore, entries: usize, own: u32) -> MapFill {
+fn fill<T: Entry>(name: &'static str, table: &Table<T>, entries: usize, own: u32) -> MapFill {
     MapFill {
         name,
         entries,
-        capacity: map.max_entries() - own,
+        capacity: table.capacity() - own,
     }
 }
 
@@ -275,15 +303,6 @@ impl From<types::http_process_key> for ProcessId {
         Self {
             pid: key.pid as u32,
             start_time: key.start_time,
-        }
-    }
-}
-
-impl From<ProcessId> for types::http_process_key {
-    fn from(id: ProcessId) -> Self {
-        Self {
-            start_time: id.start_time,
-            pid: id.pid.into(),
         }
     }
 }

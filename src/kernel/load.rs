@@ -14,13 +14,14 @@ use libbpf_rs::{Iter, Link, OpenObject, Program, ProgramInput, ProgramMut, Trace
 use crate::kernel::backend::Backend;
 use crate::kernel::connections::Connections;
 use crate::kernel::facts::Kernel;
-use crate::kernel::maps::{Access, read};
+use crate::kernel::maps::Access;
 use crate::kernel::privilege::{Privilege, Step};
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Hook};
 use crate::kernel::proof::script::KINDS;
 use crate::kernel::proof::{Own, TALKER};
 use crate::kernel::skeleton::{HttpSkel, HttpSkelBuilder, OpenHttpSkel, types};
+use crate::kernel::table::{self, Entry, Table};
 use crate::model::histogram::BOUNDS_US;
 
 /// A process seldom shows more kinds of answers: methods times status codes.
@@ -37,6 +38,8 @@ pub struct Options {
 /// The programs in the kernel and their counters.
 pub struct Bpf<'obj> {
     pub(crate) skeleton: HttpSkel<'obj>,
+    pub(super) processes: Table<types::http_process>,
+    pub(super) series: Table<types::http_series>,
     /// By the program that each attaches.
     links: Vec<(&'static str, Link)>,
     backend: Backend,
@@ -46,7 +49,7 @@ pub struct Bpf<'obj> {
     pub(crate) reason: Arc<str>,
     /// Counts the connections that have state, when it is read. `None` where the kernel does not let it.
     pub(crate) counting: Option<Link>,
-    pub(crate) connections: RefCell<Connections<Iter>>,
+    pub(crate) connections: Connections<Iter>,
     pub(crate) program_stats: RefCell<program_stats::Latest>,
     /// What the agent's own requests have counted as.
     pub(super) own: Own,
@@ -89,6 +92,19 @@ impl<'obj> Bpf<'obj> {
     ) -> Result<Self> {
         let open = configured(object, backend, kernel, options)?;
         let skeleton = open.load().context("the kernel refuses the programs")?;
+        let maps = &skeleton.maps;
+        let processes: Table<types::http_process> = Table::of(table::Maps {
+            entries: (&maps.http_processes).try_into()?,
+            at: (&maps.http_processes_at).try_into()?,
+            free: (&maps.http_processes_free).try_into()?,
+            used: (&maps.http_processes_used).try_into()?,
+        })?;
+        let series = Table::of(table::Maps {
+            entries: (&maps.http_series).try_into()?,
+            at: (&maps.http_series_at).try_into()?,
+            free: (&maps.http_series_free).try_into()?,
+            used: (&maps.http_series_used).try_into()?,
+        })?;
         let identified = skeleton
             .progs
             .http_identify
@@ -102,22 +118,19 @@ impl<'obj> Bpf<'obj> {
             at_events: backend == Backend::Syscall || kernel.facts.takes_events(),
         };
         // Nothing else counts yet.
-        let entries = access.entries(&skeleton.maps.http_processes)?;
-        let (own, _) = entries
-            .iter()
-            .next()
-            .context("the agent has no place in http_processes")?;
-        let own = read::<types::http_process_key>(own)?.into();
+        let own = (processes.used().next()).context("the agent has no place in http_processes")?;
         let counting = skeleton.progs.http_count_connections.attach();
         let counting = counting.inspect_err(|error| {
             log::warn!("how many connections there are will not be known: {error}");
         });
         Ok(Self {
-            own: Own::new(own),
+            own: Own::new(own, processes.entry(own)?.key().into()),
             counting: counting.ok(),
-            connections: RefCell::default(),
+            connections: Connections::default(),
             program_stats: RefCell::default(),
             skeleton,
+            processes,
+            series,
             links: Vec::new(),
             backend,
             access,
@@ -158,6 +171,11 @@ impl<'obj> Bpf<'obj> {
 
     pub fn backend(&self) -> Backend {
         self.backend
+    }
+
+    /// Whether its programs are at events, which suffer where a reader of maps is preempted.
+    pub fn at_events(&self) -> bool {
+        self.access.at_events
     }
 
     pub fn reason(&self) -> &str {
@@ -245,7 +263,6 @@ fn configured<'obj>(
     }
     let maps = &mut open.maps;
     maps.http_connections.set_autocreate(in_storage)?;
-    maps.http_marked.set_autocreate(in_storage)?;
     maps.http_inodes.set_autocreate(!in_storage)?;
     maps.http_inodes.set_max_entries(options.max_connections)?;
     maps.http_marked_inodes.set_autocreate(!in_storage)?;
@@ -257,9 +274,15 @@ fn configured<'obj>(
     // And the agent's own.
     let processes = options.max_processes.saturating_add(1);
     maps.http_processes.set_max_entries(processes)?;
+    maps.http_processes_at.set_max_entries(processes)?;
+    maps.http_processes_free.set_max_entries(processes)?;
+    (maps.http_processes_used).set_max_entries(processes.div_ceil(table::PLACE_BITS))?;
     let series = options.max_processes.saturating_mul(SERIES_PER_PROCESS);
-    maps.http_series
-        .set_max_entries(series.saturating_add(KINDS))?;
+    let series = series.saturating_add(KINDS);
+    maps.http_series.set_max_entries(series)?;
+    maps.http_series_at.set_max_entries(series)?;
+    maps.http_series_free.set_max_entries(series)?;
+    (maps.http_series_used).set_max_entries(series.div_ceil(table::PLACE_BITS))?;
 
     let rodata = maps
         .rodata_data

@@ -8,23 +8,20 @@ use anyhow::{Context, Result};
 use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
 
 use crate::model::snapshot::Snapshot;
 use crate::page::history::History;
 use crate::sampler::EverySnapshot;
 use crate::serve::server::Body;
 
-/// Pages that are open at the same time.
-const STREAMS: usize = 16;
 /// Events that a slow client may be behind before it gets a whole view instead.
 const BEHIND: usize = 4;
 
 pub struct Live {
     history: Mutex<History>,
     news: broadcast::Sender<Bytes>,
-    slots: Arc<Semaphore>,
 }
 
 impl Live {
@@ -33,7 +30,6 @@ impl Live {
         let live = Arc::new(Self {
             history: Mutex::new(History::new(host, first)),
             news: broadcast::channel(BEHIND).0,
-            slots: Arc::new(Semaphore::new(STREAMS)),
         });
         let follower = Arc::clone(&live);
         tokio::spawn(async move {
@@ -71,20 +67,15 @@ impl Live {
             .into())
     }
 
-    /// An endless body of events. `None` when too many others look already.
-    pub fn events(self: &Arc<Self>) -> Option<Body> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+    /// An endless body of events.
+    pub fn events(self: &Arc<Self>) -> Body {
         let (sender, body) = Channel::new(1);
-        tokio::spawn(Arc::clone(self).stream(sender, slot));
-        Some(body.boxed_unsync())
+        tokio::spawn(Arc::clone(self).stream(sender));
+        body.boxed_unsync()
     }
 
     /// Ends when the client has gone.
-    async fn stream(
-        self: Arc<Self>,
-        mut sender: Sender<Bytes, io::Error>,
-        _slot: OwnedSemaphorePermit,
-    ) {
+    async fn stream(self: Arc<Self>, mut sender: Sender<Bytes, io::Error>) {
         let mut news = self.news.subscribe();
         let mut next = self.whole_event(&mut news);
         while let Ok(text) = next

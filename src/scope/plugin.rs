@@ -20,7 +20,8 @@ use crate::model::snapshot::Snapshot;
 use crate::page::live::Live;
 use crate::report::report;
 use crate::sampler::Snapshots;
-use crate::scope::socket::{BoundSocket, Endpoint};
+use crate::scope::bound::BoundSocket;
+use crate::scope::socket::Endpoint;
 use crate::serve::negotiate::accepts_gzip;
 use crate::serve::server::{Body, Clients, Routes, plain, whole};
 
@@ -32,7 +33,7 @@ const STALE: Duration = Duration::from_secs(10);
 
 /// Serves on `socket`, and on a new one wherever it disappears, for as long as it is polled.
 pub async fn serve(mut socket: BoundSocket, endpoint: &Endpoint, plugin: Plugin) {
-    let clients = Clients::new(plugin);
+    let mut clients = Clients::new(plugin);
     let mut check = interval(CHECK_INTERVAL);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;

@@ -1,36 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Life cycle of the plugin's socket: the probe takes a socket for a plugin that is ready.
 //!
-//! The plugins root belongs to Weave Scope. Only the directory below it is ours: it keeps others out (mode 0700), is
-//! made again when it is wiped away, and goes with the agent.
+//! The plugins root belongs to Weave Scope. Only the directory below it is ours ([`crate::scope::place`]): it keeps others out (mode
+//! 0700), is made again when it is wiped away, and goes with the agent.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FileType;
+use rustix::process::geteuid;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::{Instant, sleep};
 
 use crate::report::PLUGIN_ID;
+use crate::scope::bound::BoundSocket;
+use crate::scope::place::{self, Lock, Place};
 
 /// Bytes of a socket's path that the kernel takes, without the final NUL.
 const PATH_MAX: usize = 107;
+
+/// How long somebody else may have the lock: an agent has it for a moment.
+const LOCK_LIMIT: Duration = Duration::from_secs(5);
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Where the socket belongs.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     root: PathBuf,
-    directory: PathBuf,
+    pub(super) name: String,
     path: PathBuf,
 }
 
 impl Endpoint {
     pub fn below(root: &Path) -> Result<Self> {
-        let directory = root.join(PLUGIN_ID);
-        let path = directory.join(format!("{PLUGIN_ID}.sock"));
+        let name = format!("{PLUGIN_ID}.sock");
+        let path = root.join(PLUGIN_ID).join(&name);
         let length = path.as_os_str().as_bytes().len();
         ensure!(
             length <= PATH_MAX,
@@ -39,7 +46,7 @@ impl Endpoint {
         );
         Ok(Self {
             root: root.to_owned(),
-            directory,
+            name,
             path,
         })
     }
@@ -48,125 +55,91 @@ impl Endpoint {
         &self.path
     }
 
-    /// Makes way for a new socket: removes what a killed run has left, and refuses where something else is there.
-    pub async fn clear(&self) -> Result<()> {
-        match self.lock() {
-            Ok(_lock) => self.clear_locked().await,
-            // There is nothing yet, or nothing for us: that shows when the socket is bound.
-            Err(_) => Ok(()),
-        }
+    /// Fails where what is there already is not to be trusted.
+    pub fn check(&self) -> Result<()> {
+        Place::find(&self.root).map(drop)
     }
 
-    async fn clear_locked(&self) -> Result<()> {
+    /// Makes way for a new socket: removes what a killed run has left, and refuses where something else is there.
+    pub async fn clear(&self) -> Result<()> {
+        let Some(place) = Place::find(&self.root)? else {
+            return Ok(());
+        };
+        let _lock = self.lock(&place).await?;
+        self.clear_locked(&place).await
+    }
+
+    async fn clear_locked(&self, place: &Place) -> Result<()> {
         let path = self.path.display();
-        match fs::symlink_metadata(&self.path) {
-            Ok(found) if found.file_type().is_socket() => {}
-            Ok(_) => bail!("{path} is not a socket: remove it, or choose another --plugins-root"),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error).with_context(|| format!("cannot look at {path}")),
+        let found = place.look(&self.name);
+        let Some(found) = found.with_context(|| format!("cannot look at {path}"))? else {
+            return Ok(());
+        };
+        if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
+            bail!("{path} is not a socket: remove it, or choose another --plugins-root");
         }
-        match UnixStream::connect(&self.path).await {
+        if found.st_uid != geteuid().as_raw() {
+            bail!(
+                "{path} belongs to user {}: remove it, or choose another --plugins-root",
+                found.st_uid
+            );
+        }
+        match UnixStream::connect(place.join(&self.name)).await {
             Ok(_) => bail!(
                 "another instance is serving {path}: stop it, or choose another --plugins-root"
             ),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 log::debug!("replacing {path}, which nobody serves any more");
-                fs::remove_file(&self.path).with_context(|| format!("cannot remove stale {path}"))
+                place
+                    .remove_file(&self.name)
+                    .with_context(|| format!("cannot remove stale {path}"))
             }
             Err(error) => Err(error)
                 .with_context(|| format!("cannot tell whether another instance is serving {path}")),
         }
     }
 
+    /// Makes the directory in which our own has its place.
+    pub fn make_root(&self) -> Result<()> {
+        place::make_root(&self.root)
+    }
+
     /// Makes the directory and the socket in it.
     pub async fn bind(&self) -> Result<BoundSocket> {
-        self.make_directory().with_context(|| {
-            format!(
-                "plugins root {} is not writable: run as root, or choose another --plugins-root",
-                self.root.display()
-            )
-        })?;
-        let _lock = self
-            .lock()
-            .with_context(|| format!("cannot lock {}", self.directory.display()))?;
-        self.clear_locked().await?;
-        let listener = UnixListener::bind(&self.path)
-            .with_context(|| format!("cannot make socket {}", self.path.display()))?;
-        let identity = Identity::of(&self.path)
-            .with_context(|| format!("{} vanished at once", self.path.display()))?;
-        Ok(BoundSocket {
-            listener,
-            identity,
-            endpoint: self.clone(),
-        })
+        let place = Place::make(&self.root)?;
+        let listener = {
+            let _lock = self.lock(&place).await?;
+            self.clear_locked(&place).await?;
+            UnixListener::bind(place.join(&self.name))
+                .with_context(|| format!("cannot make socket {}", self.path.display()))?
+        };
+        BoundSocket::new(listener, place, self.clone())
+            .with_context(|| format!("{} vanished at once", self.path.display()))
     }
 
-    fn make_directory(&self) -> io::Result<()> {
-        fs::create_dir_all(&self.root)?;
-        match fs::DirBuilder::new().mode(0o700).create(&self.directory) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+    /// Waits for a moment where somebody else has it, and holds up nobody meanwhile.
+    async fn lock<'a>(&self, place: &'a Place) -> Result<Lock<'a>> {
+        let directory = self.root.join(PLUGIN_ID);
+        let directory = directory.display();
+        let deadline = Instant::now() + LOCK_LIMIT;
+        loop {
+            let lock = place.try_lock();
+            if let Some(lock) = lock.with_context(|| format!("cannot lock {directory}"))? {
+                return Ok(lock);
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "somebody else has locked {directory}: end whoever has it open, or choose another --plugins-root"
+            );
+            sleep(LOCK_PAUSE).await;
         }
-        // One that was there already may be open to others.
-        fs::set_permissions(&self.directory, Permissions::from_mode(0o700))
-    }
-
-    /// Until it is dropped: two agents that start at the same moment must not clear away each other's socket.
-    fn lock(&self) -> io::Result<File> {
-        let directory = File::open(&self.directory)?;
-        flock(&directory, FlockOperation::LockExclusive)?;
-        Ok(directory)
-    }
-}
-
-/// A listening socket. File and directory are removed when it is dropped, if they are still its own.
-#[derive(Debug)]
-pub struct BoundSocket {
-    pub listener: UnixListener,
-    identity: Identity,
-    endpoint: Endpoint,
-}
-
-impl BoundSocket {
-    /// Whether clients that connect to the path still come here.
-    pub fn is_in_place(&self) -> bool {
-        Identity::of(&self.endpoint.path).is_ok_and(|identity| identity == self.identity)
-    }
-}
-
-impl Drop for BoundSocket {
-    fn drop(&mut self) {
-        if !self.is_in_place() {
-            return;
-        }
-        // A directory that holds files of others stays.
-        if let Err(error) = fs::remove_file(&self.endpoint.path)
-            .and_then(|()| fs::remove_dir(&self.endpoint.directory))
-        {
-            log::warn!("cannot remove {}: {error}", self.endpoint.path.display());
-        }
-    }
-}
-
-/// Which file it is. An open socket holds its inode, so the number is not reused while there is a [`BoundSocket`].
-#[derive(Debug, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-impl Identity {
-    fn of(path: &Path) -> io::Result<Self> {
-        let metadata = fs::symlink_metadata(path)?;
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixListener as StdListener;
     use std::sync::Barrier;
     use std::thread;
@@ -177,6 +150,10 @@ mod tests {
         let folder = tempfile::tempdir_in("/tmp").unwrap();
         let endpoint = Endpoint::below(&folder.path().join("plugins")).unwrap();
         (folder, endpoint)
+    }
+
+    fn directory(endpoint: &Endpoint) -> &Path {
+        endpoint.path.parent().unwrap()
     }
 
     fn mode(path: &Path) -> u32 {
@@ -196,22 +173,22 @@ mod tests {
     async fn directory_is_private_and_goes_with_the_socket() {
         let (_folder, endpoint) = endpoint();
         let socket = endpoint.bind().await.unwrap();
-        assert_eq!(mode(&endpoint.directory), 0o700);
+        assert_eq!(mode(directory(&endpoint)), 0o700);
         assert!(socket.is_in_place());
         drop(socket);
-        assert!(!endpoint.directory.exists());
+        assert!(!directory(&endpoint).exists());
         assert!(endpoint.root.exists());
     }
 
     #[tokio::test]
     async fn an_open_directory_is_closed_and_files_of_others_stay() {
         let (_folder, endpoint) = endpoint();
-        fs::create_dir_all(&endpoint.directory).unwrap();
-        fs::set_permissions(&endpoint.directory, Permissions::from_mode(0o755)).unwrap();
-        let other = endpoint.directory.join("other");
+        fs::create_dir_all(directory(&endpoint)).unwrap();
+        fs::set_permissions(directory(&endpoint), Permissions::from_mode(0o755)).unwrap();
+        let other = directory(&endpoint).join("other");
         fs::write(&other, "").unwrap();
         drop(endpoint.bind().await.unwrap());
-        assert_eq!(mode(&endpoint.directory), 0o700);
+        assert_eq!(mode(directory(&endpoint)), 0o700);
         assert!(other.exists());
         assert!(!endpoint.path.exists());
     }
@@ -219,7 +196,7 @@ mod tests {
     #[tokio::test]
     async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let (_folder, endpoint) = endpoint();
-        fs::create_dir_all(&endpoint.directory).unwrap();
+        fs::create_dir_all(directory(&endpoint)).unwrap();
         let live = StdListener::bind(&endpoint.path).unwrap();
         let error = endpoint.bind().await.unwrap_err().to_string();
         assert!(error.starts_with("another instance is serving"), "{error}");
@@ -231,7 +208,7 @@ mod tests {
     fn of_many_at_the_same_moment_one_gets_the_place() {
         for _ in 0..30 {
             let (_folder, endpoint) = endpoint();
-            fs::create_dir_all(&endpoint.directory).unwrap();
+            fs::create_dir_all(directory(&endpoint)).unwrap();
             // What a killed one has left, which each of them may take away.
             drop(StdListener::bind(&endpoint.path).unwrap());
             let start = Barrier::new(4);
@@ -261,10 +238,26 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_that_stays_is_an_error_that_says_so() {
+        let (_folder, endpoint) = endpoint();
+        let place = Place::make(&endpoint.root).unwrap();
+        let lock = place.try_lock().unwrap().unwrap();
+        for error in [
+            endpoint.clear().await.unwrap_err(),
+            endpoint.bind().await.unwrap_err(),
+        ] {
+            let text = error.to_string();
+            assert!(text.starts_with("somebody else has locked"), "{text}");
+        }
+        drop(lock);
+        assert!(endpoint.bind().await.unwrap().is_in_place());
+    }
+
     #[tokio::test]
     async fn what_is_no_socket_is_left_alone() {
         let (_folder, endpoint) = endpoint();
-        fs::create_dir_all(&endpoint.directory).unwrap();
+        fs::create_dir_all(directory(&endpoint)).unwrap();
         fs::write(&endpoint.path, "precious").unwrap();
         let error = endpoint.bind().await.unwrap_err().to_string();
         assert!(error.contains("is not a socket"), "{error}");

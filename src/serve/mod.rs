@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! HTTP for all who ask: connections with limits, and the TCP listener.
 
+mod descriptors;
 pub mod negotiate;
+pub mod port;
+mod seats;
 pub mod server;
 pub mod streamed_body;
+mod watched;
 pub mod web;

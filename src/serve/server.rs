@@ -11,27 +11,39 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep};
 use tokio_io_timeout::TimeoutStream;
 
-/// The probe needs one, a browser six. Whoever comes when so many others are connected is refused.
-pub const CONNECTIONS: usize = 64;
+use crate::serve::descriptors;
+use crate::serve::seats::{Seat, Seats};
+use crate::serve::watched::{WatchedBody, WatchedStream};
+
+/// The probe needs one, a browser six. When so many are connected, one of them makes room for whoever comes.
+const CONNECTIONS: usize = 64;
+/// Pages that are open at the same time.
+const ENDLESS: usize = 16;
 /// To send a request in, and to be idle between two.
 const READ_LIMIT: Duration = Duration::from_secs(10);
 /// To take in a part of an answer.
 const WRITE_LIMIT: Duration = Duration::from_secs(5);
 const HEAD_BYTES: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// From one warning that nobody can be accepted to the next.
+const WARNING_PAUSE: Duration = Duration::from_secs(60);
 
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// An extension of responses whose bodies have no end.
+#[derive(Clone, Copy)]
+pub struct Endless;
 
 /// What is served: an answer to each request, found without waiting. A long body may follow by and by.
 pub trait Routes: Send + Sync + 'static {
@@ -44,52 +56,81 @@ pub trait Routes: Send + Sync + 'static {
 /// The clients of one listener.
 pub struct Clients<R> {
     routes: Arc<R>,
-    slots: Arc<Semaphore>,
+    seats: Seats,
+    warned: Option<Instant>,
 }
 
 impl<R: Routes> Clients<R> {
     pub fn new(routes: R) -> Self {
         Self {
             routes: Arc::new(routes),
-            slots: Arc::new(Semaphore::new(CONNECTIONS)),
+            seats: Seats::new(descriptors::room_for(CONNECTIONS), ENDLESS),
+            warned: None,
         }
     }
 
     /// Serves a client that a listener has accepted, in a task of its own.
-    pub async fn take<S, A>(&self, accepted: io::Result<(S, A)>)
+    pub async fn take<S, A>(&mut self, accepted: io::Result<(S, A)>)
     where
-        S: AsyncRead + AsyncWrite + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         match accepted {
-            Ok((stream, _)) => match Arc::clone(&self.slots).try_acquire_owned() {
-                Ok(slot) => {
-                    tokio::spawn(converse(stream, Arc::clone(&self.routes), slot));
-                }
-                Err(_) => log::debug!("refused a client: {CONNECTIONS} others are connected"),
-            },
+            Ok((stream, _)) => {
+                let seat = Arc::new(self.seats.take());
+                tokio::spawn(converse(stream, Arc::clone(&self.routes), seat));
+                // Whoever has had to make room goes before the next one comes.
+                yield_now().await;
+            }
             Err(error) => {
-                log::warn!("cannot accept a client: {error}");
+                self.warn(&error);
+                // As a rule there are too many open files.
+                self.seats.free_one();
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+
+    fn warn(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        let is_news = |warned| now.duration_since(warned) > WARNING_PAUSE;
+        if self.warned.is_none_or(is_news) {
+            log::warn!("cannot accept a client, so that another one has to go: {error}");
+            self.warned = Some(now);
+        } else {
+            log::debug!("cannot accept a client: {error}");
+        }
+    }
 }
 
-async fn converse<S>(stream: S, routes: Arc<impl Routes>, _slot: OwnedSemaphorePermit)
+async fn converse<S>(stream: S, routes: Arc<impl Routes>, seat: Arc<Seat>)
 where
-    S: AsyncRead + AsyncWrite + Send + 'static,
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let mut stream = TimeoutStream::new(stream);
+    let mut stream = TimeoutStream::new(WatchedStream::new(stream, Arc::clone(&seat)));
     stream.set_write_timeout(Some(WRITE_LIMIT));
-    let service = service_fn(|request| std::future::ready(answer(&*routes, &request)));
+    let service = service_fn(|request| {
+        let answer = answer(&*routes, &request).map(|answer| watched(answer, &seat));
+        std::future::ready(answer)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(READ_LIMIT)
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(Box::pin(stream)), service);
-    if let Err(error) = connection.await {
-        log::debug!("a client was left: {error}");
+    tokio::select! {
+        outcome = connection => {
+            if let Err(error) = outcome {
+                log::debug!("a client was left: {error}");
+            }
+        }
+        () = seat.given_away() => log::debug!("a client was left for another one"),
     }
+}
+
+fn watched(answer: Response<Body>, seat: &Arc<Seat>) -> Response<WatchedBody> {
+    let is_endless = answer.extensions().get::<Endless>().is_some();
+    seat.asked(is_endless && !answer.body().is_end_stream());
+    answer.map(|body| WatchedBody::new(body, Arc::clone(seat)))
 }
 
 /// The only place that answers come from, so that none is without the headers. (What is no HTTP at all hyper refuses
@@ -153,7 +194,7 @@ mod tests {
     }
 
     /// The end of a client that has just connected.
-    async fn connect(clients: &Clients<Nothing>) -> UnixStream {
+    async fn connect(clients: &mut Clients<Nothing>) -> UnixStream {
         let (client, server) = UnixStream::pair().unwrap();
         clients.take(Ok((server, ()))).await;
         client
@@ -178,25 +219,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn so_many_are_served_one_more_is_refused_and_a_place_is_given_on() {
+    async fn so_many_are_served_and_the_oldest_makes_room_for_one_more() {
         assert!(PATIENCE < READ_LIMIT);
-        let clients = Clients::new(Nothing);
+        let mut clients = Clients::new(Nothing);
         let mut crowd = Vec::new();
         for _ in 0..CONNECTIONS {
-            let client = connect(&clients).await;
+            let client = connect(&mut clients).await;
             assert!(is_served(&client).await);
             crowd.push(client);
         }
-        // Each of them has had an answer, and keeps its place.
-        assert!(!is_served(&connect(&clients).await).await);
-        assert!(is_served(&crowd[CONNECTIONS - 1]).await);
+        assert!(is_served(&connect(&mut clients).await).await);
+        assert!(!is_served(&crowd[0]).await);
+        for client in &crowd[1..] {
+            assert!(is_served(client).await);
+        }
+    }
 
-        drop(crowd.pop());
-        let given_on = async {
-            while !is_served(&connect(&clients).await).await {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(PATIENCE, given_on).await.expect("a free place");
+    #[tokio::test]
+    async fn who_only_begins_a_request_keeps_nobody_out() {
+        let mut clients = Clients::new(Nothing);
+        let served = connect(&mut clients).await;
+        let mut crowd = Vec::new();
+        for _ in 0..3 * CONNECTIONS {
+            let client = connect(&mut clients).await;
+            client.try_write(b"GET / HTTP/1.1\r\nHo").unwrap();
+            crowd.push(client);
+            tokio::task::yield_now().await;
+            assert!(is_served(&connect(&mut clients).await).await);
+        }
+        drop(served);
     }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Frame};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use crate::serve::server::Body;
@@ -42,10 +42,11 @@ impl StreamedBodies {
         let slots = Arc::clone(&self.0);
         tokio::spawn(async move {
             let deadline = Instant::now() + LIMIT;
-            let Ok(Ok(_slot)) = timeout_at(deadline, slots.acquire_owned()).await else {
+            let Ok(Ok(slot)) = timeout_at(deadline, Arc::clone(&slots).acquire_owned()).await
+            else {
                 return sender.abort(ErrorKind::TimedOut.into());
             };
-            let mut out = BodyWriter::new(sender, deadline);
+            let mut out = BodyWriter::new(sender, deadline, slots, slot);
             let writing = tokio::task::spawn_blocking(move || {
                 let written = write(&mut out).and_then(|()| out.flush());
                 if written.is_err() {
@@ -61,30 +62,50 @@ impl StreamedBodies {
     }
 }
 
-/// Collects what is written and sends it part by part.
+/// Collects what is written and sends it part by part. While it waits for the client, it is somebody else's turn.
 pub struct BodyWriter {
     buffer: String,
     sender: Sender<Bytes, io::Error>,
     deadline: Instant,
     runtime: Handle,
+    slots: Arc<Semaphore>,
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl BodyWriter {
-    fn new(sender: Sender<Bytes, io::Error>, deadline: Instant) -> Self {
+    fn new(
+        sender: Sender<Bytes, io::Error>,
+        deadline: Instant,
+        slots: Arc<Semaphore>,
+        slot: OwnedSemaphorePermit,
+    ) -> Self {
         Self {
             buffer: String::with_capacity(PART),
             sender,
             deadline,
             runtime: Handle::current(),
+            slots,
+            slot: Some(slot),
         }
     }
 
     fn flush(&mut self) -> fmt::Result {
         let full = std::mem::replace(&mut self.buffer, String::with_capacity(PART));
-        let sending = self.sender.send_data(full.into());
-        match self.runtime.block_on(timeout_at(self.deadline, sending)) {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(fmt::Error),
+        let Err(full) = self.sender.try_send(Frame::data(full.into())) else {
+            return Ok(());
+        };
+        self.slot = None;
+        let slots = Arc::clone(&self.slots);
+        let turn = async {
+            self.sender.send(full).await.ok()?;
+            slots.acquire_owned().await.ok()
+        };
+        let turn = self.runtime.block_on(timeout_at(self.deadline, turn));
+        self.slot = turn.ok().flatten();
+        if self.slot.is_some() {
+            Ok(())
+        } else {
+            Err(fmt::Error)
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::prometheus::metrics::{self, Format, Vitals};
 use crate::prometheus::series_lifetime::ScrapeContents;
 use crate::sampling::Failures;
 use crate::serve::negotiate::prefers_openmetrics;
-use crate::serve::server::{Body, Clients, Routes, plain, whole};
+use crate::serve::server::{Body, Clients, Endless, Routes, plain, whole};
 use crate::serve::streamed_body::StreamedBodies;
 
 /// Scrapes that are answered at the same time; others wait for their turn.
@@ -48,18 +48,6 @@ impl FromStr for Listen {
     }
 }
 
-/// Listens, so that clients queue up until they are served. `None` where nobody wants it.
-pub async fn bind(listen: Listen) -> Result<Option<TcpListener>> {
-    let Listen::On(address) = listen else {
-        return Ok(None);
-    };
-    TcpListener::bind(address).await.map(Some).with_context(|| {
-        format!(
-            "cannot listen on {address}: choose another --listen ADDRESS:PORT, or --listen none"
-        )
-    })
-}
-
 /// Serves for as long as it is polled.
 pub async fn serve(
     listener: &TcpListener,
@@ -70,7 +58,7 @@ pub async fn serve(
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    let clients = Clients::new(Web {
+    let mut clients = Clients::new(Web {
         live,
         scrape_contents,
         failures,
@@ -137,20 +125,15 @@ impl Web {
 
     fn events(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
         let body = if request.method() == Method::HEAD {
-            Some(whole(Bytes::new()))
+            whole(Bytes::new())
         } else {
             self.live.events()
         };
-        match body {
-            Some(body) => Response::builder()
-                .header(CONTENT_TYPE, "text/event-stream")
-                .body(body)
-                .context("cannot build a response"),
-            None => plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many others are looking: close a page\n",
-            ),
-        }
+        Response::builder()
+            .header(CONTENT_TYPE, "text/event-stream")
+            .extension(Endless)
+            .body(body)
+            .context("cannot build a response")
     }
 
     fn metrics(&self, request: &Request<Incoming>) -> Result<Response<Body>> {

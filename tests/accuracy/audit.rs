@@ -15,9 +15,9 @@ use crate::witness::{Count, Witnesses, tree};
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The books of one server, closed after each behaviour.
-pub struct Books<'a> {
+pub struct Books<'a, 'obj> {
     server: &'a Server,
-    witnesses: &'a Witnesses<'a>,
+    witnesses: &'a Witnesses<'obj>,
     /// All that ever belonged to the server.
     pids: BTreeSet<u32>,
     logged: Answers,
@@ -42,8 +42,8 @@ impl Entry {
     }
 }
 
-impl<'a> Books<'a> {
-    pub fn open(server: &'a Server, witnesses: &'a Witnesses<'a>) -> Self {
+impl<'a, 'obj> Books<'a, 'obj> {
+    pub fn open(server: &'a Server, witnesses: &'a Witnesses<'obj>) -> Self {
         let mut books = Self {
             server,
             witnesses,

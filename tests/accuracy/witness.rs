@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Both backends at once, each with programs and counters of its own, so that they see the same traffic.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -17,7 +18,7 @@ const BACKENDS: [Backend; 2] = [Backend::Sock, Backend::Syscall];
 
 pub type Storage = [Objects; BACKENDS.len()];
 
-pub struct Witnesses<'obj>(Vec<Bpf<'obj>>);
+pub struct Witnesses<'obj>(Vec<RefCell<Bpf<'obj>>>);
 
 /// What one backend counted of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,20 +57,23 @@ impl<'obj> Witnesses<'obj> {
                 max_processes: 16384,
                 max_connections: 65536,
             };
-            choice::load(objects, &options).unwrap_or_else(|error| panic!("{backend}: {error:#}"))
+            let bpf = choice::load(objects, &options);
+            RefCell::new(bpf.unwrap_or_else(|error| panic!("{backend}: {error:#}")))
         };
         Self(storage.iter_mut().zip(BACKENDS).map(load).collect())
     }
 
     /// What each backend has counted so far of these processes together.
     pub fn counts(&self, pids: &BTreeSet<u32>) -> Vec<Count> {
-        self.0.iter().map(|bpf| count(bpf, pids)).collect()
+        let count = |bpf: &RefCell<Bpf>| count(&mut bpf.borrow_mut(), pids);
+        self.0.iter().map(count).collect()
     }
 
     /// Programs that only ask, and yet were taken for servers: a line each.
     pub fn counted_clients(&self) -> String {
         let mut clients = String::new();
         for bpf in &self.0 {
+            let mut bpf = bpf.borrow_mut();
             for process in bpf.harvest().unwrap().processes {
                 if ["curl", "wrk"].contains(&&*process.comm) {
                     let requests = process.requests;
@@ -84,6 +88,7 @@ impl<'obj> Witnesses<'obj> {
     /// What was missed on the whole host.
     pub fn missed(&self) -> String {
         let missed = self.0.iter().map(|bpf| {
+            let mut bpf = bpf.borrow_mut();
             let missed = bpf.harvest().unwrap().missed;
             let missed: Vec<_> = missed.iter().filter(|(_, n)| *n > 0).collect();
             format!("{}: {missed:?}", bpf.backend())
@@ -92,7 +97,7 @@ impl<'obj> Witnesses<'obj> {
     }
 }
 
-fn count(bpf: &Bpf, pids: &BTreeSet<u32>) -> Count {
+fn count(bpf: &mut Bpf, pids: &BTreeSet<u32>) -> Count {
     let mut count = Count::default();
     let harvest = bpf.harvest().unwrap();
     let processes = harvest.processes.into_iter();

@@ -119,7 +119,13 @@ pub fn in_user_namespace() -> Command {
 
 /// Root for whom a seccomp filter denies bpf(2).
 pub fn without_bpf_call() -> Command {
-    denied(Vec::new(), libc::EPERM)
+    denied(&[(libc::SYS_bpf, None)], libc::EPERM)
+}
+
+/// Root for whom a seccomp filter denies what a program restricts itself by.
+pub fn without_self_restriction() -> Command {
+    let calls = [libc::SYS_seccomp, libc::SYS_landlock_create_ruleset];
+    denied(&calls.map(|call| (call, None)), libc::EPERM)
 }
 
 /// Root whose programs cannot be attached by `BPF_LINK_CREATE`, as if the kernel did not know how to. There is another way for all
@@ -132,14 +138,17 @@ pub fn without_links() -> Command {
         SeccompCmpOp::Eq,
         BPF_LINK_CREATE,
     );
-    let rule = SeccompRule::new(vec![is_it.unwrap()]);
-    denied(vec![rule.unwrap()], libc::EINVAL)
+    let rule = SeccompRule::new(vec![is_it.unwrap()]).unwrap();
+    denied(&[(libc::SYS_bpf, Some(rule))], libc::EINVAL)
 }
 
-/// Root for whom a seccomp filter denies bpf(2) where one of these rules says so, or all of it.
-fn denied(rules: Vec<SeccompRule>, errno: i32) -> Command {
+/// Root for whom a seccomp filter denies these system calls, where their rule says so.
+fn denied(calls: &[(libc::c_long, Option<SeccompRule>)], errno: i32) -> Command {
+    let rules = calls.iter().cloned();
     let filter = SeccompFilter::new(
-        [(libc::SYS_bpf, rules)].into(),
+        rules
+            .map(|(call, rule)| (call, Vec::from_iter(rule)))
+            .collect(),
         SeccompAction::Allow,
         SeccompAction::Errno(errno as u32),
         std::env::consts::ARCH.try_into().unwrap(),

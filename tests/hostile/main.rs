@@ -21,7 +21,7 @@ use rustix::thread::CapabilitySet;
 use agent::AGENT;
 use conditions::{
     in_user_namespace, nobody_with, with_capabilities, with_locked_memory, within, without,
-    without_and_with, without_bpf_call, without_links, without_network,
+    without_and_with, without_bpf_call, without_links, without_network, without_self_restriction,
 };
 
 common::reader!();
@@ -236,6 +236,15 @@ fn without_the_first_user_namespace() {
 #[test]
 fn without_the_system_call() {
     refused(without_bpf_call(), &[], "let the seccomp filter");
+}
+
+/// It then says so, and counts with the rights that it has.
+#[test]
+fn without_leave_to_restrict_itself() {
+    let log = outcome(without_self_restriction(), &["-v"]).unwrap();
+    assert!(log.contains("all system calls remain"), "{log}");
+    assert!(log.contains("keeps no capability"), "{log}");
+    assert!(log.contains("no Landlock"), "{log}");
 }
 
 /// What the agent says of itself is not worth an end.

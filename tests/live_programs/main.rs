@@ -8,3 +8,5 @@ mod compat;
 mod conversations;
 mod io_uring;
 mod observer;
+mod scenes;
+mod soiled;

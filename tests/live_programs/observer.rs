@@ -15,7 +15,7 @@ use common::verifier::{table, verified};
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice;
 use scope_http_statistics::kernel::load::{Bpf, Options};
-use scope_http_statistics::model::counters::Harvest;
+use scope_http_statistics::model::counters::{Harvest, ProcessCounters};
 use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::reason::Reason;
 
@@ -58,7 +58,7 @@ impl Observer {
                 max_connections: 65536,
             };
             let mut objects = choice::objects();
-            let bpf = choice::load(&mut objects, &options).unwrap();
+            let mut bpf = choice::load(&mut objects, &options).unwrap();
             tell(&bpf, &options).unwrap();
             loaded.send(bpf.backend()).unwrap();
             for answer in asked {
@@ -111,13 +111,15 @@ fn answer(what: &dyn Debug, address: &Address, requests: u64) {
     println!("{what:?}");
 }
 
+/// What a process has counted.
+pub fn process(harvest: &Harvest, pid: u64) -> Option<&ProcessCounters> {
+    let mut processes = harvest.processes.iter();
+    processes.find(|process| u64::from(process.id.pid) == pid)
+}
+
 /// Requests and answers of a process.
-fn counts(harvest: &Harvest, pid: u64) -> (u64, u64) {
-    let process = harvest
-        .processes
-        .iter()
-        .find(|p| u64::from(p.id.pid) == pid);
-    process.map_or((0, 0), |process| {
+pub fn counts(harvest: &Harvest, pid: u64) -> (u64, u64) {
+    process(harvest, pid).map_or((0, 0), |process| {
         let answers = process.series.values().map(Histogram::count).sum();
         (process.requests, answers)
     })

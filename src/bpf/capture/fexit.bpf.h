@@ -28,7 +28,7 @@ static __always_inline int http_fexit_transfer(struct socket *socket, struct msg
 					       int flags, __s64 ret, enum http_direction direction)
 {
 	struct http_endpoint endpoint;
-	struct http_connection *conn;
+	struct http_connection *known, *conn;
 	struct http_transfer *transfer;
 	struct task_struct *task;
 
@@ -41,9 +41,10 @@ static __always_inline int http_fexit_transfer(struct socket *socket, struct msg
 	endpoint = http_endpoint_of_socket(socket);
 	if (!endpoint.sk)
 		return 0;
-	conn = http_connection_of(&endpoint);
-	if (!http_wants(&endpoint, conn, direction))
+	known = http_known_of(&endpoint);
+	if (!http_wants(&endpoint, known, direction))
 		return 0;
+	conn = http_connection_in(known);
 	transfer = http_transfer_of(direction, ret);
 	if (!transfer)
 		return 0;
@@ -97,15 +98,16 @@ HTTP_FEXIT_FAMILY(unix, unix_stream)
 static __always_inline int http_fexit_page(struct socket *socket, __s64 ret)
 {
 	struct http_endpoint endpoint;
-	struct http_connection *conn;
+	struct http_connection *known, *conn;
 
 	if (ret <= 0)
 		return 0;
 	endpoint = http_endpoint_of_socket(socket);
 	if (!endpoint.sk)
 		return 0;
-	conn = http_connection_of(&endpoint);
-	if (http_wants(&endpoint, conn, HTTP_SEND) && conn)
+	known = http_known_of(&endpoint);
+	conn = http_connection_in(known);
+	if (http_wants(&endpoint, known, HTTP_SEND) && conn)
 		http_transferred_hidden(conn, ret, HTTP_SEND);
 	return 0;
 }

@@ -114,18 +114,19 @@ static __always_inline int http_sock_transfer(const struct http_endpoint *endpoi
 					      enum http_direction direction)
 {
 	struct sock *sk = endpoint->sk;
-	struct http_connection *conn;
+	struct http_connection *known, *conn;
 	struct http_transfer *transfer;
 	struct task_struct *task;
 
 	if (!http_is_stream(sk->sk_type, sk->__sk_common.skc_family) ||
 	    (direction == HTTP_RECEIVE && flags & HTTP_MSG_NO_DATA))
 		return 0;
-	conn = http_connection_of(endpoint);
-	if (!http_wants(endpoint, conn, direction)) {
+	known = http_known_of(endpoint);
+	if (!http_wants(endpoint, known, direction)) {
 		http_no_transfer();
 		return 0;
 	}
+	conn = http_connection_in(known);
 	transfer = http_transfer_of(direction, length);
 	if (!transfer)
 		return 0;

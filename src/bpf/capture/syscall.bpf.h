@@ -18,11 +18,11 @@
 static __always_inline void http_call_transfer(struct task_struct *task, const struct http_endpoint *endpoint,
 					       struct http_transfer *transfer, enum http_direction direction)
 {
-	struct http_connection *conn = http_connection_of(endpoint);
+	struct http_connection *known = http_known_of(endpoint);
 
 	transfer->inode = endpoint->inode;
-	if (http_wants(endpoint, conn, direction))
-		http_transferred(task, endpoint, conn, transfer, direction);
+	if (http_wants(endpoint, known, direction))
+		http_transferred(task, endpoint, http_connection_in(known), transfer, direction);
 }
 
 /* The flags of a system call that receives. */
@@ -176,8 +176,8 @@ __noinline int http_send_message(__u32 i)
 
 #define HTTP_MESSAGES 1024 /* UIO_MAXIOV: more in one call are refused */
 
-/* Whether there are messages to look at. */
-static __always_inline bool http_begin_many(struct syscall_trace_exit *ctx)
+/* Whether there are messages to look at. A function, for what it needs on the stack, which no deeper one then lacks. */
+static __noinline bool http_begin_many(struct syscall_trace_exit *ctx)
 {
 	struct http_many *many = http_many_of_cpu();
 	const struct pt_regs *regs;

@@ -61,11 +61,12 @@ static __always_inline struct http_connection *http_detect(struct task_struct *t
 static __always_inline void http_first_receive(struct task_struct *task, const struct http_endpoint *endpoint,
 					       struct http_transfer *transfer)
 {
-	bool from_start = http_was_first(endpoint->sk, transfer->cursor.length);
+	const __u8 *mark = http_mark_of(endpoint);
+	bool from_start = http_was_first(endpoint->sk, mark, transfer->cursor.length);
 	struct http_connection *conn = NULL;
 	bool may_begin;
 
-	if (http_is_tcp_client(endpoint->sk)) {
+	if (http_is_tcp_client(endpoint->sk) || http_is_unix_client(endpoint->sk)) {
 		http_mark_not_server(endpoint);
 		return;
 	}
@@ -84,7 +85,7 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 		http_mark_not_server(endpoint);
 	} else if (!may_begin) {
 		http_looked_in_vain(endpoint, HTTP_NOT_HTTP);
-	} else if (from_start || http_mark_of(endpoint)) {
+	} else if (from_start || (mark && *mark != HTTP_JOINED)) {
 		http_looked_in_vain(endpoint, from_start ? HTTP_FROM_START : 0);
 	}
 }
@@ -108,35 +109,36 @@ static __always_inline void http_first_send(struct task_struct *task, const stru
 		if (mark)
 			*mark = 0;
 		http_miss(HTTP_MISSED_UNMATCHED, 1);
-	} else if (http_is_pair(endpoint->sk) && !mark &&
+	} else if (http_is_pair(endpoint->sk) && (!mark || *mark == HTTP_JOINED) &&
 		   http1_may_begin(transfer->window, transfer->cursor.filled)) {
 		http_mark_not_server(endpoint);
 	} else {
-		http_looked_in_vain(endpoint, 0);
+		http_looked_in_vain(endpoint, !mark && http_is_new_unix(endpoint->sk) ? HTTP_FROM_START : 0);
 	}
 }
 
 /*
- * Whether the bytes are wanted that a socket receives or sends. Of one that may be a server's end they are; that
- * one sends before it has received tells that it is none.
+ * Whether the bytes are wanted that a socket receives or sends, of which so much is known. Of one that may be a
+ * server's end they are; that one sends before it has received tells that it is none.
  */
-static __always_inline bool http_wants(const struct http_endpoint *endpoint,
-				       const struct http_connection *conn, enum http_direction direction)
+static __always_inline bool http_wants(const struct http_endpoint *endpoint, struct http_connection *known,
+				       enum http_direction direction)
 {
 	const __u8 *mark;
 
-	if (conn)
+	if (http_connection_in(known))
 		return true;
+	mark = http_mark_in(endpoint, known);
 	if (direction == HTTP_RECEIVE)
-		return !http_is_not_server(endpoint);
-	mark = http_mark_of(endpoint);
+		return !mark || *mark != HTTP_NOT_SERVER;
 	if (mark && http_looks_of(*mark) >= HTTP_LOOKS)
 		return false;
-	if (http_speaks_first(endpoint->sk) || http_is_tcp_client(endpoint->sk)) {
+	if (http_speaks_first(endpoint->sk) || http_is_tcp_client(endpoint->sk) ||
+	    http_is_unix_client(endpoint->sk)) {
 		http_mark_not_server(endpoint);
 		return false;
 	}
-	return !http_is_unix_client(endpoint->sk);
+	return true;
 }
 
 /* A socket, which may have a connection, has received or sent the bytes of a transfer, which were wanted. */

@@ -20,17 +20,17 @@
  */
 enum {
 	HTTP_LOOKS = 16, /* at what is text, but no request; and at what is sent before there was a request */
+	HTTP_JOINED = 1 << 5,	  /* a unix socket that is older than the agent */
 	HTTP_FROM_START = 1 << 6, /* the first bytes that it received were seen */
 	HTTP_NOT_HTTP = 1 << 7,	  /* it has received what is no HTTP/1: its answers are to that */
 	HTTP_NOT_SERVER = 0xff,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, __u8);
-} http_marked SEC(".maps");
+/*
+ * Whether all unix sockets that are older than the agent are known to be. Set by user space after the first walk
+ * over all open files.
+ */
+bool http_old_sockets_known;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -39,24 +39,33 @@ struct {
 	__type(value, __u8);
 } http_marked_inodes SEC(".maps");
 
-/* What is known of a socket; NULL if nothing is. */
-static __always_inline __u8 *http_mark_of(const struct http_endpoint *endpoint)
+/* The mark of a socket of which so much is known; NULL if nothing is. */
+static __always_inline __u8 *http_mark_in(const struct http_endpoint *endpoint, struct http_connection *known)
 {
 	__u64 inode = endpoint->inode;
 
 	if (http_in_storage)
-		return bpf_sk_storage_get(&http_marked, endpoint->sk, NULL, 0);
+		return known ? &known->mark : NULL;
 	return bpf_map_lookup_elem(&http_marked_inodes, &inode);
+}
+
+static __always_inline __u8 *http_mark_of(const struct http_endpoint *endpoint)
+{
+	return http_mark_in(endpoint, http_in_storage ? http_known_of(endpoint) : NULL);
 }
 
 static __always_inline void http_mark(const struct http_endpoint *endpoint, __u8 mark)
 {
 	__u64 inode = endpoint->inode;
+	struct http_connection *known;
 
-	if (http_in_storage)
-		bpf_sk_storage_get(&http_marked, endpoint->sk, &mark, BPF_SK_STORAGE_GET_F_CREATE);
-	else
+	if (!http_in_storage) {
 		bpf_map_update_elem(&http_marked_inodes, &inode, &mark, BPF_ANY);
+		return;
+	}
+	known = bpf_sk_storage_get(&http_connections, endpoint->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (known)
+		known->mark = mark;
 }
 
 static __always_inline void http_mark_not_server(const struct http_endpoint *endpoint)
@@ -69,17 +78,10 @@ static __always_inline void http_mark_not_server(const struct http_endpoint *end
 		http_mark(endpoint, HTTP_NOT_SERVER);
 }
 
-static __always_inline bool http_is_marked(const struct http_endpoint *endpoint)
-{
-	const __u8 *mark = http_mark_of(endpoint);
-
-	return mark && *mark == HTTP_NOT_SERVER;
-}
-
 /* How often it was looked at in vain. */
 static __always_inline __u8 http_looks_of(__u8 mark)
 {
-	return mark & (HTTP_FROM_START - 1);
+	return mark & (HTTP_JOINED - 1);
 }
 
 /* Looked at once more in vain. `kind`: the flags above that hold of it. */
@@ -144,16 +146,29 @@ static __always_inline bool http_speaks_first(struct sock *sk)
 	return http_taken(sk) == 0;
 }
 
-/* Whether a receive of `length` bytes, which is over, was the first of a TCP stream. */
-static __always_inline bool http_was_first(struct sock *sk, __u32 length)
+/*
+ * Whether a unix socket of which nothing is known has moved nothing before. There is no count of its bytes, but each
+ * that moves some is known, unless it did that before the agent was there. A hash forgets.
+ */
+static __always_inline bool http_is_new_unix(struct sock *sk)
 {
-	return http_taken(sk) == length;
+	return http_in_storage && http_old_sockets_known &&
+	       http_read(sk, struct sock, __sk_common.skc_family) == HTTP_AF_UNIX;
 }
 
-/* Whether a socket without a connection need not be looked at when it receives. */
-static __always_inline bool http_is_not_server(const struct http_endpoint *endpoint)
+/* A socket of which nothing is known was there at the agent's first walk over all open files. */
+static __always_inline void http_mark_joined(const struct http_endpoint *endpoint)
 {
-	return http_is_marked(endpoint) || http_is_unix_client(endpoint->sk);
+	struct sock *sk = endpoint->sk;
+
+	if (sk->sk_type == HTTP_SOCK_STREAM && sk->__sk_common.skc_family == HTTP_AF_UNIX)
+		http_mark(endpoint, HTTP_JOINED);
+}
+
+/* Whether a receive of `length` bytes, which is over, was the first of a stream. `mark`: what was known before. */
+static __always_inline bool http_was_first(struct sock *sk, const __u8 *mark, __u32 length)
+{
+	return http_taken(sk) == length || (!mark && http_is_new_unix(sk));
 }
 
 #endif /* END_BPF_H */

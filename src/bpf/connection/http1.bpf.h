@@ -33,7 +33,7 @@ static __always_inline void http1_receive(struct task_struct *task, struct http_
 		http1_walk(conn, transfer, HTTP_RECEIVE);
 	if (!transfer->requests)
 		return;
-	http_count_requests(task, transfer->requests);
+	http_count_requests(task, &conn->process, transfer->requests);
 	/* A client that goes on expects an answer, and nobody can tell where it begins. */
 	if (http1_hides_answers(&conn->http1)) {
 		http_miss(HTTP_MISSED_UNBOUNDED, transfer->requests);

@@ -32,6 +32,9 @@ enum {
 	HTTP_HEAD_STEPS = 2,
 	HTTP_HEAD_BYTES_A_STEP = 16,
 	HTTP_SPILL_STEPS = 3,
+	HTTP_ANSWER_STEPS = 2,
+	/* Bytes of a transfer that are looked at, so that a long one takes no more than two that are exact whatever they hold. */
+	HTTP_WALKED_MAX = 128 << 10,
 };
 
 /* A direction can no longer be followed. */
@@ -61,7 +64,7 @@ static __always_inline void http1_answered(struct task_struct *task, struct http
 {
 	if (answer == HTTP1_FINAL) {
 		http_return_run(conn);
-		http_count_exchange(task, exchange);
+		http_count_exchange(task, &conn->series, exchange);
 	} else if (answer == HTTP1_UNMATCHED) {
 		http_miss(HTTP_MISSED_UNMATCHED, 1);
 	}
@@ -164,13 +167,15 @@ static __always_inline bool http1_took_head(struct http_transfer *transfer, __u6
 
 /*
  * There was none. A window that ends before the transfer does is filled anew from the cursor, which takes the step;
- * what is no whole head then is left to the bytes.
+ * what is no whole head then is left to the bytes. Where one was in this window, most of what is left of it goes first.
  */
 static __always_inline bool http1_looks_again(struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
+	__u64 used = cur->at - cur->base;
 
-	if (cur->at > cur->base && cur->base + cur->filled < cur->length && http1_fill(transfer))
+	if (used > (transfer->refused > cur->base ? HTTP_WINDOW / 2 : 0) &&
+	    cur->base + cur->filled < cur->length && http1_fill(transfer))
 		return true;
 	transfer->refused = cur->at + 1;
 	return false;
@@ -194,15 +199,20 @@ static __noinline bool http1_step_response_head(struct http_connection *conn, st
 
 	if (!http1_looks_for_head(&conn->http1.response, transfer))
 		return false;
-	if (http1_take_response_head(http_current_task(), conn, transfer))
+	if (http1_take_response_head(http_current_task(), conn, transfer)) {
+		transfer->steps += HTTP_ANSWER_STEPS;
 		return http1_took_head(transfer, from);
+	}
 	return http1_looks_again(transfer);
 }
 
 /* Whether a walk ends here. */
 static __always_inline bool http1_is_over(struct http_transfer *transfer)
 {
-	return transfer->cursor.at >= transfer->cursor.length || transfer->steps++ >= HTTP_STEPS;
+	const struct http_cursor *cur = &transfer->cursor;
+
+	return cur->at >= cur->length || cur->at - cur->skipped >= HTTP_WALKED_MAX ||
+	       transfer->steps++ >= HTTP_STEPS;
 }
 
 /* One step: true if it was the last. */

@@ -9,13 +9,18 @@ enum http_protocol {
 	HTTP_PROTOCOL_HTTP1,
 } __attribute__((packed));
 
-/* A connection's server end. What follows the bytes of its protocol knows nothing of the rest. */
+/*
+ * A connection's server end. What follows the bytes of its protocol knows nothing of the rest. Or what is known of a
+ * socket that has no connection, of which all but the mark is zero.
+ */
 struct http_connection {
 	__u64 id;	  /* names the connection where more is kept of it than fits in here */
 	__u32 copied_seq; /* TCP's sequence number after the last receive that was seen */
 	__u16 counted_by; /* the last walk that did */
 	enum http_protocol protocol;
-	__u8 pad;
+	__u8 mark; /* end.bpf.h says what it means */
+	__u32 process; /* where the process was found, and the series, that were counted last: places in their tables */
+	__u32 series;
 	union {
 		struct http1_connection http1;
 	};

@@ -3,7 +3,7 @@
  * Where the state of a connection lies.
  *
  * In the socket's own storage where the programs may use that: it goes with the socket and costs less to
- * find. Else in a hash by the socket's inode number, which no living socket shares, where the least
+ * find, and what is known of a socket without a connection lies there too. Else in a hash by the socket's inode number, which no living socket shares, where the least
  * recently used goes first. Which one is a constant that user space sets before the programs are loaded,
  * so that the verifier drops the other way, whose maps are not even made.
  */
@@ -58,11 +58,22 @@ static __always_inline struct http_connection *http_connection_by_inode(__u64 in
 	return bpf_map_lookup_elem(&http_inodes, &inode);
 }
 
-static __always_inline struct http_connection *http_connection_of(const struct http_endpoint *endpoint)
+/* What is known of a socket: a connection, or, in its storage, that it has none. NULL if nothing is. */
+static __always_inline struct http_connection *http_known_of(const struct http_endpoint *endpoint)
 {
 	if (http_in_storage)
 		return bpf_sk_storage_get(&http_connections, endpoint->sk, NULL, 0);
 	return http_connection_by_inode(endpoint->inode);
+}
+
+static __always_inline struct http_connection *http_connection_in(struct http_connection *known)
+{
+	return known && known->id ? known : NULL;
+}
+
+static __always_inline struct http_connection *http_connection_of(const struct http_endpoint *endpoint)
+{
+	return http_connection_in(http_known_of(endpoint));
 }
 
 static __always_inline struct http_connection *http_scratch_connection(void)
@@ -72,6 +83,17 @@ static __always_inline struct http_connection *http_scratch_connection(void)
 	return bpf_map_lookup_elem(&http_scratch, &key);
 }
 
+/* Socket storage does not overwrite what was known before. */
+static __always_inline bool http_store_connection(struct sock *sk, struct http_connection *conn)
+{
+	struct http_connection *stored =
+		bpf_sk_storage_get(&http_connections, sk, conn, BPF_SK_STORAGE_GET_F_CREATE);
+
+	if (stored && !stored->id)
+		__builtin_memcpy(stored, conn, sizeof(*conn));
+	return stored;
+}
+
 static __always_inline void http_keep_connection(const struct http_endpoint *endpoint,
 						 struct http_connection *conn)
 {
@@ -79,7 +101,7 @@ static __always_inline void http_keep_connection(const struct http_endpoint *end
 	bool kept;
 
 	if (http_in_storage)
-		kept = bpf_sk_storage_get(&http_connections, endpoint->sk, conn, BPF_SK_STORAGE_GET_F_CREATE);
+		kept = http_store_connection(endpoint->sk, conn);
 	else
 		kept = !bpf_map_update_elem(&http_inodes, &inode, conn, BPF_ANY);
 	if (!kept)

@@ -17,11 +17,12 @@ enum {
 #define HTTP_SENTINEL 0x0a0a0a0a0a0a0a0aULL
 
 struct http_cursor {
-	__u64 at;     /* offset of the next byte */
-	__u64 length; /* of the transfer */
-	__u64 base;   /* offset of the window's first byte */
-	__u64 filled; /* bytes in the window */
-	__u64 now;    /* when it was moved */
+	__u64 at;      /* offset of the next byte */
+	__u64 length;  /* of the transfer */
+	__u64 base;    /* offset of the window's first byte */
+	__u64 filled;  /* bytes in the window */
+	__u64 now;     /* when it was moved */
+	__u64 skipped; /* bytes that were passed over unseen: bodies */
 };
 
 #endif /* CURSOR_H */

@@ -22,8 +22,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::kernel::harvest::{durations, owner, requests};
 use crate::kernel::load::Bpf;
-use crate::kernel::maps::read;
-use crate::kernel::skeleton::types;
+use crate::kernel::table::Entry;
 use crate::model::counters::{ProcessId, SeriesKey};
 use crate::model::reason::Missed;
 use conversations::{Calls, Conversation, Family};
@@ -66,6 +65,8 @@ impl fmt::Display for Proof {
 
 /// What is known of the agent's own counts.
 pub(super) struct Own {
+    /// In the table of processes.
+    place: u32,
     id: ProcessId,
     /// What the agent's own conversations have added to what was missed.
     pub(super) missed: Cell<Missed>,
@@ -76,8 +77,9 @@ pub(super) struct Own {
 }
 
 impl Own {
-    pub(super) fn new(id: ProcessId) -> Self {
+    pub(super) fn new(place: u32, id: ProcessId) -> Self {
         Self {
+            place,
             id,
             missed: Cell::default(),
             family: Cell::default(),
@@ -231,20 +233,15 @@ impl Bpf<'_> {
 
     /// What has been counted of the agent's own conversations so far.
     fn own_tally(&self) -> Result<Tally> {
-        let maps = &self.skeleton.maps;
-        let key: types::http_process_key = self.own.id.into();
-        // SAFETY: `Plain` says that the key has no padding.
-        let key = unsafe { plain::as_bytes(&key) };
-        let process = (self.access.entry(&maps.http_processes, key)?)
-            .context("the agent has no place in http_processes")?;
         let mut tally = Tally {
-            requests: requests(&read(&process)?),
+            requests: requests(&self.processes.entry(self.own.place)?),
             ..Tally::default()
         };
-        for (key, value) in self.access.entries(&maps.http_series)?.iter() {
-            let key: types::http_series_key = read(key)?;
+        for place in self.series.used() {
+            let series = self.series.entry(place)?;
+            let key = series.key();
             if self.own.is(owner(&key)) {
-                let answers = durations(&read(value)?).count();
+                let answers = durations(&series).count();
                 tally.answers.insert(SeriesKey::from(&key), answers);
             }
         }

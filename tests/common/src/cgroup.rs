@@ -43,6 +43,19 @@ impl ControlGroup {
         group
     }
 
+    /// A group whose processes have so many hundredths of a CPU.
+    pub fn with_cpu(name: &str, percent: u32) -> Self {
+        let group = Self::new("cpu", name);
+        let (of_v2, of_v1) = (group.0.join("cpu.max"), group.0.join("cpu.cfs_quota_us"));
+        let quota = percent * 1000;
+        if of_v2.exists() {
+            fs::write(of_v2, format!("{quota} 100000")).unwrap();
+        } else {
+            fs::write(of_v1, quota.to_string()).unwrap();
+        }
+        group
+    }
+
     /// The file to which a process that joins the group is written.
     pub fn members(&self) -> PathBuf {
         self.0.join("cgroup.procs")

@@ -84,7 +84,7 @@ fn function(name: &CStr) -> Option<u32> {
 }
 
 /// What a call of libbpf returns: a new descriptor, or a negative error number.
-fn descriptor(returned: RawFd) -> io::Result<OwnedFd> {
+pub fn descriptor(returned: RawFd) -> io::Result<OwnedFd> {
     if returned < 0 {
         return Err(io::Error::from_raw_os_error(-returned));
     }

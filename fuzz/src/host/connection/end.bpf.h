@@ -7,13 +7,21 @@
 
 enum {
 	HTTP_LOOKS = 16,
+	HTTP_JOINED = 1 << 5,
 	HTTP_FROM_START = 1 << 6,
 	HTTP_NOT_HTTP = 1 << 7,
+	HTTP_NOT_SERVER = 0xff,
 };
 
 static __u8 *http_mark_of(const struct http_endpoint *endpoint)
 {
 	return (__u8 *)endpoint->sk;
+}
+
+static __u8 *http_mark_in(const struct http_endpoint *endpoint, const struct http_connection *known)
+{
+	(void)known;
+	return http_mark_of(endpoint);
 }
 
 static void http_mark_not_server(const struct http_endpoint *endpoint)
@@ -53,14 +61,14 @@ static bool http_speaks_first(const struct sock *sk)
 	return !sk;
 }
 
-static bool http_was_first(const struct sock *sk, __u32 length)
+static bool http_was_first(const struct sock *sk, const __u8 *mark, __u32 length)
 {
-	return sk && length;
+	return sk && mark && length;
 }
 
-static bool http_is_not_server(const struct http_endpoint *endpoint)
+static bool http_is_new_unix(const struct sock *sk)
 {
-	return endpoint->sk;
+	return sk;
 }
 
 #endif /* HOST_END_BPF_H */

@@ -524,8 +524,10 @@ static HTTP_INLINE void http1_skip(struct http1_stream *s, struct http_cursor *c
 
 	if (rest < s->left) {
 		s->left -= rest;
+		cur->skipped += rest;
 		cur->at = cur->length;
 	} else {
+		cur->skipped += s->left;
 		cur->at += s->left;
 		if (s->state == HTTP1_BODY)
 			http1_next_message(s);

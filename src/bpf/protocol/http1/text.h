@@ -121,13 +121,18 @@ static HTTP_INLINE __u64 http1_word(const __u8 *bytes)
 #endif
 }
 
-/* Whether any of eight bytes is a control character: bit 5 or 6 is set in all others. Some bytes above 0x7f
- * are taken for one. */
+#define HTTP1_NO_CONTROLS 0x4040404040404040ULL
+
+/* Of each of eight bytes a bit, which is set if it is no control character: those have neither bit 5 nor bit 6. Some
+ * bytes above 0x7f are taken for one. */
+static HTTP_INLINE __u64 http1_no_controls(__u64 word)
+{
+	return (word | word << 1) & HTTP1_NO_CONTROLS;
+}
+
 static HTTP_INLINE int http1_has_control(__u64 word)
 {
-	const __u64 sixth = 0x4040404040404040ULL;
-
-	return ((word | word << 1) & sixth) != sixth;
+	return http1_no_controls(word) != HTTP1_NO_CONTROLS;
 }
 
 static HTTP_INLINE int http1_has_byte(__u64 word, __u8 c)

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the agent gives up once it has started, for good, and what it keeps: see `docs/security.md`. Rights belong to threads. Each
+//! thread gives up its own here, and hands what is left on to those that it starts; the filter of system calls is for all of them.
+
+mod calls;
+mod capabilities;
+mod files;
+
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rustix::thread::CapabilitySet;
+
+use files::Tcp;
+
+pub use files::{Landlock, version as landlock_version};
+
+/// The first port that needs no capability.
+const UNPRIVILEGED: u16 = 1024;
+
+const READABLE: usize = 8;
+
+/// For the thread that waits for signals.
+pub fn waiting() {
+    let outcome = keep(CapabilitySet::empty(), || {
+        files::restrict(None, Tcp::Nothing).map(Some)
+    });
+    told("the thread that waits for signals", outcome);
+}
+
+/// For the thread that reads the counters.
+pub fn sampling(at_events: bool) {
+    let outcome = kept_by_sampling(at_events).and_then(|kept| {
+        keep(kept, || {
+            // Landlock would not let it name processes.
+            let names = kept.contains(CapabilitySet::SYS_PTRACE);
+            let restrict = || files::restrict(None, Tcp::TalkToItself);
+            (!names).then(restrict).transpose()
+        })
+    });
+    told("the thread that reads the counters", outcome);
+}
+
+/// The capabilities that the thread which reads the counters would keep.
+pub fn names_kept_by_sampling(at_events: bool) -> Result<Vec<String>> {
+    kept_by_sampling(at_events).map(capabilities::names)
+}
+
+fn kept_by_sampling(at_events: bool) -> Result<CapabilitySet> {
+    let held = capabilities::held().context("the capabilities cannot be read")?;
+    let duties = capabilities::Duties::here(at_events).context("its duties are not known")?;
+    Ok(duties.kept(held))
+}
+
+/// For the thread that serves, which has still to get hold of this port, if any.
+pub fn serving(plugins_root: &Path, port: Option<u16>) {
+    let privileged = port.is_some_and(|port| (1..UNPRIVILEGED).contains(&port));
+    let needed = if privileged {
+        CapabilitySet::NET_BIND_SERVICE
+    } else {
+        CapabilitySet::empty()
+    };
+    let outcome = capabilities::held()
+        .context("the capabilities cannot be read")
+        .and_then(|held| {
+            keep(needed & held, || {
+                let tcp = port.map_or(Tcp::Nothing, Tcp::Listen);
+                files::restrict(Some(plugins_root), tcp).map(Some)
+            })
+        });
+    told("the thread that serves", outcome);
+}
+
+/// For the same, when it has the port.
+pub fn listening() -> io::Result<()> {
+    capabilities::lower_to(CapabilitySet::empty())
+}
+
+/// For all threads, when each has given up its own.
+pub fn calling() {
+    match calls::restrict() {
+        Ok(()) => log::debug!("no new privileges, and no system calls but those that are needed"),
+        Err(error) => log::warn!("all system calls remain: {error:#}"),
+    }
+}
+
+/// What a thread has kept.
+struct Kept {
+    capabilities: CapabilitySet,
+    given_up: CapabilitySet,
+    landlock: Option<Landlock>,
+}
+
+fn keep(
+    kept: CapabilitySet,
+    restrict_files: impl FnOnce() -> Result<Option<Landlock>>,
+) -> Result<Kept> {
+    let held = capabilities::held().context("the capabilities cannot be read")?;
+    capabilities::keep_only(kept).context("its capabilities cannot be given up")?;
+    Ok(Kept {
+        capabilities: kept,
+        given_up: held.difference(kept),
+        landlock: restrict_files()?,
+    })
+}
+
+fn told(thread: &str, outcome: Result<Kept>) {
+    match outcome {
+        Ok(kept) => {
+            let files = kept
+                .landlock
+                .map_or("all files".to_owned(), |it| it.to_string());
+            log::debug!(
+                "{thread} keeps {}, and gives up {}; {files}",
+                words(kept.capabilities),
+                words(kept.given_up),
+            );
+        }
+        Err(error) => log::warn!("{thread} keeps more rights than it needs: {error:#}"),
+    }
+}
+
+/// Capabilities by their names, unless those are too many to read.
+fn words(set: CapabilitySet) -> String {
+    match capabilities::names(set) {
+        names if names.is_empty() => "no capability".to_owned(),
+        names if names.len() > READABLE => format!("{} capabilities", names.len()),
+        names => names.join(", "),
+    }
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A table of counters, whose entries the programs add and count up, and which is read in our own memory: the kernel is not
+//! called for it, and nothing in it waits. `src/bpf/counters/places.bpf.h` says what lies beside a table.
+
+use std::cell::RefCell;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use memmap2::{MmapOptions, MmapRaw};
+use plain::Plain;
+
+use crate::kernel::maps::Access;
+
+/// What a table has in each place, in whole words.
+pub trait Entry: Plain + Default {
+    type Key: Plain;
+
+    /// Whose it is.
+    fn key(&self) -> Self::Key;
+}
+
+/// In a word of those that say which places are used.
+pub const PLACE_BITS: u32 = u64::BITS;
+/// So much of a table is mapped at least: what is mapped counts as the agent's memory.
+const LEAST_MAPPED: usize = 64 << 10;
+
+/// The maps of a table.
+pub struct Maps {
+    pub entries: MapHandle,
+    pub at: MapHandle,
+    pub free: MapHandle,
+    pub used: MapHandle,
+}
+
+/// Of entries `T`, each in a place.
+pub struct Table<T> {
+    entries: Mapped,
+    used: MmapRaw,
+    at: MapHandle,
+    free: MapHandle,
+    capacity: u32,
+    entry: PhantomData<T>,
+}
+
+impl<T: Entry> Table<T> {
+    /// An empty one, all of whose places are free. To be called once, before the programs run.
+    pub fn of(maps: Maps) -> Result<Self> {
+        let capacity = maps.entries.max_entries();
+        let words = maps.used.max_entries() as usize;
+        let table = Self {
+            entries: Mapped::of(&maps.entries)?,
+            used: map(&maps.used, words * size_of::<u64>())?,
+            at: maps.at,
+            free: maps.free,
+            capacity,
+            entry: PhantomData,
+        };
+        // The one that is pushed last is taken first: what is used stays together at the beginning.
+        for place in (0..capacity).rev() {
+            table.give_back(place)?;
+        }
+        Ok(table)
+    }
+
+    pub fn capacity(&self) -> u32 {
+        self.capacity
+    }
+
+    /// The places that are used, in order.
+    pub fn used(&self) -> impl Iterator<Item = u32> {
+        let words = (0..).zip(self.used_words());
+        words.flat_map(|(word, bits)| {
+            let bits = bits.load(Ordering::Acquire);
+            let used = (0..PLACE_BITS).filter(move |bit| bits >> bit & 1 == 1);
+            used.map(move |bit| word * PLACE_BITS + bit)
+        })
+    }
+
+    /// The entry at a place, as it is while the programs go on counting: each number in it is right, but some may be older
+    /// than others.
+    pub fn entry(&self, place: u32) -> Result<T> {
+        self.entries.with(place, |words| {
+            let mut entry = T::default();
+            let copy: *mut u64 = (&raw mut entry).cast();
+            for (index, word) in words
+                .iter()
+                .enumerate()
+                .take(size_of::<T>() / size_of::<u64>())
+            {
+                // SAFETY: the copy is that long, and any words make a `T`, which is `Plain`.
+                unsafe {
+                    copy.add(index)
+                        .write_unaligned(word.load(Ordering::Relaxed))
+                };
+            }
+            entry
+        })
+    }
+
+    /// Clears places and gives them back. No task that could count there may be left.
+    pub fn clear(&self, entries: &[(u32, T::Key)], access: Access) -> Result<()> {
+        // SAFETY: `Plain`: whoever declares a key so has seen that it has no padding.
+        let keys = entries
+            .iter()
+            .map(|(_, key)| unsafe { plain::as_bytes(key) });
+        access.delete(&self.at, &keys.collect::<Vec<_>>())?;
+        for (place, _) in entries {
+            self.entries.with(*place, |words| {
+                for word in words {
+                    word.store(0, Ordering::Relaxed);
+                }
+            })?;
+            let bit = 1 << (place % PLACE_BITS);
+            self.used_words()[(place / PLACE_BITS) as usize].fetch_and(!bit, Ordering::Release);
+        }
+        access.each(entries, |(place, _)| self.give_back(*place))
+    }
+
+    fn give_back(&self, place: u32) -> Result<()> {
+        let pushed = self.free.update(&[], &place.to_ne_bytes(), MapFlags::ANY);
+        pushed.context("a place in a table of counters cannot be given back")
+    }
+
+    fn used_words(&self) -> &[AtomicU64] {
+        let words = self.used.len() / size_of::<u64>();
+        // SAFETY: it is mapped as long as `self` lives, a page has any alignment, and all who write to it do so atomically.
+        unsafe { slice::from_raw_parts(self.used.as_mut_ptr().cast(), words) }
+    }
+}
+
+/// The entries of an array, as many from the first on as were asked for.
+struct Mapped {
+    map: OwnedFd,
+    /// From one entry to the next.
+    stride: usize,
+    length: usize,
+    mapped: RefCell<MmapRaw>,
+}
+
+impl Mapped {
+    fn of(entries: &impl MapCore) -> Result<Self> {
+        let stride = (entries.value_size() as usize).next_multiple_of(size_of::<u64>());
+        let length = stride * entries.max_entries() as usize;
+        let fd = entries.as_fd().try_clone_to_owned()?;
+        let mapped = map(&fd, LEAST_MAPPED.min(length))?;
+        Ok(Self {
+            map: fd,
+            stride,
+            length,
+            mapped: RefCell::new(mapped),
+        })
+    }
+
+    /// Does something with the words of an entry.
+    fn with<R>(&self, place: u32, work: impl FnOnce(&[AtomicU64]) -> R) -> Result<R> {
+        let start = place as usize * self.stride;
+        let end = start + self.stride;
+        ensure!(
+            end <= self.length,
+            "a table of counters has no place {place}"
+        );
+        let mut mapped = self.mapped.borrow_mut();
+        if end > mapped.len() {
+            let more = end.next_power_of_two().min(self.length);
+            *mapped = map(&self.map, more).context("a table of counters cannot be mapped")?;
+        }
+        // SAFETY: the entry ends within what is mapped, which stays so while it is borrowed; entries are aligned to words; and all
+        // who write to it meanwhile do so a word at a time.
+        Ok(work(unsafe {
+            let first = mapped.as_mut_ptr().add(start).cast();
+            slice::from_raw_parts(first, self.stride / size_of::<u64>())
+        }))
+    }
+}
+
+/// The first bytes of an array.
+fn map(array: &impl AsFd, length: usize) -> io::Result<MmapRaw> {
+    MmapOptions::new()
+        .len(length)
+        .map_raw(array.as_fd().as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use libbpf_rs::{MapType, libbpf_sys};
+
+    use super::*;
+
+    const ACCESS: Access = Access { at_events: false };
+    /// More than one page, and no power of two.
+    const CAPACITY: u32 = 3000;
+
+    /// A key, and a count.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    struct Row {
+        key: u64,
+        count: u64,
+        more: [u64; 6],
+    }
+
+    // SAFETY: `#[repr(C)]`, integers only, no padding.
+    unsafe impl Plain for Row {}
+
+    impl Entry for Row {
+        type Key = u64;
+
+        fn key(&self) -> u64 {
+            self.key
+        }
+    }
+
+    fn create(kind: MapType, key: u32, value: usize, entries: u32, flags: u32) -> MapHandle {
+        let options = libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as u64,
+            map_flags: flags,
+            ..Default::default()
+        };
+        MapHandle::create(kind, Some("test"), key, value as u32, entries, &options)
+            .expect("the tests run as root")
+    }
+
+    /// A table, and those of its maps that the programs would change.
+    fn table() -> (Table<Row>, Maps) {
+        let mapped = libbpf_sys::BPF_F_MMAPABLE;
+        let words = CAPACITY.div_ceil(PLACE_BITS);
+        let maps = Maps {
+            entries: create(MapType::Array, 4, size_of::<Row>(), CAPACITY, mapped),
+            at: create(MapType::Hash, 8, 4, CAPACITY, 0),
+            free: create(MapType::Stack, 0, 4, CAPACITY, 0),
+            used: create(MapType::Array, 4, 8, words, mapped),
+        };
+        let same = |map: &MapHandle| MapHandle::from_map_id(map.info().unwrap().info.id).unwrap();
+        let table = Table::of(Maps {
+            entries: same(&maps.entries),
+            at: same(&maps.at),
+            free: same(&maps.free),
+            used: same(&maps.used),
+        });
+        (table.unwrap(), maps)
+    }
+
+    /// What a program does. `None` if there is no place.
+    fn add(maps: &Maps, key: u64) -> Option<u32> {
+        let place = maps.free.lookup_and_delete(&[]).unwrap()?;
+        let row = Row {
+            key,
+            count: 3 * key,
+            more: [key; 6],
+        };
+        // SAFETY: `Plain`.
+        let bytes = unsafe { plain::as_bytes(&row) };
+        maps.entries.update(&place, bytes, MapFlags::ANY).unwrap();
+        maps.at
+            .update(&key.to_ne_bytes(), &place, MapFlags::NO_EXIST)
+            .unwrap();
+        let place = u32::from_ne_bytes(place.try_into().unwrap());
+        let word = (place / PLACE_BITS).to_ne_bytes();
+        let bits = maps.used.lookup(&word, MapFlags::ANY).unwrap().unwrap();
+        let bits = u64::from_ne_bytes(bits.try_into().unwrap()) + (1 << (place % PLACE_BITS));
+        maps.used
+            .update(&word, &bits.to_ne_bytes(), MapFlags::ANY)
+            .unwrap();
+        Some(place)
+    }
+
+    fn rows(table: &Table<Row>) -> Vec<(u32, Row)> {
+        let used = table.used();
+        used.map(|place| (place, table.entry(place).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn every_place_can_be_taken_once_and_low_ones_go_first() {
+        let (table, maps) = table();
+        assert_eq!(rows(&table), []);
+        for key in 1..=u64::from(CAPACITY) {
+            assert_eq!(add(&maps, key), Some(key as u32 - 1));
+        }
+        assert_eq!(add(&maps, 10_000), None);
+        let rows = rows(&table);
+        assert_eq!(rows.len(), CAPACITY as usize);
+        for (place, row) in rows {
+            assert_eq!((row.key, row.count), (u64::from(place) + 1, 3 * row.key));
+            assert_eq!(row.more, [row.key; 6]);
+        }
+        assert!(table.entry(CAPACITY).is_err());
+    }
+
+    #[test]
+    fn what_is_cleared_is_empty_and_can_be_taken_again() {
+        let (table, maps) = table();
+        for key in 1..=200 {
+            add(&maps, key).unwrap();
+        }
+        let gone: Vec<_> = (50..150)
+            .map(|place| (place, u64::from(place) + 1))
+            .collect();
+        table.clear(&gone, ACCESS).unwrap();
+        let left: Vec<_> = rows(&table).iter().map(|(_, row)| row.key).collect();
+        assert!(left.iter().copied().eq((1..=50).chain(151..=200)));
+        assert!((50..150).all(|place| table.entry(place).unwrap() == Row::default()));
+        assert_eq!(maps.at.keys().count(), 100);
+        let taken: std::collections::BTreeSet<_> =
+            (1000..1100).map(|key| add(&maps, key).unwrap()).collect();
+        assert!(taken.into_iter().eq(50..150));
+    }
+}

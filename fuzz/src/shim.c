@@ -249,6 +249,8 @@ struct shim *shim_new(int fast, int scatter, int forgetful)
 	struct shim *new = grown(NULL, sizeof(*new));
 
 	memset(new, 0, sizeof(*new));
+	/* What other connections have left. */
+	memset(&new->scratch, 0xa5, sizeof(new->scratch));
 	new->fast = fast;
 	new->scatter = scatter;
 	new->forgetful = forgetful;

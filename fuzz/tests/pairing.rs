@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which answer is whose after something was lost, and where more is outstanding than is kept.
+
+use http1_fuzz::account::Account;
+use http1_fuzz::http1::{self, Way};
+use http1_fuzz::transfer::{Conversation, Direction};
+
+const GET: &str = ">GET / HTTP/1.1\r\n\r\n";
+const PUT: &str = ">PUT / HTTP/1.1\r\nContent-Length: 0\r\n\r\n";
+const NOISE: &str = ">\x01\x02\x03";
+const OK: &str = "<HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+const NOT_FOUND: &str = "<HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+
+fn account(transfers: &[&str]) -> Account {
+    let mut conversation = Conversation::default();
+    for transfer in transfers {
+        let (mark, bytes) = transfer.split_at(1);
+        let direction = match mark {
+            ">" => Direction::Receive,
+            _ => Direction::Send,
+        };
+        conversation.push(direction, bytes.as_bytes(), true);
+    }
+    let [fast, thorough] =
+        [Way::Fast, Way::Thorough].map(|way| http1::follow(&conversation, way).account);
+    assert_eq!(fast, thorough);
+    fast
+}
+
+fn answers(account: &Account) -> Vec<(String, u16)> {
+    let responses = account.responses.iter();
+    let answers = responses.map(|it| (it.request.method.to_string(), it.status));
+    answers.collect()
+}
+
+#[test]
+fn what_was_asked_before_a_loss_is_forgotten() {
+    let before = [GET, NOISE, PUT, OK, NOT_FOUND];
+    let account = account(&before);
+    assert_eq!(answers(&account), [("PUT".to_owned(), 200)]);
+    assert_eq!(account.unmatched, [404]);
+}
+
+#[test]
+fn a_loss_makes_room_for_requests() {
+    let many = [GET, PUT, GET, PUT, NOISE, GET, OK, PUT, NOT_FOUND];
+    let answered = [("GET".to_owned(), 200), ("PUT".to_owned(), 404)];
+    assert_eq!(answers(&account(&many)), answered);
+}
+
+/// More unlike requests than are kept of a connection.
+fn too_many() -> Vec<&'static str> {
+    [GET, PUT].repeat(2300)
+}
+
+#[test]
+fn requests_that_are_too_many_have_no_answers() {
+    let asked = too_many();
+    let answered = [OK].repeat(asked.len());
+    let account = account(&[asked.clone(), answered, vec![GET, NOT_FOUND]].concat());
+    let kept = 4096 + 4;
+    assert_eq!(account.responses.len(), kept + 1);
+    assert_eq!(account.unmatched.len(), asked.len() - kept);
+    // Once all have been answered the two directions are together again.
+    assert_eq!(answers(&account)[kept], ("GET".to_owned(), 404));
+}
+
+#[test]
+fn requests_that_are_too_many_are_forgotten_like_others() {
+    let account = account(&[too_many(), vec!["<\x01\x02", PUT, NOT_FOUND, GET, OK]].concat());
+    let answered = [("PUT".to_owned(), 404), ("GET".to_owned(), 200)];
+    assert_eq!(answers(&account), answered);
+}
+
+/// Requests alike in one receive take the place of one, also the last place that there is.
+#[test]
+fn many_requests_alike_are_one_run() {
+    let many = GET.to_owned() + &GET[1..].repeat(2999);
+    for before in [vec![], vec![PUT, GET, PUT]] {
+        let asked = [before, vec![&*many], [PUT, GET].repeat(1000)].concat();
+        let count = asked.len() + 2999;
+        let account = account(&[asked, [OK].repeat(count)].concat());
+        assert_eq!(account.responses.len(), count);
+    }
+}

@@ -43,7 +43,7 @@ fn what_was_asked_before_a_loss_is_forgotten() {
 
 #[test]
 fn a_loss_makes_room_for_requests() {
-    let many = [GET, PUT, GET, PUT, NOISE, GET, OK, PUT, NOT_FOUND];
+    let many = [PUT, GET, PUT, GET, NOISE, GET, OK, PUT, NOT_FOUND];
     let answered = [("GET".to_owned(), 200), ("PUT".to_owned(), 404)];
     assert_eq!(answers(&account(&many)), answered);
 }

@@ -204,6 +204,7 @@ static enum http1_answer shim_response(enum http1_answer answer, const struct ht
 
 	if (answer == HTTP1_FINAL) {
 		event.kind = SHIM_RESPONSE;
+		event.status = exchange->status;
 		event.method = shim_text(exchange->method);
 		event.duration = exchange->duration;
 		event.minor = exchange->version == HTTP_VERSION_1_1;

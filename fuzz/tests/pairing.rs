@@ -83,3 +83,21 @@ fn many_requests_alike_are_one_run() {
         assert_eq!(account.responses.len(), count);
     }
 }
+
+#[test]
+fn a_tunnel_begins_with_a_status_below_300() {
+    const CONNECT: &str = ">CONNECT a:1 HTTP/1.1\r\n\r\n";
+    for (status, counted) in [(200, 1), (299, 1), (300, 2), (407, 2)] {
+        let answer = format!("<HTTP/1.1 {status} Any\r\nContent-Length: 0\r\n\r\n");
+        let account = account(&[CONNECT, &answer, GET, OK]);
+        assert_eq!(account.responses.len(), counted, "{status}");
+    }
+}
+
+#[test]
+fn an_answer_that_began_before_its_request_took_no_time() {
+    let (begun, rest) = OK.split_at(2);
+    let account = account(&[GET, OK, begun, GET, &format!("<{rest}")]);
+    let durations: Vec<_> = account.responses.iter().map(|it| it.duration).collect();
+    assert_eq!(durations, [1, 0]);
+}

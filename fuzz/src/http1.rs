@@ -49,6 +49,8 @@ unsafe extern "C" {
     fn shim_events(shim: *const Shim, out: *mut *const ShimEvent) -> usize;
     fn shim_taken(shim: *const Shim) -> usize;
     fn shim_steps(shim: *const Shim) -> usize;
+    fn shim_may_begin(window: *const u8, filled: usize) -> c_int;
+    fn shim_answers(window: *const u8, filled: usize) -> c_int;
     fn shim_unbounded(shim: *const Shim) -> usize;
     fn shim_lost(shim: *const Shim) -> usize;
 }
@@ -175,4 +177,21 @@ pub fn follow(conversation: &Conversation, way: Way) -> Followed {
 /// What the framing counts in a conversation, in the kernel's way.
 pub fn count(conversation: &Conversation) -> Account {
     follow(conversation, Way::Fast).account
+}
+
+/// The first bytes of a transfer, with as many behind them as the framing may read.
+fn window(bytes: &[u8]) -> Vec<u8> {
+    [bytes, &[b'1'; 16]].concat()
+}
+
+/// Whether a stream may begin like that.
+pub fn may_begin(bytes: &[u8]) -> bool {
+    // SAFETY: the window is longer than what is read of it.
+    unsafe { shim_may_begin(window(bytes).as_ptr(), bytes.len()) != 0 }
+}
+
+/// Whether a transfer that begins like that is an answer.
+pub fn answers(bytes: &[u8]) -> bool {
+    // SAFETY: the window is longer than what is read of it.
+    unsafe { shim_answers(window(bytes).as_ptr(), bytes.len()) != 0 }
 }

@@ -204,6 +204,7 @@ static enum http1_answer shim_response(enum http1_answer answer, const struct ht
 
 	if (answer == HTTP1_FINAL) {
 		event.kind = SHIM_RESPONSE;
+		event.status = exchange->status;
 		event.method = shim_text(exchange->method);
 		event.duration = exchange->duration;
 		event.minor = exchange->version == HTTP_VERSION_1_1;
@@ -249,6 +250,8 @@ struct shim *shim_new(int fast, int scatter, int forgetful)
 	struct shim *new = grown(NULL, sizeof(*new));
 
 	memset(new, 0, sizeof(*new));
+	/* What other connections have left. */
+	memset(&new->scratch, 0xa5, sizeof(new->scratch));
 	new->fast = fast;
 	new->scatter = scatter;
 	new->forgetful = forgetful;
@@ -367,4 +370,16 @@ void shim_receive(struct shim *with, const uint8_t *data, size_t length)
 void shim_send(struct shim *with, const uint8_t *data, size_t length)
 {
 	shim_end(shim_begin(with, HTTP_SEND, data, length), HTTP_SEND);
+}
+
+/* ---- what is asked of a stream that is not followed; eight bytes can be read in any case ---- */
+
+int shim_may_begin(const uint8_t *window, size_t filled)
+{
+	return http1_may_begin(window, filled);
+}
+
+int shim_answers(const uint8_t *window, size_t filled)
+{
+	return http1_answers(window, filled);
 }

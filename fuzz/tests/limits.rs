@@ -65,6 +65,20 @@ fn heads_of_256_kib_are_heads() {
     assert_eq!(lost(GET, &response(limit + 2)), 1);
 }
 
+#[test]
+fn request_lines_of_16_kib_are_request_lines() {
+    for (length, expected) in [(16 * KIB + 1, 1), (16 * KIB + 2, 0)] {
+        let target = "x".repeat(length - "GET / HTTP/1.1\r\n".len());
+        let head = format!("GET /{target} HTTP/1.1\r\n\r\n");
+        let mut conversation = Conversation::default();
+        for byte in head.as_bytes().chunks(1) {
+            conversation.push(Direction::Receive, byte, true);
+        }
+        let followed = http1::follow(&conversation, Way::OneBuffer);
+        assert_eq!(followed.account.requests.len(), expected, "{length}");
+    }
+}
+
 /// Blanks before the version, so that heads are never taken at once.
 #[test]
 fn heads_are_measured_one_by_one() {

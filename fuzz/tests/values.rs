@@ -212,3 +212,35 @@ fn a_carriage_return_ends_a_head_or_breaks_it() {
     }
     assert!(follows("A: b\rB: c", ""));
 }
+
+#[test]
+fn chunks_end_in_one_of_two_ways() {
+    let follows = |chunks: &[u8]| {
+        let chunks = str::from_utf8(chunks).unwrap();
+        follows("Transfer-Encoding: chunked", chunks)
+    };
+    for chunks in [
+        "3\nabc\n0\n\n",
+        "3\nabc\r\n0\r\n\n",
+        "3\t;a=b\r\nabc\r\n0\r\n\r\n",
+        "3 \r\nabc\r\n0;a\r\nA: b\r\n\r\n",
+    ] {
+        assert!(follows(chunks.as_bytes()), "{chunks:?}");
+    }
+    for chunks in [
+        "1\r1\r\n0123456789abcdefg\r\n0\r\n\r\n",
+        "3\r\nabc\r\r\n0\r\n\r\n",
+        "3\r\nabc\0\x000\r\n\r\n",
+        "3\r\nabc0\r\n\r\n",
+        "3\r\nabcde0\r\n\r\n",
+        "\r\nabc\r\n0\r\n\r\n",
+        ";\r\nabc\r\n0\r\n\r\n",
+    ] {
+        assert!(!follows(chunks.as_bytes()), "{chunks:?}");
+    }
+    for byte in 0..128 {
+        let chunk = |end: [u8; 2]| [b"3\r\nabc", &end[..], b"0\r\n\r\n"].concat();
+        assert_eq!(follows(&chunk([byte, b'\n'])), byte == b'\r', "{byte}");
+        assert_eq!(follows(&chunk([b'\r', byte])), byte == b'\n', "{byte}");
+    }
+}

@@ -45,6 +45,7 @@ unsafe extern "C" {
     fn shim_new(fast: c_int, scatter: c_int, forgetful: c_int) -> *mut Shim;
     fn shim_free(shim: *mut Shim);
     fn shim_receive(shim: *mut Shim, data: *const u8, len: usize);
+    fn shim_receive_of(shim: *mut Shim, data: *const u8, len: usize, taken: u32);
     fn shim_send(shim: *mut Shim, data: *const u8, len: usize);
     fn shim_events(shim: *const Shim, out: *mut *const ShimEvent) -> usize;
     fn shim_taken(shim: *const Shim) -> usize;
@@ -81,6 +82,12 @@ impl Connection {
         }
     }
 
+    /// A receive of these bytes, when so many have been taken from a TCP socket since the first one.
+    fn receive_of(&mut self, bytes: &[u8], taken: u32) {
+        // SAFETY: the connection lives as long as self, and the bytes are a slice.
+        unsafe { shim_receive_of(self.0, bytes.as_ptr(), bytes.len(), taken) }
+    }
+
     fn events(&self) -> &[ShimEvent] {
         let mut events = ptr::null();
         // SAFETY: the shim owns the array it points to, and leaves it alone until the next transfer,
@@ -89,6 +96,40 @@ impl Connection {
             match shim_events(self.0, &raw mut events) {
                 0 => &[],
                 count => std::slice::from_raw_parts(events, count),
+            }
+        }
+    }
+
+    /// What was made of all that was transferred.
+    fn followed(&self) -> Followed {
+        let mut account = Account::default();
+        let mut matched = Vec::new();
+        for event in self.events() {
+            let request = event.request();
+            match event.kind {
+                REQUEST => account.requests.push(request),
+                RESPONSE => account.responses.push(Response {
+                    request,
+                    status: event.status,
+                    duration: event.duration,
+                }),
+                UNMATCHED_RESPONSE => account.unmatched.push(event.status),
+                kind => panic!("shim.c: event of kind {kind}"),
+            }
+            if event.kind != REQUEST {
+                matched.push(event.kind == RESPONSE);
+            }
+        }
+        let shim = self.0;
+        // SAFETY: the shim lives as long as the connection.
+        unsafe {
+            Followed {
+                account,
+                taken: shim_taken(shim),
+                matched,
+                steps: shim_steps(shim),
+                unbounded: shim_unbounded(shim),
+                lost: shim_lost(shim),
             }
         }
     }
@@ -142,36 +183,27 @@ pub fn follow(conversation: &Conversation, way: Way) -> Followed {
             bytes.len(),
         );
     }
-    let mut account = Account::default();
-    let mut matched = Vec::new();
-    for event in connection.events() {
-        let request = event.request();
-        match event.kind {
-            REQUEST => account.requests.push(request),
-            RESPONSE => account.responses.push(Response {
-                request,
-                status: event.status,
-                duration: event.duration,
-            }),
-            UNMATCHED_RESPONSE => account.unmatched.push(event.status),
-            kind => panic!("shim.c: event of kind {kind}"),
-        }
-        if event.kind != REQUEST {
-            matched.push(event.kind == RESPONSE);
-        }
-    }
-    let shim = connection.0;
-    // SAFETY: the shim lives as long as the connection.
-    unsafe {
-        Followed {
-            account,
-            taken: shim_taken(shim),
-            matched,
-            steps: shim_steps(shim),
-            unbounded: shim_unbounded(shim),
-            lost: shim_lost(shim),
+    connection.followed()
+}
+
+/// What a thread of a server does with a TCP socket.
+#[derive(Clone, Copy, Debug)]
+pub enum Call<'a> {
+    /// What it has received, and how many bytes the socket has handed out by then, since the first receive and by whatever way.
+    Receive(&'a [u8], u32),
+    Send(&'a [u8]),
+}
+
+/// What the framing makes of calls in the order in which it is told of them.
+pub fn follow_calls(calls: &[Call<'_>], way: Way) -> Followed {
+    let mut connection = Connection::new(way);
+    for call in calls {
+        match *call {
+            Call::Receive(bytes, taken) => connection.receive_of(bytes, taken),
+            Call::Send(bytes) => connection.transfer(Direction::Send, Some(bytes), bytes.len()),
         }
     }
+    connection.followed()
 }
 
 /// What the framing counts in a conversation, in the kernel's way.

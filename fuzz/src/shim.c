@@ -372,6 +372,20 @@ void shim_send(struct shim *with, const uint8_t *data, size_t length)
 	shim_end(shim_begin(with, HTTP_SEND, data, length), HTTP_SEND);
 }
 
+/*
+ * A receive from a TCP socket, of which the application has taken so many bytes by then since the first receive: by
+ * whatever way, also those of another thread whose own receive is looked at later.
+ */
+void shim_receive_of(struct shim *with, const uint8_t *data, size_t length, uint32_t taken)
+{
+	struct http_transfer *transfer = shim_begin(with, HTTP_RECEIVE, data, length);
+	struct sock sock = { .copied_seq = taken };
+
+	if (shim->known)
+		http_skip_hidden(shim->known, &sock, length);
+	shim_end(transfer, HTTP_RECEIVE);
+}
+
 /* ---- what is asked of a stream that is not followed; eight bytes can be read in any case ---- */
 
 int shim_may_begin(const uint8_t *window, size_t filled)

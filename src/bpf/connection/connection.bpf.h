@@ -176,10 +176,34 @@ static __always_inline void http_transferred_hidden(struct http_connection *conn
 }
 
 /*
- * Bytes that left the receive queue by a way that passes no hook (splice, zero-copy) show in TCP's sequence number:
- * within a body they are skipped like any others. Where the number moves by less than what was received it says
- * nothing: several threads receive, or the bytes came by another socket (sockmap). An urgent byte and the end of the
- * stream have numbers too, and are no bytes of it.
+ * A connection has received `hidden` bytes besides those that are about to be looked at, before them or by another
+ * thread: false if that is to be asked again.
+ */
+static __always_inline bool http_transferred_around(struct http_connection *conn, __u64 hidden, __u64 length)
+{
+	switch (conn->protocol) {
+	case HTTP_PROTOCOL_HTTP1:
+		return http1_receive_around(&conn->http1, hidden, length);
+	}
+	return true;
+}
+
+/* A connection has received what is about to be looked at while something else was. */
+static __always_inline void http_transferred_late(struct http_connection *conn)
+{
+	switch (conn->protocol) {
+	case HTTP_PROTOCOL_HTTP1:
+		http1_receive_late(&conn->http1);
+	}
+}
+
+/*
+ * Bytes that left the receive queue by a way that passes no hook (splice, zero-copy) show in TCP's sequence number.
+ * Or it is another thread that has received them, and hands them over later: the number alone does not tell. Those that
+ * can still be either show once more at the next receive.
+ *
+ * Where the number moves by less than what was received, these bytes have shown before, or they came by another socket
+ * (sockmap). An urgent byte and the end of the stream have numbers too, and are no bytes of it.
  */
 static __always_inline void http_skip_hidden(struct http_connection *conn, struct sock *sk, __u32 length)
 {
@@ -190,14 +214,18 @@ static __always_inline void http_skip_hidden(struct http_connection *conn, struc
 	copied_seq = http_copied_seq(sk);
 	hidden = copied_seq - before - length;
 	conn->copied_seq = copied_seq;
-	if (!hidden || hidden > (__u32)-HTTP_RECEIVE_MAX)
+	if (!hidden)
 		return;
+	if (hidden > (__u32)-HTTP_RECEIVE_MAX) {
+		http_transferred_late(conn);
+		return;
+	}
 	if (http_is_urgent_between(sk, before, copied_seq))
 		hidden--;
 	if (hidden && http_has_ended(sk))
 		hidden--;
-	if (hidden)
-		http_transferred_hidden(conn, hidden, HTTP_RECEIVE);
+	if (hidden && !http_transferred_around(conn, hidden, length))
+		conn->copied_seq -= hidden;
 }
 
 #endif /* CONNECTION_BPF_H */

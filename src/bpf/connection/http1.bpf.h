@@ -48,6 +48,38 @@ static __always_inline void http1_receive_hidden(struct http1_connection *conn, 
 		http1_lose_requests(conn, HTTP_MISSED_REQUESTS_LOST);
 }
 
+/*
+ * Besides `length` bytes that are about to be looked at, others were received: before them, so that nobody will see
+ * them, or by another thread, which is still to hand them over. Between messages it must be the latter: nobody hides
+ * the head that they want to read. While the body goes on behind both, it does not matter, and false says that it is
+ * still to be decided.
+ */
+static __always_inline bool http1_receive_around(struct http1_connection *conn, __u64 hidden, __u64 length)
+{
+	if (http1_holds(&conn->request, hidden + length))
+		return false;
+	if (conn->request.state == HTTP1_START)
+		return true;
+	http1_receive_hidden(conn, hidden);
+	conn->request.flags |= HTTP1_SKIPPED;
+	return true;
+}
+
+/*
+ * Bytes are about to be looked at that showed before. If any were skipped, that may have been these, and what they came
+ * behind was taken for something else.
+ */
+static __always_inline void http1_receive_late(struct http1_connection *conn)
+{
+	struct http1_stream *s = &conn->request;
+
+	if (!(s->flags & HTTP1_SKIPPED))
+		return;
+	s->flags &= ~HTTP1_SKIPPED;
+	if (s->state != HTTP1_LOST && s->state != HTTP1_OPAQUE)
+		http1_lose_requests(conn, HTTP_MISSED_REQUESTS_LOST);
+}
+
 /* The responses of a transfer, counted. */
 static __always_inline void http1_send(struct task_struct *task, struct http_connection *conn,
 				       struct http_transfer *transfer)

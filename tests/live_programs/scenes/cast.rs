@@ -12,7 +12,7 @@ use common::agent::folder;
 use common::process::tie_to_parent;
 use rustix::process::Signal;
 
-use super::{dirty, durations, redirected, strangers};
+use super::{dirty, durations, redirected, shared, strangers};
 
 /// Tells the child which scene to play.
 const ORDER: &str = "SCENE_TO_PLAY";
@@ -28,6 +28,7 @@ pub enum Scene {
     Dirty,
     Durations,
     Redirected,
+    Shared,
     Strangers,
 }
 
@@ -37,6 +38,7 @@ impl Scene {
             Self::Dirty => dirty::act(),
             Self::Durations => durations::act(),
             Self::Redirected => redirected::act(),
+            Self::Shared => shared::act(),
             Self::Strangers => strangers::act(),
         }
     }

@@ -5,6 +5,7 @@ mod cast;
 mod dirty;
 mod durations;
 mod redirected;
+mod shared;
 mod strangers;
 
 use clap::ValueEnum;
@@ -16,6 +17,7 @@ use self::cast::Scene;
 use self::dirty::what_a_buffer_held_before_is_no_request;
 use self::durations::heads_of_any_form_take_their_time;
 use self::redirected::bodies_that_a_sockmap_redirects_are_none;
+use self::shared::what_two_threads_receive_on_one_socket_counts_once;
 use self::strangers::strangers_are_written_off_and_their_neighbours_count;
 use crate::observer::{self, Observer};
 
@@ -23,6 +25,7 @@ by_backend!(
     what_a_buffer_held_before_is_no_request,
     heads_of_any_form_take_their_time,
     bodies_that_a_sockmap_redirects_are_none,
+    what_two_threads_receive_on_one_socket_counts_once,
     strangers_are_written_off_and_their_neighbours_count,
 );
 

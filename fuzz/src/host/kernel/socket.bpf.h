@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sockets that are not TCP's: nothing of them is hidden, and nothing tells what they have taken. */
+/* Sockets of TCP that never end and have nothing urgent. Those of which there is none tell nothing. */
 #ifndef HOST_SOCKET_BPF_H
 #define HOST_SOCKET_BPF_H
 
 #include <bpf/bpf_helpers.h>
 
 struct sock {
-	int nothing;
+	__u32 copied_seq;
 };
 
 struct http_endpoint {
@@ -20,17 +20,21 @@ static bool http_is_tcp(const struct sock *sk)
 
 static __u32 http_copied_seq(const struct sock *sk)
 {
-	return sk->nothing;
+	return sk->copied_seq;
 }
 
 static bool http_is_urgent_between(const struct sock *sk, __u32 from, __u32 to)
 {
-	return sk && from == to;
+	(void)sk;
+	(void)from;
+	(void)to;
+	return false;
 }
 
 static bool http_has_ended(const struct sock *sk)
 {
-	return sk;
+	(void)sk;
+	return false;
 }
 
 #endif /* HOST_SOCKET_BPF_H */

@@ -65,6 +65,7 @@ enum http1_flag {
 	HTTP1_TRAILERS = 1 << 6,   /* the lines after the last chunk */
 	HTTP1_NO_BODY = 1 << 7,	   /* whatever the head says: 1xx, HEAD, 204, 304 */
 	HTTP1_TUNNEL = 1 << 8,	   /* opaque after this head: 101, or 2xx to CONNECT */
+	HTTP1_SKIPPED = 1 << 9, /* bytes of a body were skipped because the socket said that they had come */
 };
 
 /* The flags that end with the message. */
@@ -567,6 +568,12 @@ static HTTP_INLINE int http1_hides_more(struct http1_stream *s, __u64 length)
 	if (s->state == HTTP1_BODY || s->state == HTTP1_CHUNK)
 		http1_skip(s, &cur);
 	return cur.at < cur.length && s->state != HTTP1_OPAQUE && s->state != HTTP1_LOST;
+}
+
+/* Whether this many bytes all belong to the body or chunk that is going on. */
+static HTTP_INLINE int http1_holds(const struct http1_stream *s, __u64 length)
+{
+	return (s->state == HTTP1_BODY || s->state == HTTP1_CHUNK) && length <= s->left;
 }
 
 /*

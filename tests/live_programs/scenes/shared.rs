@@ -8,9 +8,9 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::thread;
 use std::time::Duration;
 
+use libc::{FIONREAD, SO_RCVLOWAT, SOL_SOCKET, c_int, ioctl, setsockopt, socklen_t};
 use nix::errno::Errno;
-use nix::libc::{FIONREAD, c_int, ioctl};
-use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
+use nix::sys::socket::{MsgFlags, recv};
 
 use super::cast::{ANSWER, REQUEST, Scene, exchange, tcp};
 use super::counts;
@@ -21,7 +21,7 @@ const REQUESTS: u64 = 4;
 /// The first bytes of what the waiting thread receives.
 const BEGINNING: usize = 10;
 /// Fewer bytes do not wake who waits for more.
-const ASLEEP: i32 = 4096;
+const ASLEEP: c_int = 4096;
 
 pub fn what_two_threads_receive_on_one_socket_counts_once(backend: &str) {
     counts(backend, Scene::Shared, TIMES * REQUESTS);
@@ -65,13 +65,13 @@ fn overtaken(client: &mut TcpStream, server: &TcpStream, slow: &[u8], fast: &[u8
             assert_eq!(&received[..length], slow);
         });
         wait_until(|| queued(socket) == 0);
-        setsockopt(server, sockopt::RcvLowat, &ASLEEP).unwrap();
+        wake_by(socket, ASLEEP);
         client.write_all(fast).unwrap();
         wait_until(|| queued(socket) == fast.len());
         let mut received = vec![0; fast.len()];
         let length = recv(socket, &mut received, MsgFlags::MSG_DONTWAIT).unwrap();
         assert_eq!(&received[..length], fast);
-        setsockopt(server, sockopt::RcvLowat, &1).unwrap();
+        wake_by(socket, 1);
         client.write_all(end).unwrap();
         waiting.join().unwrap();
     });
@@ -84,6 +84,17 @@ fn queued(socket: RawFd) -> usize {
     let returned = unsafe { ioctl(socket, FIONREAD, &raw mut bytes) };
     Errno::result(returned).unwrap();
     bytes.try_into().unwrap()
+}
+
+/// Who waits for bytes is woken when there are so many.
+fn wake_by(socket: RawFd, bytes: c_int) {
+    let value = (&raw const bytes).cast();
+    // SAFETY: the kernel reads one number, which outlives the call.
+    let returned = unsafe {
+        let size = size_of::<c_int>() as socklen_t;
+        setsockopt(socket, SOL_SOCKET, SO_RCVLOWAT, value, size)
+    };
+    Errno::result(returned).unwrap();
 }
 
 fn wait_until(come: impl Fn() -> bool) {

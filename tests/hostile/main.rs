@@ -16,6 +16,7 @@ use common::load::keep_alive;
 use common::process::eventually;
 use common::reader::{Reader, Receive};
 use common::web::{self, sample, text};
+use rustix::process::Signal;
 use rustix::thread::CapabilitySet;
 
 use agent::AGENT;
@@ -283,6 +284,21 @@ fn without_memory_for_the_maps() {
     }
     let log = outcome(within(&group), &[]).unwrap();
     assert!(says_how_it_counts(&log), "{log}");
+}
+
+/// Detaching the programs would like threads, at the very end.
+#[test]
+fn without_more_threads() {
+    let name = format!("http-stat-threads-{}", std::process::id());
+    let group = ControlGroup::new("pids", &name);
+    let mut agent = Agent::try_start(within(&group), &["-vv"]).unwrap();
+    group.allow_no_more_threads();
+    let (status, _) = agent.stop(Signal::TERM);
+    let log = agent.log();
+    assert!(status.success(), "{status}: {log}");
+    let refused = log.matches("detached a program without a thread").count();
+    assert!(refused > 1, "{log}");
+    assert!(!log.contains("panicked"), "{log}");
 }
 
 #[test]

@@ -56,6 +56,11 @@ impl ControlGroup {
         group
     }
 
+    /// From now on no process of a group of `pids` gets a thread more, nor starts another process.
+    pub fn allow_no_more_threads(&self) {
+        fs::write(self.0.join("pids.max"), "1").unwrap();
+    }
+
     /// The file to which a process that joins the group is written.
     pub fn members(&self) -> PathBuf {
         self.0.join("cgroup.procs")

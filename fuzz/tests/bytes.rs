@@ -178,3 +178,21 @@ fn in_long_sizes_of_chunks() {
         assert!(!follows(digits.as_bytes(), size + 1), "{digits}");
     }
 }
+
+/// Neighbours of digits, which would be these numbers if they were some.
+#[test]
+fn what_looks_like_the_size_of_a_chunk() {
+    for (digits, size) in [
+        (":", 10),
+        ("1:", 26),
+        ("@", 9),
+        ("1@", 25),
+        ("@1", 145),
+        ("`", 9),
+        ("1`", 25),
+        ("g", 16),
+        ("1g", 32),
+    ] {
+        assert!(!follows(digits.as_bytes(), size), "{digits}");
+    }
+}

@@ -136,3 +136,28 @@ fn empty_lines_do_not_add_up_to_a_proxy_header() {
     }
     assert_eq!(requests(&[&*b"\r\n".repeat(400), GET].concat()), (1, 0));
 }
+
+/// What follows a body is looked at, however much of it one transfer has.
+#[test]
+fn bodies_are_skipped_in_one_step() {
+    const LENGTH: usize = 1 << 20;
+    let head = format!("POST / HTTP/1.1\r\nContent-Length: {LENGTH}\r\n\r\n");
+    let bytes = [head.as_bytes(), &vec![b'x'; LENGTH], GET].concat();
+    let mut conversation = Conversation::default();
+    conversation.push(Direction::Receive, &bytes, true);
+    let followed = http1::follow(&conversation, Way::OneBuffer);
+    assert_eq!((followed.account.requests.len(), followed.lost), (2, 0));
+}
+
+/// A head that ends behind what is at hand is not taken to end where an earlier one does.
+#[test]
+fn heads_that_are_not_at_hand_as_a_whole() {
+    for length in (900..1200).step_by(8) {
+        let bytes = [GET, &request(length), GET].concat();
+        let mut conversation = Conversation::default();
+        conversation.push(Direction::Receive, &bytes, true);
+        let followed = http1::follow(&conversation, Way::OneBuffer);
+        let counted = (followed.account.requests.len(), followed.lost);
+        assert_eq!(counted, (3, 0), "{length}");
+    }
+}

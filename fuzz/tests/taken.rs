@@ -79,6 +79,24 @@ fn threads_take_whole_requests() {
 }
 
 #[test]
+fn threads_take_whole_requests_with_bodies() {
+    const WHOLE: &[u8] = b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody";
+    counts(
+        &[
+            Receive(WHOLE, WHOLE.len()),
+            Late(WHOLE),
+            Receive(WHOLE, GET.len()),
+            Late(GET),
+            Send,
+            Send,
+            Send,
+            Send,
+        ],
+        &[Post, Post, Post, Get],
+    );
+}
+
+#[test]
 fn threads_take_parts_of_a_body() {
     let (all, more) = (
         [Receive(PART, 100), Late(PART), Receive(PART, 0)],

@@ -94,6 +94,28 @@ fn lengths_are_digits_and_agree() {
     }
 }
 
+/// A neighbour of the digits, which would be ten if it were one.
+#[test]
+fn what_looks_like_a_length() {
+    for (value, length) in [(":", 10), ("1:", 20), (":0", 100)] {
+        let body = "\x01".repeat(length);
+        assert!(
+            !follows(&format!("Content-Length: {value}"), &body),
+            "{value}"
+        );
+    }
+}
+
+/// Wherever that lies among the words that are looked at together.
+#[test]
+fn a_line_feed_alone_ends_a_line() {
+    let body = "\x01".repeat(12);
+    for length in 0..64 {
+        let header = format!("B: {}\nContent-Length: 12", "x".repeat(length));
+        assert!(follows(&header, &body), "{length}");
+    }
+}
+
 #[test]
 fn the_last_coding_is_chunked() {
     let body = "3\r\nabc\r\n0\r\n\r\n";
@@ -207,7 +229,12 @@ fn a_name_begins_its_line() {
 
 #[test]
 fn a_carriage_return_ends_a_head_or_breaks_it() {
-    for header in ["\rA: b", "\r", "A: b\r\n\rContent-Length: 0"] {
+    for header in [
+        "\rA: b",
+        "\r",
+        "\rContent-Length: 1",
+        "A: b\r\n\rContent-Length: 0",
+    ] {
         assert!(!follows(header, "\x01"), "{header:?}");
     }
     assert!(follows("A: b\rB: c", ""));

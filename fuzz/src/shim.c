@@ -122,6 +122,10 @@ static long bpf_map_update_elem(const void *map, const void *key, const void *va
 
 static long bpf_map_delete_elem(const void *map, const void *key)
 {
+	uint64_t n = ((const struct http_spill_key *)key)->n;
+
+	if (n < shim->spilled_end)
+		memset(&shim->spilled[n], 0, sizeof(*shim->spilled));
 	return 0;
 }
 

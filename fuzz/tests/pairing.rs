@@ -101,3 +101,15 @@ fn an_answer_that_began_before_its_request_took_no_time() {
     let durations: Vec<_> = account.responses.iter().map(|it| it.duration).collect();
     assert_eq!(durations, [1, 0]);
 }
+
+/// What is kept of a connection is measured by what is outstanding now.
+#[test]
+fn a_long_life_leaves_room_for_requests() {
+    const LONG: usize = 5000;
+    const UNLIKE: usize = 40;
+    let life = [GET, OK].repeat(LONG);
+    let crowd: Vec<_> = [GET, PUT].into_iter().cycle().take(UNLIKE).collect();
+    let account = account(&[life, crowd, vec![OK; UNLIKE]].concat());
+    assert_eq!(account.responses.len(), LONG + UNLIKE);
+    assert!(account.unmatched.is_empty());
+}

@@ -194,7 +194,11 @@ fn a_thread_overtakes_the_end_of_a_body() {
             Late(GET),
             Send,
             Send,
+            Receive(GET, GET.len()),
+            Late(GET),
+            Send,
+            Send,
         ],
-        2,
+        4,
     );
 }

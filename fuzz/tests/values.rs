@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the headers that tell how long a body is may say, and what leaves that in doubt.
 
-use http1_fuzz::http1::{self, Way};
+use http1_fuzz::account::Method;
+use http1_fuzz::http1::{self, WAYS, Way};
 use http1_fuzz::transfer::{Conversation, Direction};
 
 /// Whether a request with this header was followed to its end, which is that of the body; if not, it has to be lost. However
 /// it is read, and wherever its head is cut.
 fn follows(header: &str, body: &str) -> bool {
-    let head = format!("POST / HTTP/1.1\r\nA: b\r\n{header}\r\n\r\n");
+    let head = format!("POST / HTTP/1.1\r\nAccept: text\r\n{header}\r\n\r\n");
     // No request begins like that, so that what is lost stays lost.
     let rest = format!("{body}PUT / HTTP/1.0\r\n\r\n\x01");
     let mut whole = Conversation::default();
@@ -269,5 +270,37 @@ fn chunks_end_in_one_of_two_ways() {
         let chunk = |end: [u8; 2]| [b"3\r\nabc", &end[..], b"0\r\n\r\n"].concat();
         assert_eq!(follows(&chunk([byte, b'\n'])), byte == b'\r', "{byte}");
         assert_eq!(follows(&chunk([b'\r', byte])), byte == b'\n', "{byte}");
+    }
+}
+
+/// The methods of what comes in these receives.
+fn methods(receives: &[&str], way: Way) -> Vec<Method> {
+    let mut conversation = Conversation::default();
+    for bytes in receives {
+        conversation.push(Direction::Receive, bytes.as_bytes(), true);
+    }
+    let requests = http1::follow(&conversation, way).account.requests;
+    requests.iter().map(|request| request.method).collect()
+}
+
+#[test]
+fn the_rest_of_a_method_is_none_though_it_looks_like_a_head() {
+    const GET: &str = "GET / HTTP/1.1\r\n\r\n";
+    for way in WAYS {
+        assert_eq!(methods(&[GET, "X", GET], way), [Method::Get, Method::Other]);
+    }
+}
+
+/// What a stream that was joined in the middle has had before is only guessed at.
+#[test]
+fn a_whole_head_outweighs_a_guess() {
+    const PUT: &str = "PUT / HTTP/1.1\r\n\r\n";
+    let line = "GET / HTTP/1.1\r";
+    for length in 1..=line.len() {
+        assert_eq!(
+            methods(&[&line[..length], PUT], Way::Fast),
+            [Method::Put],
+            "{length}"
+        );
     }
 }

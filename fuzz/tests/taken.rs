@@ -202,3 +202,50 @@ fn a_thread_overtakes_the_end_of_a_body() {
         4,
     );
 }
+
+#[test]
+fn what_has_begun_no_message_is_lost_once() {
+    const NOISE: &[u8] = &[1; 100];
+    loses(
+        &[
+            Receive(POST, 0),
+            Receive(PART, 0),
+            Receive(PART, 0),
+            Receive(NOISE, GET.len()),
+            Late(GET),
+            Send,
+            Send,
+        ],
+        2,
+    );
+}
+
+/// Neither what was spliced nor what nobody has handed over is asked for again.
+#[test]
+fn what_was_hidden_is_over() {
+    let whole = || {
+        [
+            Receive(POST, 0),
+            Receive(PART, 0),
+            Receive(PART, 0),
+            Receive(PART, 0),
+            Send,
+            Receive(GET, 0),
+            Send,
+        ]
+    };
+    let between = [Receive(GET, 50), Send].into_iter().chain(whole());
+    counts(&between.collect::<Vec<_>>(), &[Get, Post, Get]);
+    let spliced = [
+        Receive(POST, 0),
+        Send,
+        Receive(POST, 300),
+        Receive(PART, 0),
+        Receive(PART, 0),
+        Receive(PART, 0),
+        Send,
+        Receive(GET, 0),
+        Send,
+    ];
+    counts(&spliced, &[Post, Post, Get]);
+}

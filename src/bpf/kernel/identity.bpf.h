@@ -48,34 +48,39 @@ static __always_inline struct cgroup *http_cgroup_with_state(struct css_set *set
 }
 
 /*
- * The deeper one of two groups in hierarchies of version 1. `unified`: the group in that of version 2, which may have
- * the controller as well. No group at all lies as deep as a root.
+ * A group in a hierarchy of version 1, if it is not the root of that. `unified`: the group in the hierarchy of version
+ * 2, which may have the controller as well; then a group above may stand for the one that the task is in.
  */
-static __always_inline struct cgroup *http_deeper_cgroup(struct cgroup *best, struct cgroup *other,
-							 struct cgroup *unified)
+static __always_inline struct cgroup *http_nested_cgroup(struct cgroup *group, struct cgroup *unified)
 {
-	if (!other || BPF_CORE_READ(other, root) == BPF_CORE_READ(unified, root))
-		return best;
-	return BPF_CORE_READ(other, level) > BPF_CORE_READ(best, level) ? other : best;
+	if (!group || BPF_CORE_READ(group, root) == BPF_CORE_READ(unified, root))
+		return NULL;
+	return BPF_CORE_READ(group, level) > 0 ? group : NULL;
 }
 
 /*
- * The control group of a task. Where hierarchies of version 1 are in use, runtimes of containers use those, and the
- * one of version 2 may only say where the runtime was started. Which ones is a matter of the host, so that the one is
- * taken in which the task lies deepest.
+ * The control group of a task. Where hierarchies of version 1 are in use, runtimes of containers put a container into all
+ * of them, and the one of version 2 may only say where the runtime was started: so it comes behind those that are used
+ * for hardly anything else. Those for memory and CPUs come last, since anybody limits these with groups of their own.
  */
 static __always_inline struct cgroup *http_cgroup_of(struct task_struct *task)
 {
 	struct css_set *set = BPF_CORE_READ(task, cgroups);
 	struct cgroup *unified = BPF_CORE_READ(set, dfl_cgrp);
-	struct cgroup *best = NULL;
+	struct cgroup *group;
 
-	best = http_deeper_cgroup(best, http_cgroup_by(set, pids_cgrp_id), unified);
-	best = http_deeper_cgroup(best, http_cgroup_by(set, memory_cgrp_id), unified);
-	best = http_deeper_cgroup(best, http_cgroup_by(set, cpu_cgrp_id), unified);
-	best = http_deeper_cgroup(best, http_cgroup_by(set, devices_cgrp_id), unified);
-	best = http_deeper_cgroup(best, http_cgroup_by(set, freezer_cgrp_id), unified);
-	return best ?: unified;
+	group = http_nested_cgroup(http_cgroup_by(set, pids_cgrp_id), unified);
+	if (!group)
+		group = http_nested_cgroup(http_cgroup_by(set, freezer_cgrp_id), unified);
+	if (!group)
+		group = http_nested_cgroup(http_cgroup_by(set, devices_cgrp_id), unified);
+	if (!group && BPF_CORE_READ(unified, level) > 0)
+		return unified;
+	if (!group)
+		group = http_nested_cgroup(http_cgroup_by(set, memory_cgrp_id), unified);
+	if (!group)
+		group = http_nested_cgroup(http_cgroup_by(set, cpu_cgrp_id), unified);
+	return group ?: unified;
 }
 
 /* The names from a group outwards. */

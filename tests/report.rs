@@ -10,7 +10,7 @@ use scope_http_statistics::identity::process::identify;
 use scope_http_statistics::model::counters::{Harvest, KernelState, ProcessCounters, ProcessId};
 use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::snapshot::{
-    AgentState, Identity, Increment, ProcessSnapshot, Sample, Snapshot, Trend,
+    AgentState, Increment, ProcessSnapshot, Sample, Snapshot, Trend,
 };
 use scope_http_statistics::model::tick::Moment;
 use scope_http_statistics::model::tracker::Tracker;

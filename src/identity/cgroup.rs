@@ -90,11 +90,11 @@ fn pod_uid(path: &[&str]) -> Option<String> {
 /// The unit whose group this is. Systemd puts a `_` before a name that could be a file of the kernel's.
 fn unit(name: &str) -> Option<&str> {
     let name = name.strip_prefix('_').unwrap_or(name);
-    let is_kind = |kind: &&str| {
+    let is_of = |kind: &&str| {
         name.strip_suffix(*kind)
             .is_some_and(|rest| !rest.is_empty())
     };
-    UNITS.iter().any(|kind| is_kind(&kind)).then_some(name)
+    UNITS.iter().any(is_of).then_some(name)
 }
 
 #[cfg(test)]

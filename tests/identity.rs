@@ -38,11 +38,13 @@ struct Forking {
     address: Address,
 }
 
-#[test]
-#[ignore = "the entry of the servers that other tests start"]
-fn forks() {
-    if std::env::var_os(FORKS).is_some() {
-        serve();
+mod reader {
+    #[test]
+    #[ignore = "the entry of the servers that other tests start"]
+    fn forks() {
+        if std::env::var_os(super::FORKS).is_some() {
+            super::serve();
+        }
     }
 }
 
@@ -69,7 +71,7 @@ impl Forking {
         let address = Address::Tcp(listener.local_addr().unwrap());
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
-            .args(["forks", "--exact", "--ignored", "--nocapture"])
+            .args(["reader::forks", "--exact", "--ignored", "--nocapture"])
             .env(FORKS, "")
             .stdin(std::os::fd::OwnedFd::from(listener))
             .stdout(Stdio::null());
@@ -101,25 +103,28 @@ fn random_id() -> String {
     (0..64).map(|_| fastrand::digit(16)).collect()
 }
 
-/// The labels that the metrics have of a process, when they have it.
-fn labels_of(metrics: SocketAddr, pid: u32) -> String {
-    let start = format!("{REQUESTS}{{process_pid=\"{pid}\",");
-    let line = || {
+/// The labels that the metrics have of these processes, when they have all of them. One that is gone is in there for a minute,
+/// which is not many scrapes in an emulated machine.
+fn labels_of(metrics: SocketAddr, pids: &[u32]) -> Vec<String> {
+    let mut labels = Vec::new();
+    eventually(pids.len(), || {
         let metrics = text(metrics, "/metrics");
-        let mut lines = metrics.lines();
-        lines.find_map(|line| Some(line.strip_prefix(&start)?.split_once('}')?.0.to_owned()))
-    };
-    eventually(true, || line().is_some());
-    line().unwrap()
+        let of = |pid| {
+            let start = format!("{REQUESTS}{{process_pid=\"{pid}\",");
+            let mut found = metrics.lines().filter_map(|line| line.strip_prefix(&start));
+            Some(found.next()?.split_once('}')?.0.to_owned())
+        };
+        labels = pids.iter().filter_map(of).collect();
+        labels.len()
+    });
+    labels
 }
 
 /// Asserts that all of 20 processes have these labels, however short they live.
 fn assert_each_has(metrics: SocketAddr, server: &Forking, labels: &str) {
     let pids: Vec<_> = (0..20).map(|_| server.ask()).collect();
     let expected = format!("process_executable_name=\"{}\"{labels}", own_name());
-    for pid in pids {
-        assert_eq!(labels_of(metrics, pid), expected);
-    }
+    assert_eq!(labels_of(metrics, &pids), vec![expected; 20]);
 }
 
 fn processes_that_live_for_one_request(backend: &'static str) {
@@ -206,7 +211,7 @@ fn pods_and_units_have_labels() {
         let group = ControlGroup::of_version_2(&path);
         let server = Forking::start(Some(&group));
         let expected = format!("process_executable_name=\"{}\"{labels}", own_name());
-        assert_eq!(labels_of(metrics, server.ask()), expected, "{path}");
+        assert_eq!(labels_of(metrics, &[server.ask()]), [expected], "{path}");
     }
 }
 
@@ -224,7 +229,7 @@ fn the_name_needs_no_right_to_trace_processes() {
     }
     let agent = Agent::try_start(command, &["--listen", "127.0.0.1:0"]).unwrap();
     let server = Forking::start(None);
-    let labels = labels_of(web::address(&agent), server.ask());
+    let labels = &labels_of(web::address(&agent), &[server.ask()])[0];
     let expected = format!("process_executable_name=\"{}\"", own_name());
     assert!(labels.starts_with(&expected), "{labels}");
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
+use scope_http_statistics::identity::cgroup::Cgroup;
 use scope_http_statistics::model::counters::{KernelState, ProcessId, SeriesKey};
 use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::reason::Missed;
@@ -136,7 +137,10 @@ fn snapshot() -> Snapshot {
             start_time: u64::from(pid),
         },
         name: "server".into(),
-        container: Some(format!("{pid:064x}").into()),
+        cgroup: Cgroup {
+            container_id: Some(format!("{pid:064x}").into()),
+            ..Cgroup::default()
+        },
         exited: false,
         increment: Increment::default(),
         requests_total: 1_000_000,

@@ -13,6 +13,7 @@ use log::LevelFilter;
 use scope_http_statistics::check::Check;
 use scope_http_statistics::cli::{Cli, Command};
 use scope_http_statistics::confine;
+use scope_http_statistics::identity::namespace::PidNamespace;
 use scope_http_statistics::kernel::load::Options;
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime;
@@ -129,6 +130,11 @@ async fn work(cli: &Cli) -> Result<()> {
     let port = Port::take(cli.listen).await?;
     let host = cli.host();
     log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
+    if PidNamespace::here() == PidNamespace::Own {
+        log::info!(
+            "in a pid namespace of its own: the pids shown are those of the host, not of this namespace"
+        );
+    }
     let (sampler, every) = Sampler::start(Options {
         backend: cli.backend(),
         max_processes: cli.max_processes,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::identity::life::Lives;
 use crate::kernel::load::Bpf;
-use crate::model::counters::{Harvest, ProcessId};
+use crate::model::counters::{Harvest, ProcessCounters, ProcessId};
 use crate::model::snapshot::{AgentState, Identity, Snapshot};
 use crate::model::sweep::Sweep;
 use crate::model::tick::Moment;
@@ -63,7 +63,7 @@ pub struct Sampling<C, N> {
     pub failing: bool,
 }
 
-impl<C: Counters, N: FnMut(u32, &str) -> Identity> Sampling<C, N> {
+impl<C: Counters, N: FnMut(&ProcessCounters) -> Identity> Sampling<C, N> {
     pub fn tick(&mut self, now: Moment) {
         match self.sample(now) {
             Ok(()) => self.failing = false,
@@ -120,7 +120,7 @@ mod tests {
 
     use anyhow::bail;
 
-    use crate::model::counters::ProcessCounters;
+    use crate::identity::process::identify;
 
     use super::*;
 
@@ -146,6 +146,8 @@ mod tests {
                     start_time: 1,
                 },
                 comm: "server".to_owned(),
+                executable: String::new(),
+                cgroup: String::new(),
                 requests,
                 series: BTreeMap::new(),
                 exited: false,
@@ -170,10 +172,6 @@ mod tests {
         let start = Moment {
             instant: Instant::now(),
             date: SystemTime::now(),
-        };
-        let identify = |_: u32, comm: &str| Identity {
-            name: comm.into(),
-            container: None,
         };
         let mut tracker = Tracker::new(start, identify);
         let (first, _) = tracker.tick(Harvest::default(), AgentState::default(), start);

@@ -101,7 +101,7 @@ fn maps_are_guarded() -> bool {
 
 /// Asserts that no thread has more than it needs, of what the agent was started with.
 fn assert_confined(agent: &Agent, had: CapabilitySet, at_events: bool) {
-    let mut most = CapabilitySet::SYS_PTRACE;
+    let mut most = CapabilitySet::empty();
     if maps_are_guarded() {
         most |= CapabilitySet::BPF;
     }

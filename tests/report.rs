@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use scope_http_statistics::identity::cgroup::Cgroup;
+use scope_http_statistics::identity::process::identify;
 use scope_http_statistics::model::counters::{Harvest, KernelState, ProcessCounters, ProcessId};
 use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::snapshot::{
-    AgentState, Identity, Increment, ProcessSnapshot, Sample, Snapshot, Trend,
+    AgentState, Increment, ProcessSnapshot, Sample, Snapshot, Trend,
 };
 use scope_http_statistics::model::tick::Moment;
 use scope_http_statistics::model::tracker::Tracker;
@@ -37,7 +39,7 @@ fn process(pid: u32, start_time: u64, rates: &[f64]) -> ProcessSnapshot {
     ProcessSnapshot {
         id: ProcessId { pid, start_time },
         name: "server".into(),
-        container: None,
+        cgroup: Cgroup::default(),
         exited: false,
         increment: Increment::default(),
         requests_total: 1,
@@ -345,10 +347,7 @@ fn a_wall_clock_that_is_set_makes_no_rate_wrong() {
             instant: Instant::now(),
             date: date(),
         };
-        let mut tracker = Tracker::new(now, |_, comm| Identity {
-            name: comm.into(),
-            container: None,
-        });
+        let mut tracker = Tracker::new(now, identify);
         let (first, _) = tracker.tick(Harvest::default(), AgentState::default(), now);
         let mut history = History::new("example.org".to_owned(), first.into());
         for second in 1..=9 {
@@ -360,6 +359,8 @@ fn a_wall_clock_that_is_set_makes_no_rate_wrong() {
             let counters = ProcessCounters {
                 id,
                 comm: "server".to_owned(),
+                executable: String::new(),
+                cgroup: String::new(),
                 requests: 10 * second,
                 series: BTreeMap::new(),
                 exited: false,

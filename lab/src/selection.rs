@@ -20,7 +20,7 @@ const fn left_out(program: &'static str, test: &'static str, why: &'static str) 
 }
 
 /// Those that count what a kernel shows.
-pub const LIVE: [&str; 3] = ["live", "live_programs", "confined"];
+pub const LIVE: [&str; 4] = ["live", "live_programs", "confined", "identity"];
 
 /// Those that take something away from the agent. Kernels differ little in what they then say, and many agents take long
 /// to start, so that only the kernels at the ends of the list run all of them.

@@ -13,6 +13,8 @@
 enum {
 	HTTP_BOUNDS = 19, /* upper bounds of duration buckets */
 	HTTP_SHARDS = 4,  /* groups of CPUs that count apart; a power of two */
+	HTTP_EXECUTABLE_LEN = 64,
+	HTTP_CGROUP_LEN = 512,
 };
 
 /* The methods of RFC 9110 and PATCH. All others are one, so that there are few. */
@@ -47,11 +49,20 @@ struct http_requests {
 	__u64 pad[5];
 };
 
+/* Who a process is, taken when its entry is made. */
+struct http_identity {
+	__u64 cgroup; /* the number of its control group in the hierarchy that was chosen */
+	char executable[HTTP_EXECUTABLE_LEN]; /* the file's name, cut; empty where there is none */
+	char cgroup_names
+		[HTTP_CGROUP_LEN]; /* from the group outwards, each ended by a zero; an empty one is the end */
+};
+
 struct http_process {
 	struct http_requests requests[HTTP_SHARDS];
 	char comm[HTTP_COMM_LEN];
 	__u32 exited; /* its last thread is gone: harvest once more, then clear */
 	__u32 pad;
+	struct http_identity identity;
 };
 
 /* Requests of one process that had the same kind of answer. */

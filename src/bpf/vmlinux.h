@@ -48,6 +48,15 @@ enum bpf_func_id {
 	BPF_FUNC_task_pt_regs = 175,
 };
 
+/* The controllers that a kernel was built with, whose numbers follow from which. */
+enum cgroup_subsys_id {
+	cpu_cgrp_id,
+	memory_cgrp_id,
+	devices_cgrp_id,
+	freezer_cgrp_id,
+	pids_cgrp_id,
+};
+
 enum {
 	BPF_PROG_TEST_RUN = 10,
 };
@@ -195,8 +204,21 @@ struct inode {
 	unsigned long i_ino;
 };
 
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
 struct file {
 	struct inode *f_inode;
+	struct path f_path;
 	void *private_data;
 };
 
@@ -263,6 +285,37 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct mm_struct {
+	struct file *exe_file;
+};
+
+struct kernfs_node {
+	struct kernfs_node *parent;
+	const char *name;
+	u64 id;
+};
+
+struct kernfs_node___6_15 {
+	struct kernfs_node *__parent;
+};
+
+struct cgroup_root;
+
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[1];
+	struct cgroup *dfl_cgrp;
+};
+
 struct thread_info {
 	unsigned long flags;
 #if defined(__TARGET_ARCH_x86)
@@ -282,6 +335,8 @@ struct task_struct {
 	u64 start_boottime;
 	struct task_struct *group_leader;
 	char comm[16];
+	struct mm_struct *mm;
+	struct css_set *cgroups;
 	struct files_struct *files;
 	struct signal_struct *signal;
 	struct io_uring_task *io_uring;

@@ -12,14 +12,12 @@ use serde::Serialize;
 
 use crate::cli::Cli;
 use crate::confine;
+use crate::identity::namespace::PidNamespace;
 use crate::kernel::facts::SYSCALL_EVENT;
 use crate::kernel::privilege::Privilege;
 use crate::kernel::tracefs::Tracefs;
 use crate::scope::socket::Endpoint;
 use crate::serve::web::Listen;
-
-/// The first pid namespace has the same inode number on every kernel.
-const FIRST_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 #[derive(Debug, Serialize)]
 pub struct Host {
@@ -53,14 +51,6 @@ pub enum Tracing {
     Absent,
     /// By the agent, for itself alone.
     Mounted,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PidNamespace {
-    Host,
-    Own,
-    Unknown,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,11 +101,7 @@ impl Host {
                 Tracefs::Denied => Tracing::Denied,
                 Tracefs::Absent => Tracing::Absent,
             },
-            pid_namespace: match fs::read_link("/proc/self/ns/pid") {
-                Ok(namespace) if namespace == Path::new(FIRST_PID_NAMESPACE) => PidNamespace::Host,
-                Ok(_) => PidNamespace::Own,
-                Err(_) => PidNamespace::Unknown,
-            },
+            pid_namespace: PidNamespace::here(),
             port: port(cli.listen),
             plugins_root: plugins_root(&cli.plugins_root),
         }

@@ -2,7 +2,8 @@
 //! What was found, for a person.
 
 use crate::check::Check;
-use crate::check::host::{Host, PidNamespace, PluginsRoot, Port, PortState, Tracing};
+use crate::check::host::{Host, PluginsRoot, Port, PortState, Tracing};
+use crate::identity::namespace::PidNamespace;
 
 pub fn of(check: &Check) -> String {
     let mut text = String::new();
@@ -105,7 +106,7 @@ fn pid_namespace(namespace: PidNamespace) -> &'static str {
     match namespace {
         PidNamespace::Host => "the host's",
         PidNamespace::Own => {
-            "one of its own: processes cannot be named (--pid=host, hostPID: true)"
+            "one of its own: the pids shown are the host's, and a process whose end is missed stays listed (--pid=host, hostPID: true)"
         }
         PidNamespace::Unknown => "unknown: /proc is not there",
     }

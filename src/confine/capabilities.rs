@@ -35,8 +35,7 @@ impl Duties {
 
     /// What of `held` these duties need.
     pub fn kept(self, held: CapabilitySet) -> CapabilitySet {
-        // To name processes of others by their executables.
-        let mut needed = CapabilitySet::SYS_PTRACE;
+        let mut needed = CapabilitySet::empty();
         if self.maps_are_guarded {
             // As it was before there were finer ones.
             needed |= if held.contains(CapabilitySet::BPF) {
@@ -135,7 +134,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_that_no_duty_needs() {
         let all = CapabilitySet::all();
-        assert_eq!(FREE.kept(all), CapabilitySet::SYS_PTRACE);
+        assert_eq!(FREE.kept(all), CapabilitySet::empty());
         let guarded = Duties {
             maps_are_guarded: true,
             ..FREE

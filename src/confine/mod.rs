@@ -24,21 +24,15 @@ const READABLE: usize = 8;
 /// For the thread that waits for signals.
 pub fn waiting() {
     let outcome = keep(CapabilitySet::empty(), || {
-        files::restrict(None, Tcp::Nothing).map(Some)
+        files::restrict(None, Tcp::Nothing)
     });
     told("the thread that waits for signals", outcome);
 }
 
 /// For the thread that reads the counters.
 pub fn sampling(at_events: bool) {
-    let outcome = kept_by_sampling(at_events).and_then(|kept| {
-        keep(kept, || {
-            // Landlock would not let it name processes.
-            let names = kept.contains(CapabilitySet::SYS_PTRACE);
-            let restrict = || files::restrict(None, Tcp::TalkToItself);
-            (!names).then(restrict).transpose()
-        })
-    });
+    let outcome = kept_by_sampling(at_events)
+        .and_then(|kept| keep(kept, || files::restrict(None, Tcp::TalkToItself)));
     told("the thread that reads the counters", outcome);
 }
 
@@ -66,7 +60,7 @@ pub fn serving(plugins_root: &Path, port: Option<u16>) {
         .and_then(|held| {
             keep(needed & held, || {
                 let tcp = port.map_or(Tcp::Nothing, Tcp::Listen);
-                files::restrict(Some(plugins_root), tcp).map(Some)
+                files::restrict(Some(plugins_root), tcp)
             })
         });
     told("the thread that serves", outcome);
@@ -89,13 +83,10 @@ pub fn calling() {
 struct Kept {
     capabilities: CapabilitySet,
     given_up: CapabilitySet,
-    landlock: Option<Landlock>,
+    landlock: Landlock,
 }
 
-fn keep(
-    kept: CapabilitySet,
-    restrict_files: impl FnOnce() -> Result<Option<Landlock>>,
-) -> Result<Kept> {
+fn keep(kept: CapabilitySet, restrict_files: impl FnOnce() -> Result<Landlock>) -> Result<Kept> {
     let held = capabilities::held().context("the capabilities cannot be read")?;
     capabilities::keep_only(kept).context("its capabilities cannot be given up")?;
     Ok(Kept {
@@ -108,13 +99,11 @@ fn keep(
 fn told(thread: &str, outcome: Result<Kept>) {
     match outcome {
         Ok(kept) => {
-            let files = kept
-                .landlock
-                .map_or("all files".to_owned(), |it| it.to_string());
             log::debug!(
-                "{thread} keeps {}, and gives up {}; {files}",
+                "{thread} keeps {}, and gives up {}; {}",
                 words(kept.capabilities),
                 words(kept.given_up),
+                kept.landlock,
             );
         }
         Err(error) => log::warn!("{thread} keeps more rights than it needs: {error:#}"),

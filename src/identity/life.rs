@@ -7,12 +7,13 @@ use rustix::io::Errno;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, test_kill_process};
 
+use crate::identity::namespace::FIRST_PID_NAMESPACE;
 use crate::model::counters::ProcessId;
 
 /// Namespaces in which pids and start times are those that the kernel has counted by. Their numbers are part of the kernel's
 /// interface (`linux/nsfs.h`).
 const INITIAL: [(&str, &str); 2] = [
-    ("/proc/self/ns/pid", "pid:[4026531836]"),
+    ("/proc/self/ns/pid", FIRST_PID_NAMESPACE),
     ("/proc/self/ns/time", "time:[4026531834]"),
 ];
 

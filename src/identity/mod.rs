@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a process is called, and where it runs.
 
-pub mod container;
+pub mod cgroup;
 pub mod life;
+pub mod namespace;
 pub mod process;

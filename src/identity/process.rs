@@ -1,73 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a process is called, and where it runs.
 
-use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::Arc;
-
-use crate::identity::container::container_id;
+use crate::identity::cgroup::Cgroup;
+use crate::model::counters::ProcessCounters;
 use crate::model::snapshot::Identity;
 
-/// Asks `/proc`; `comm` is the kernel's name of the process.
-pub fn identify(pid: u32, comm: &str) -> Identity {
-    let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+/// From what the kernel had to say of the process: nothing else is asked, so that one that is long gone has its name, and one
+/// in another pid namespace has not somebody else's.
+pub fn identify(counters: &ProcessCounters) -> Identity {
+    let name = match &*counters.executable {
+        "" => &counters.comm,
+        executable => executable,
+    };
     Identity {
-        name: name(pid, comm).into(),
-        container: container_id(&cgroups).map(Arc::from),
+        name: name.into(),
+        cgroup: Cgroup::of(counters.cgroup.split('/')),
     }
-}
-
-/// The name of the executable of `pid`, or `comm`, the kernel's name of it, where `/proc` does not say (any more).
-fn name(pid: u32, comm: &str) -> String {
-    fs::read_link(format!("/proc/{pid}/exe"))
-        .ok()
-        .and_then(|target| base_name(&target))
-        .unwrap_or_else(|| comm.to_owned())
-}
-
-/// The last part of the target of an `exe` link. Names are bytes: what is not UTF-8 is replaced.
-fn base_name(target: &Path) -> Option<String> {
-    // The kernel marks an executable that was replaced by an upgrade.
-    let bytes = target.as_os_str().as_bytes();
-    let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
-    let name = Path::new(OsStr::from_bytes(bytes)).file_name()?;
-    Some(name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::collections::BTreeMap;
+
+    use crate::model::counters::ProcessId;
 
     use super::*;
 
+    fn named(executable: &str, cgroup: &str) -> Identity {
+        identify(&ProcessCounters {
+            id: ProcessId {
+                pid: 1,
+                start_time: 1,
+            },
+            comm: "MainThread".to_owned(),
+            executable: executable.to_owned(),
+            cgroup: cgroup.to_owned(),
+            requests: 1,
+            series: BTreeMap::new(),
+            exited: false,
+        })
+    }
+
     #[test]
     fn a_process_is_called_by_its_executable() {
-        let own = std::env::current_exe().unwrap();
-        let own = own.file_name().unwrap().to_str().unwrap();
-        assert_eq!(name(std::process::id(), "comm"), own);
+        assert_eq!(&*named("node", "").name, "node");
+        // As a file may be called, which the kernel does not say of deleted ones.
+        assert_eq!(&*named("node (deleted)", "").name, "node (deleted)");
     }
 
     #[test]
-    fn a_process_that_is_gone_keeps_the_kernels_name() {
-        let mut child = Command::new("true").spawn().unwrap();
-        child.wait().unwrap();
-        assert_eq!(name(child.id(), "comm"), "comm");
+    fn one_without_an_executable_has_the_kernels_name() {
+        assert_eq!(&*named("", "").name, "MainThread");
     }
 
     #[test]
-    fn base_name_of_every_form() {
-        let cases: [(&[u8], Option<&str>); 5] = [
-            (b"/usr/sbin/nginx", Some("nginx")),
-            (b"/usr/sbin/nginx (deleted)", Some("nginx")),
-            (b"/opt/a b (deleted)/server", Some("server")),
-            (b"/tmp/\xffserver", Some("\u{fffd}server")),
-            (b"/", None),
-        ];
-        for (target, expected) in cases {
-            let target = Path::new(OsStr::from_bytes(target));
-            assert_eq!(base_name(target).as_deref(), expected, "{target:?}");
-        }
+    fn the_path_of_its_control_group_is_read_from_within() {
+        let inside = named("nginx", "nginx.service/system.slice").cgroup;
+        assert_eq!(inside.systemd_unit.as_deref(), Some("nginx.service"));
+        assert_eq!(named("nginx", "").cgroup, Cgroup::default());
     }
 }

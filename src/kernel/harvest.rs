@@ -64,7 +64,9 @@ impl Bpf<'_> {
             }
             let counters = ProcessCounters {
                 id,
-                comm: name(&process.comm),
+                comm: text(&process.comm),
+                executable: text(&process.identity.executable),
+                cgroup: path(&process.identity.cgroup_names),
                 requests: requests(&process),
                 series: BTreeMap::new(),
                 exited: process.exited != 0,
@@ -289,13 +291,19 @@ fn in_kernel(reason: Reason) -> types::http_reason {
 }
 
 /// A name as the kernel keeps it: bytes, ended by a zero.
-fn name(comm: &[i8]) -> String {
-    let bytes: Vec<u8> = comm
+fn text(name: &[i8]) -> String {
+    let bytes: Vec<u8> = name
         .iter()
         .map(|c| c.cast_unsigned())
         .take_while(|c| *c != 0)
         .collect();
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Such names one behind the other until an empty one, as a path, which none of them can have a part of.
+fn path(names: &[i8]) -> String {
+    let names = names.split(|c| *c == 0).take_while(|name| !name.is_empty());
+    names.map(text).collect::<Vec<_>>().join("/")
 }
 
 impl From<types::http_process_key> for ProcessId {

@@ -32,6 +32,10 @@ pub struct ProcessCounters {
     pub id: ProcessId,
     /// The kernel's name of the process, lossily decoded.
     pub comm: String,
+    /// The name of its executable, cut and lossily decoded; empty where there is none.
+    pub executable: String,
+    /// The names on the path of its control group, from the group outwards, with slashes in between.
+    pub cgroup: String,
     /// Requests received since the agent first saw the process.
     pub requests: u64,
     /// Of the requests that were answered.

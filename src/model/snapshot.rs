@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::identity::cgroup::Cgroup;
 use crate::model::counters::{KernelState, ProcessId, SeriesKey};
 use crate::model::histogram::Histogram;
 use crate::model::reason::Missed;
@@ -31,8 +32,7 @@ pub struct Trend {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub name: Arc<str>,
-    /// The id of its container, if it runs in one.
-    pub container: Option<Arc<str>>,
+    pub cgroup: Cgroup,
 }
 
 /// What one tick has brought to a process.
@@ -72,8 +72,7 @@ impl Increment {
 pub struct ProcessSnapshot {
     pub id: ProcessId,
     pub name: Arc<str>,
-    /// The id of the container that it runs in, if any.
-    pub container: Option<Arc<str>>,
+    pub cgroup: Cgroup,
     /// It has no more to come, and stays listed until its last rates have been seen.
     pub exited: bool,
     /// Since the tick before.

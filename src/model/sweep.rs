@@ -84,6 +84,8 @@ mod tests {
                 start_time: 1000 - u64::from(pid),
             },
             comm: "server".to_owned(),
+            executable: String::new(),
+            cgroup: String::new(),
             requests: 1,
             series: BTreeMap::new(),
             exited: false,

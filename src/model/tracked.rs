@@ -82,7 +82,7 @@ impl Tracked {
         ProcessSnapshot {
             id,
             name: Arc::clone(&self.identity.name),
-            container: self.identity.container.clone(),
+            cgroup: self.identity.cgroup.clone(),
             exited: self.gone > 0,
             increment: self.increment.clone(),
             requests_total: self.total,

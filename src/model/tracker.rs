@@ -8,14 +8,14 @@ use crate::model::snapshot::{AgentState, Identity, Snapshot};
 use crate::model::tick::{Moment, Tick};
 use crate::model::tracked::Tracked;
 
-/// What is known between two ticks. `identify` is asked once for each process, with its pid and the kernel's name of it.
+/// What is known between two ticks. `identify` is asked once for each process.
 pub struct Tracker<N> {
     identify: N,
     previous: Moment,
     processes: BTreeMap<ProcessId, Tracked>,
 }
 
-impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
+impl<N: FnMut(&ProcessCounters) -> Identity> Tracker<N> {
     /// `start` is when the kernel began to count.
     pub fn new(start: Moment, identify: N) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
         let serves = |it: &ProcessCounters| it.requests > 0 || !it.series.is_empty();
         for (id, counters) in harvested.iter().filter(|(_, it)| serves(it)) {
             self.processes.entry(*id).or_insert_with(|| {
-                let identity = (self.identify)(id.pid, &counters.comm);
+                let identity = (self.identify)(counters);
                 Tracked::new(identity, tick.previous)
             });
         }
@@ -81,6 +81,7 @@ impl<N: FnMut(u32, &str) -> Identity> Tracker<N> {
 mod tests {
     use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+    use crate::identity::cgroup::Cgroup;
     use crate::model::counters::SeriesKey;
     use crate::model::histogram::{BOUNDS_US, Histogram};
     use crate::model::window::LISTED;
@@ -101,13 +102,13 @@ mod tests {
         forget: Vec<ProcessId>,
     }
 
-    fn clock() -> Clock<impl FnMut(u32, &str) -> Identity> {
+    fn clock() -> Clock<impl FnMut(&ProcessCounters) -> Identity> {
         let date = UNIX_EPOCH + 10_000 * SECOND;
         let instant = Instant::now();
         Clock {
-            tracker: Tracker::new(Moment { instant, date }, |pid, comm| Identity {
-                name: format!("{comm}-{pid}").into(),
-                container: None,
+            tracker: Tracker::new(Moment { instant, date }, |it| Identity {
+                name: format!("{}-{}", it.executable, it.id.pid).into(),
+                cgroup: Cgroup::default(),
             }),
             instant,
             date,
@@ -115,7 +116,7 @@ mod tests {
         }
     }
 
-    impl<N: FnMut(u32, &str) -> Identity> Clock<N> {
+    impl<N: FnMut(&ProcessCounters) -> Identity> Clock<N> {
         fn tick_after(&mut self, elapsed: Duration, processes: &[ProcessCounters]) -> Snapshot {
             self.instant += elapsed;
             self.date += elapsed;
@@ -141,6 +142,8 @@ mod tests {
         ProcessCounters {
             id,
             comm: "comm".to_owned(),
+            executable: "server".to_owned(),
+            cgroup: String::new(),
             requests,
             series: BTreeMap::new(),
             exited: false,
@@ -193,7 +196,7 @@ mod tests {
         let process = &snapshot.processes[0];
         assert_eq!(process.increment.requests, 13);
         assert_eq!(process.requests_total, 20);
-        assert_eq!(&*process.name, "comm-7");
+        assert_eq!(&*process.name, "server-7");
         assert!(!process.exited);
     }
 

@@ -81,6 +81,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::time::{Duration, Instant, SystemTime};
 
+    use crate::identity::cgroup::Cgroup;
     use crate::model::counters::{KernelState, SeriesKey};
     use crate::model::histogram::Histogram;
     use crate::model::reason::{Missed, Reason};
@@ -119,7 +120,7 @@ mod tests {
         ProcessSnapshot {
             id: ProcessId { pid, start_time: 1 },
             name: "server".into(),
-            container: None,
+            cgroup: Cgroup::default(),
             exited: false,
             increment: Increment {
                 requests,

@@ -109,6 +109,7 @@ mod tests {
 
     use tokio::sync::mpsc;
 
+    use crate::identity::cgroup::Cgroup;
     use crate::model::counters::{KernelState, ProcessId};
     use crate::model::reason::Missed;
     use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot};
@@ -123,7 +124,7 @@ mod tests {
                 start_time: 1,
             },
             name: "server".into(),
-            container: None,
+            cgroup: Cgroup::default(),
             exited: false,
             increment: Increment {
                 requests,

@@ -78,7 +78,7 @@ impl Recent {
             pid: process.id.pid,
             start_time: process.id.start_time,
             name: process.name.as_ref().to_owned(),
-            container: process.container.as_deref().map(str::to_owned),
+            container: process.cgroup.container_id.as_deref().map(str::to_owned),
             exited: process.exited,
             requests: process.requests_total,
             requests_per_second: last.map_or(0.0, |sample| sample.value),

@@ -195,11 +195,16 @@ fn of_process<'a>(pid: &'a str, labels: &ProcessLabels<'a>) -> Vec<(&'static str
     let ProcessLabels {
         pid: _,
         name,
-        container,
+        cgroup,
     } = labels;
     let mut texts = vec![("process_pid", pid), ("process_executable_name", *name)];
-    if let Some(container) = container {
-        texts.push(("container_id", container));
+    let of_cgroup = [
+        ("container_id", &cgroup.container_id),
+        ("k8s_pod_uid", &cgroup.k8s_pod_uid),
+        ("systemd_unit_name", &cgroup.systemd_unit),
+    ];
+    for (label, text) in of_cgroup {
+        texts.extend(text.as_deref().map(|text| (label, text)));
     }
     texts
 }
@@ -220,6 +225,7 @@ mod tests {
     use std::collections::{BTreeMap, VecDeque};
     use std::time::{Instant, SystemTime};
 
+    use crate::identity::cgroup::Cgroup;
     use crate::model::counters::{KernelState, ProcessId};
     use crate::model::reason::Missed;
     use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
@@ -241,10 +247,10 @@ mod tests {
         };
         durations.buckets[1] = 1;
         durations.buckets[15] = 1;
-        let process = |pid: u32, container: Option<&str>| ProcessSnapshot {
+        let process = |pid: u32, cgroup: Cgroup| ProcessSnapshot {
             id: ProcessId { pid, start_time: 1 },
             name: "server".into(),
-            container: container.map(Into::into),
+            cgroup,
             exited: false,
             increment: Increment::default(),
             requests_total: pid.into(),
@@ -255,11 +261,20 @@ mod tests {
             duration_p50_ms: None,
             duration_p99_ms: None,
         };
+        let inside = Cgroup {
+            container_id: Some("abc".into()),
+            k8s_pod_uid: Some("1-2".into()),
+            systemd_unit: Some("a.service".into()),
+        };
         let snapshot = Snapshot {
             date: SystemTime::now(),
             taken: Instant::now(),
             elapsed: Duration::from_secs(1),
-            processes: vec![process(2, None), process(3, Some("abc")), process(5, None)],
+            processes: vec![
+                process(2, Cgroup::default()),
+                process(3, inside),
+                process(5, Cgroup::default()),
+            ],
             missed: Missed::default(),
             kernel: KernelState::default(),
             agent: AgentState::default(),
@@ -282,7 +297,7 @@ mod tests {
                 starting(&text(format), "http_server_requests_total{"),
                 [
                     r#"http_server_requests_total{process_pid="2",process_executable_name="server"} 2"#,
-                    r#"http_server_requests_total{process_pid="3",process_executable_name="server",container_id="abc"} 3"#,
+                    r#"http_server_requests_total{process_pid="3",process_executable_name="server",container_id="abc",k8s_pod_uid="1-2",systemd_unit_name="a.service"} 3"#,
                     r#"http_server_requests_total{process_executable_name="_other"} 5"#,
                 ]
             );

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use crate::identity::cgroup::Cgroup;
 use crate::model::counters::{ProcessId, SeriesKey};
 use crate::model::histogram::Histogram;
 use crate::model::reason::Reason;
@@ -39,7 +40,7 @@ pub struct ScrapeContent {
 pub struct ProcessLabels<'a> {
     pub pid: u32,
     pub name: &'a str,
-    pub container: Option<&'a str>,
+    pub cgroup: &'a Cgroup,
 }
 
 impl<'a> ProcessLabels<'a> {
@@ -47,7 +48,7 @@ impl<'a> ProcessLabels<'a> {
         Self {
             pid: process.id.pid,
             name: &process.name,
-            container: process.container.as_deref(),
+            cgroup: &process.cgroup,
         }
     }
 }
@@ -197,7 +198,7 @@ mod tests {
         ProcessSnapshot {
             id: ProcessId { pid, start_time },
             name: "server".into(),
-            container: None,
+            cgroup: Cgroup::default(),
             exited: false,
             increment: Increment::default(),
             requests_total,

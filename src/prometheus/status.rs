@@ -163,6 +163,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant, SystemTime};
 
+    use crate::identity::cgroup::Cgroup;
     use crate::model::counters::{KernelState, MapFill, ProcessId, ProgramStats};
     use crate::model::reason::{Missed, Reason};
     use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
@@ -173,7 +174,7 @@ mod tests {
         ProcessSnapshot {
             id: ProcessId { pid, start_time: 1 },
             name: "server".into(),
-            container: None,
+            cgroup: Cgroup::default(),
             exited,
             increment: Increment::default(),
             requests_total: 1,

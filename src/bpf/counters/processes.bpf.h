@@ -6,6 +6,7 @@
 #include "counters/missed.bpf.h"
 #include "counters/places.bpf.h"
 #include "http.h"
+#include "kernel/identity.bpf.h"
 #include "kernel/task.bpf.h"
 #include "protocol/exchange.h"
 
@@ -62,6 +63,19 @@ static __always_inline void http_sign_series(struct http_series *series, const s
 		series->durations[i].key = *key;
 }
 
+/*
+ * Notes who the current task's process is, whose place this is. A global function, which the verifier proves once and
+ * not on each way that leads here; so it takes no pointers, like those of connection/http1_walk.bpf.h.
+ */
+__noinline int http_note_identity(__u32 place)
+{
+	struct http_process *process = bpf_map_lookup_elem(&http_processes, &place);
+
+	if (process)
+		http_identity_of(http_current_task(), &process->identity);
+	return 0;
+}
+
 /* Takes a place for a process, if there is one and another CPU does not take it at the same time. */
 static __always_inline void http_add_process(struct task_struct *task, const struct http_process_key *key)
 {
@@ -76,6 +90,7 @@ static __always_inline void http_add_process(struct task_struct *task, const str
 		return;
 	http_sign_process(process, key);
 	BPF_CORE_READ_INTO(&process->comm, task, group_leader, comm);
+	http_note_identity(place);
 	if (http_keep_place(&http_processes_at, &http_processes_used, key, &place))
 		return;
 	http_sign_process(process, &nobody);

@@ -11,23 +11,34 @@ pub struct ControlGroup(PathBuf);
 impl ControlGroup {
     /// A group under the hierarchy that has the controller, be it of version 1 or 2.
     pub fn new(controller: &str, name: &str) -> Self {
-        let mounts = fs::read_to_string("/proc/mounts").unwrap();
-        let root = mounts
-            .lines()
-            .map(|line| line.split(' ').collect::<Vec<_>>())
-            .find(|mount| match mount[2] {
-                "cgroup" => mount[3].split(',').any(|option| option == controller),
-                "cgroup2" => has(Path::new(mount[1]), controller),
-                _ => false,
-            })
-            .map(|mount| PathBuf::from(mount[1]))
-            .unwrap_or_else(|| panic!("no control groups with {controller} are mounted"));
+        let root =
+            root(|mount| is_of_version_1(mount, controller) || is_of_version_2(mount, controller))
+                .unwrap_or_else(|| panic!("no control groups with {controller} are mounted"));
         if has(&root, controller) {
             let add = format!("+{controller}");
             fs::write(root.join("cgroup.subtree_control"), add).unwrap();
         }
+        Self::below(&root, name)
+    }
+
+    /// A group of version 2, whatever controllers that has.
+    pub fn of_version_2(name: &str) -> Self {
+        let root = root(|mount| mount[2] == "cgroup2").expect("control groups of version 2");
+        Self::below(&root, name)
+    }
+
+    /// A group of version 1, if there is such a hierarchy with the controller.
+    pub fn of_version_1(controller: &str, name: &str) -> Option<Self> {
+        let root = root(|mount| is_of_version_1(mount, controller))?;
+        Some(Self::below(&root, name))
+    }
+
+    /// With those in between that are not there.
+    pub fn below(root: &Path, name: &str) -> Self {
         let path = root.join(name);
-        fs::create_dir(&path).unwrap();
+        // Those in between may be going, with a group of another test.
+        let made = (0..10).find_map(|_| fs::create_dir_all(&path).ok());
+        made.unwrap_or_else(|| panic!("{} cannot be made", path.display()));
         Self(path)
     }
 
@@ -67,6 +78,25 @@ impl ControlGroup {
     }
 }
 
+/// The first hierarchy of such a mount, whose fields are those of `/proc/mounts`.
+fn root(is_one: impl Fn(&[&str]) -> bool) -> Option<PathBuf> {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    let mut mounts = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>());
+    mounts
+        .find(|mount| is_one(mount))
+        .map(|mount| PathBuf::from(mount[1]))
+}
+
+fn is_of_version_1(mount: &[&str], controller: &str) -> bool {
+    mount[2] == "cgroup" && mount[3].split(',').any(|option| option == controller)
+}
+
+fn is_of_version_2(mount: &[&str], controller: &str) -> bool {
+    mount[2] == "cgroup2" && has(Path::new(mount[1]), controller)
+}
+
 /// Whether a hierarchy of version 2 has the controller.
 fn has(root: &Path, controller: &str) -> bool {
     fs::read_to_string(root.join("cgroup.controllers"))
@@ -78,9 +108,15 @@ impl Drop for ControlGroup {
         // The kernel takes a moment to see that the last process has left.
         for _ in 0..100 {
             if fs::remove_dir(&self.0).is_ok() {
-                return;
+                break;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+        // Those above, as far as they are nobody else's.
+        let mut above = self.0.ancestors().skip(1);
+        while above
+            .next()
+            .is_some_and(|group| fs::remove_dir(group).is_ok())
+        {}
     }
 }

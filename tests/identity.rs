@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who a process is, for processes that `/proc` is too late for, closed, or another one's.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use common::agent::{Agent, Program, folder};
+use common::cgroup::ControlGroup;
+use common::load::{Address, Client, get};
+use common::process::{Process, eventually};
+use common::web::{self, sample, text};
+use nix::libc;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork};
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
+use tempfile::TempDir;
+
+const AGENT: Program = common::agent!();
+
+const REQUESTS: &str = "http_server_requests_total";
+
+/// The kernel's name of the processes that serve, which is the one that recent Node has.
+const COMM: &std::ffi::CStr = c"MainThread";
+
+const FORKS: &str = "FORKS_FOR_EACH_CONNECTION";
+
+/// A server that has a process for each connection, which ends with it. It is this test program, started again.
+struct Forking {
+    process: Process,
+    address: Address,
+}
+
+mod reader {
+    #[test]
+    #[ignore = "the entry of the servers that other tests start"]
+    fn forks() {
+        if std::env::var_os(super::FORKS).is_some() {
+            super::serve();
+        }
+    }
+}
+
+fn serve() -> ! {
+    let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    // SAFETY: nothing is called when a child ends; nobody waits for it.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
+    loop {
+        let (mut connection, _) = listener.accept().unwrap();
+        // SAFETY: the thread that goes on in the child is the only one that ever does anything.
+        if let ForkResult::Child = unsafe { fork() }.unwrap() {
+            prctl::set_name(COMM).unwrap();
+            let _ = connection.read(&mut [0; 4096]);
+            let head = format!("HTTP/1.1 200 OK\r\nPid: {}\r\n", std::process::id());
+            let _ = write!(connection, "{head}Content-Length: 0\r\n\r\n");
+            std::process::exit(0);
+        }
+    }
+}
+
+impl Forking {
+    fn start(group: &ControlGroup) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["reader::forks", "--exact", "--ignored", "--nocapture"])
+            .env(FORKS, "")
+            .stdin(std::os::fd::OwnedFd::from(listener))
+            .stdout(Stdio::null());
+        let process = Process::start(&mut command, "");
+        fs::write(group.members(), process.pid().to_string()).unwrap();
+        Self { process, address }
+    }
+
+    /// Has one request served. Returns the pid of the process that did, which is gone by then or soon.
+    fn ask(&self) -> u32 {
+        let answer = Client::connect(&self.address).ask(get("/").as_bytes());
+        let pid = answer.header("pid").unwrap().parse().unwrap();
+        assert_ne!(u64::from(pid), self.process.pid());
+        pid
+    }
+}
+
+/// The name of this test program, which is longer than those that the kernel has of processes.
+fn own_name() -> String {
+    let own = std::env::current_exe().unwrap();
+    let name = own.file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(name.len() > 15, "{name}");
+    name
+}
+
+fn random_id() -> String {
+    (0..64).map(|_| fastrand::digit(16)).collect()
+}
+
+/// The labels that the metrics have of those of these processes that they have.
+fn labels_in(metrics: &str, pids: &[u32]) -> Vec<String> {
+    let of = |pid: &u32| {
+        let start = format!("{REQUESTS}{{process_pid=\"{pid}\",");
+        let mut found = metrics.lines().filter_map(|line| line.strip_prefix(&start));
+        Some(found.next()?.split_once('}')?.0.to_owned())
+    };
+    pids.iter().filter_map(of).collect()
+}
+
+/// How many requests may not have been counted since the kernel skipped a program, as it does on Linux 7.
+fn skipped(metrics: &str) -> usize {
+    let label = ["reason=\"recursion\""];
+    sample(metrics, "scope_http_missed_total", &label).unwrap() as usize
+}
+
+/// Asserts that all of so many processes have these labels, however short they live.
+fn assert_each_has(metrics: SocketAddr, server: &Forking, processes: usize, labels: &str) {
+    let before = skipped(&text(metrics, "/metrics"));
+    let pids: Vec<_> = (0..processes).map(|_| server.ask()).collect();
+    let expected = format!("process_executable_name=\"{}\"{labels}", own_name());
+    let mut found = Vec::new();
+    // One scrape for all: a process that is gone is in there for a minute, which is not long in an emulated machine.
+    eventually(true, || {
+        let metrics = text(metrics, "/metrics");
+        found = labels_in(&metrics, &pids);
+        !found.is_empty() && found.len() + skipped(&metrics) - before >= processes
+    });
+    assert!(
+        found.iter().all(|labels| *labels == expected),
+        "not {expected}: {found:?}"
+    );
+}
+
+fn processes_that_live_for_one_request(backend: &'static str) {
+    let id = random_id();
+    let group = ControlGroup::of_version_2(&format!("docker/{id}"));
+    let (_agent, metrics) = web::start(AGENT, &["--backend", backend]);
+    let server = Forking::start(&group);
+    assert_each_has(metrics, &server, 20, &format!(",container_id=\"{id}\""));
+}
+
+common::by_backend!(processes_that_live_for_one_request);
+
+/// A hierarchy of version 1 for the test alone.
+struct Hierarchy(TempDir);
+
+impl Hierarchy {
+    /// `None` where the kernel has it no longer.
+    fn mount() -> Option<Self> {
+        let folder = folder();
+        let flags = MsFlags::empty();
+        mount(
+            Some("test"),
+            folder.path(),
+            Some("cgroup"),
+            flags,
+            Some("freezer"),
+        )
+        .ok()?;
+        Some(Self(folder))
+    }
+}
+
+impl Drop for Hierarchy {
+    fn drop(&mut self) {
+        let _ = umount2(self.0.path(), MntFlags::MNT_DETACH);
+    }
+}
+
+#[test]
+fn groups_of_version_1() {
+    let id = random_id();
+    let name = format!("docker/{id}");
+    let mounted = ControlGroup::of_version_1("pids", &name);
+    let own = if mounted.is_none() {
+        Hierarchy::mount()
+    } else {
+        None
+    };
+    let made = own
+        .as_ref()
+        .map(|own| ControlGroup::below(own.0.path(), &name));
+    let Some(group) = mounted.or(made) else {
+        eprintln!("skipped: no hierarchy of version 1 can be had");
+        return;
+    };
+    // Where the runtime was started.
+    let service = ControlGroup::of_version_2("http-test.slice/http-runtime.service");
+    let (_agent, metrics) = web::start(AGENT, &[]);
+    let server = Forking::start(&service);
+    fs::write(group.members(), server.process.pid().to_string()).unwrap();
+    assert_each_has(metrics, &server, 20, &format!(",container_id=\"{id}\""));
+}
+
+#[test]
+fn pods_and_units_have_labels() {
+    let (_agent, metrics) = web::start(AGENT, &[]);
+    let uid = "1b0cd7b2-6d6a-4d0c-8b0e-6a6f3f1b2f4e";
+    let id = random_id();
+    let in_slice = uid.replace('-', "_");
+    for (path, labels) in [
+        (
+            format!(
+                "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{in_slice}.slice/cri-containerd-{id}.scope"
+            ),
+            format!(",container_id=\"{id}\",k8s_pod_uid=\"{uid}\""),
+        ),
+        (
+            "system.slice/http-test.service/payload".to_owned(),
+            ",systemd_unit_name=\"http-test.service\"".to_owned(),
+        ),
+        // Whoever gave the group its name, it was no runtime of containers.
+        (format!("http-jobs/{id}"), String::new()),
+    ] {
+        let group = ControlGroup::of_version_2(&path);
+        let server = Forking::start(&group);
+        assert_each_has(metrics, &server, 1, &labels);
+    }
+}
+
+/// As every installation of `deploy/` has it.
+#[test]
+fn the_name_needs_no_right_to_trace_processes() {
+    let mut command = AGENT.command();
+    // SAFETY: it makes a system call, and allocates nothing.
+    unsafe {
+        command.pre_exec(|| {
+            Ok(remove_capability_from_bounding_set(
+                CapabilitySet::SYS_PTRACE,
+            )?)
+        });
+    }
+    let agent = Agent::try_start(command, &["--listen", "127.0.0.1:0"]).unwrap();
+    let group = ControlGroup::of_version_2("http-untraced");
+    let server = Forking::start(&group);
+    assert_each_has(web::address(&agent), &server, 1, "");
+}
+
+/// Goes on as the first process of a pid namespace, which ends with the process that called this.
+fn enter_pid_namespace() -> std::io::Result<()> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS)?;
+    // SAFETY: the caller is between fork and exec, and so has one thread.
+    if let ForkResult::Parent { child } = unsafe { fork() }? {
+        // SAFETY: nobody uses the descriptors of this process any more. Who started it waits for one to be closed.
+        unsafe { libc::close_range(3, libc::c_uint::MAX, 0) };
+        let _ = waitpid(child, None);
+        // SAFETY: it ends the process, and does nothing else.
+        unsafe { libc::_exit(0) };
+    }
+    let none: Option<&str> = None;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    mount(none, "/", none, private, none)?;
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), none)?;
+    Ok(())
+}
+
+#[test]
+fn in_a_pid_namespace_the_host_s_pids_have_their_own_names() {
+    let mut command = AGENT.command();
+    // SAFETY: it makes system calls, and allocates nothing.
+    unsafe { command.pre_exec(enter_pid_namespace) };
+    let agent = Agent::try_start(command, &["--listen", "127.0.0.1:0"]).unwrap();
+    let log = agent.log();
+    let words = "in a pid namespace of its own: the pids shown are those of the host";
+    assert!(log.contains(words), "{log}");
+    let id = random_id();
+    let group = ControlGroup::of_version_2(&format!("docker/{id}"));
+    let server = Forking::start(&group);
+    assert_each_has(
+        web::address(&agent),
+        &server,
+        20,
+        &format!(",container_id=\"{id}\""),
+    );
+
+    let (agent, _) = web::start(AGENT, &[]);
+    assert!(!agent.log().contains("pid namespace"), "{}", agent.log());
+}

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a scrape of a crowded host takes, and what it does to the reports that are asked for meanwhile.
 //!
-//! 10 000 processes with 5 kinds of answers each, served by the real server on loopback. It fails where the fastest
+//! 10 000 workloads with 5 kinds of answers each, served by the real server on loopback. It fails where the fastest
 //! scrape takes 300 ms or a report more than 200 ms longer than without scrapes.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -15,20 +14,22 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
 use scope_http_statistics::identity::cgroup::Cgroup;
-use scope_http_statistics::model::counters::{KernelState, ProcessId, SeriesKey};
+use scope_http_statistics::model::counters::{KernelState, SeriesKey};
 use scope_http_statistics::model::histogram::Histogram;
+use scope_http_statistics::model::increment::{Increment, Totals};
 use scope_http_statistics::model::reason::Missed;
-use scope_http_statistics::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
+use scope_http_statistics::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
+use scope_http_statistics::model::workload::Workload;
 use scope_http_statistics::page::live::Live;
-use scope_http_statistics::prometheus::series_lifetime;
-use scope_http_statistics::sampling::Failures;
-use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
+use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
+use scope_http_statistics::scope::plugin::{self, Plugin};
+use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::port::Port;
-use scope_http_statistics::serve::web;
+use scope_http_statistics::serve::web::{self, Health};
 use tokio::sync::{mpsc, watch};
 
-const PROCESSES: u32 = 10_000;
+const WORKLOADS: u32 = 10_000;
 const STATUS_CODES: [u16; 5] = [200, 204, 304, 404, 500];
 const SCRAPES: usize = 10;
 const SCRAPE_LIMIT: Duration = Duration::from_millis(300);
@@ -68,7 +69,7 @@ fn main() -> Result<()> {
     let (quiet, busy) = (median(quiet), median(busy));
     let fastest = scrapes.iter().min().copied().unwrap_or_default();
     println!(
-        "{PROCESSES} processes with {} series each: {} MB",
+        "{WORKLOADS} workloads with {} series each: {} MB",
         STATUS_CODES.len(),
         size >> 20
     );
@@ -92,7 +93,8 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
     runtime.block_on(async {
         let (_each, every) = mpsc::channel(1);
         let (_publisher, snapshots) = watch::channel(Arc::new(snapshot()));
-        let scrape_contents = series_lifetime::follow(snapshots.clone(), PROCESSES);
+        let scrape_contents =
+            series_lifetime::follow(snapshots.clone(), SeriesLifetimes::by_workload());
         let port = Port::take("127.0.0.1:0".parse().map_err(anyhow::Error::msg)?).await?;
         let Some(listener) = port.listener().await else {
             unreachable!("an address was given")
@@ -103,12 +105,12 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         let first = Arc::clone(&snapshots.borrow());
         let live = Live::follow("host".to_owned(), first, every);
         let plugin = Plugin {
-            reports: Reports::new("host".to_owned(), snapshots),
+            reports: Reports::follow("host".to_owned(), snapshots),
             live: Arc::clone(&live),
         };
         tokio::select! {
             () = plugin::serve(socket, &endpoint, plugin) => Ok(()),
-            outcome = web::serve(&listener, live, scrape_contents, Failures::default()) => outcome,
+            outcome = web::serve(&listener, live, scrape_contents, Health::default()) => outcome,
         }
     })
 }
@@ -131,32 +133,38 @@ fn snapshot() -> Snapshot {
             (key, histogram)
         })
     };
-    let process = |pid: u32| ProcessSnapshot {
-        id: ProcessId {
-            pid: 1_000_000 + pid,
-            start_time: u64::from(pid),
-        },
-        name: "server".into(),
-        cgroup: Cgroup {
-            container_id: Some(format!("{pid:064x}").into()),
-            ..Cgroup::default()
-        },
-        exited: false,
-        increment: Increment::default(),
-        requests_total: 1_000_000,
-        series: series(pid).collect(),
-        requests_per_second: VecDeque::new(),
-        requests_per_second_peak: 0.0,
-        responses_per_second: BTreeMap::new(),
-        duration_p50_ms: None,
-        duration_p99_ms: None,
+    let workload = |n: u32| {
+        let workload = Workload {
+            executable: Some("server".into()),
+            cgroup: Cgroup {
+                container_id: Some(format!("{n:064x}").into()),
+                ..Cgroup::default()
+            },
+            port: None,
+        };
+        let mut totals = Totals::default();
+        let increment = Increment {
+            requests: 1_000_000,
+            series: series(n).collect(),
+        };
+        totals.add(&increment, Instant::now());
+        Arc::new(WorkloadSnapshot {
+            workload: Arc::new(workload),
+            totals,
+            rest: Totals::default(),
+            unlisted: 0,
+            processes: 1,
+            since: Instant::now(),
+        })
     };
     Snapshot {
         date: SystemTime::now(),
         // It is all that there is, and must not grow old.
         taken: Instant::now() + Duration::from_secs(3600),
         elapsed: Duration::from_secs(1),
-        processes: (0..PROCESSES).map(process).collect(),
+        dates: Vec::new(),
+        processes: Arc::default(),
+        workloads: (0..WORKLOADS).map(workload).collect(),
         missed: Missed::default(),
         kernel: KernelState::default(),
         agent: AgentState::default(),

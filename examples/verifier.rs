@@ -54,6 +54,7 @@ fn try_to_load(backend: Option<Backend>) -> Result<Loaded> {
     let options = Options {
         backend,
         max_processes: 1024,
+        max_workloads: 1024,
         max_connections: 1024,
     };
     let mut objects = objects();

@@ -16,7 +16,7 @@ which is there as soon as requests are counted, and which Weave Scope's probe fi
     curl --unix-socket http-statistics.sock http://plugin/report
 
 The page:
-  http://127.0.0.1:9476/ shows every process and its last minute, http://127.0.0.1:9476/metrics is for Prometheus. \
+  http://127.0.0.1:9476/ shows every process and its last minute, http://127.0.0.1:9476/metrics is for Prometheus, by workload. \
 --listen moves them or turns them off.
 
 Needs:
@@ -67,9 +67,18 @@ pub struct Cli {
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     backend: BackendChoice,
 
-    /// Most processes to keep counters of; requests of any more are counted as missed
+    /// Most processes to keep counters of; what any more serve counts for their workload only
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_processes: u32,
+
+    /// Most workloads (an executable in a control group each) to tell apart; what is over counts for all others of its
+    /// control group
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_workloads: u32,
+
+    /// In /metrics show each process, with its `process_pid`, in place of workloads
+    #[arg(long)]
+    pub per_process: bool,
 
     /// Connections whose state is kept where their sockets cannot hold it, the least recently used going first: under
     /// `syscall`, under `fexit` before Linux 6.4, and on Linux 7
@@ -171,7 +180,7 @@ mod tests {
 
     #[test]
     fn no_room_at_all_is_refused() {
-        for flag in ["--max-processes", "--max-connections"] {
+        for flag in ["--max-processes", "--max-workloads", "--max-connections"] {
             let error = Cli::try_parse_from(["scope-http-statistics", flag, "0"]);
             assert_eq!(error.unwrap_err().exit_code(), 2, "{flag}");
         }

@@ -16,12 +16,13 @@ use scope_http_statistics::confine;
 use scope_http_statistics::identity::namespace::PidNamespace;
 use scope_http_statistics::kernel::load::Options;
 use scope_http_statistics::page::live::Live;
-use scope_http_statistics::prometheus::series_lifetime;
+use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
 use scope_http_statistics::sampler::Sampler;
-use scope_http_statistics::scope::plugin::{self, Plugin, Reports};
+use scope_http_statistics::scope::plugin::{self, Plugin};
+use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::port::Port;
-use scope_http_statistics::serve::web;
+use scope_http_statistics::serve::web::{self, Health};
 use scope_http_statistics::terminal::{client, table, top};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -138,6 +139,7 @@ async fn work(cli: &Cli) -> Result<()> {
     let (sampler, every) = Sampler::start(Options {
         backend: cli.backend(),
         max_processes: cli.max_processes,
+        max_workloads: cli.max_workloads,
         max_connections: cli.max_connections,
     })
     .await?;
@@ -148,17 +150,27 @@ async fn work(cli: &Cli) -> Result<()> {
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
     let live = Live::follow(host.clone(), sampler.latest(), every);
+    let reports = Reports::follow(host, sampler.snapshots.clone());
     let plugin = Plugin {
-        reports: Reports::new(host, sampler.snapshots.clone()),
+        reports: Arc::clone(&reports),
         live: Arc::clone(&live),
     };
     let plugin = plugin::serve(socket, &endpoint, plugin);
-    let scrape_contents = series_lifetime::follow(sampler.snapshots.clone(), cli.max_processes);
+    let lifetimes = if cli.per_process {
+        SeriesLifetimes::by_process(cli.max_processes as usize)
+    } else {
+        SeriesLifetimes::by_workload()
+    };
+    let scrape_contents = series_lifetime::follow(sampler.snapshots.clone(), lifetimes);
+    let health = Health {
+        failures: sampler.failures.clone(),
+        reduction: Arc::clone(&reports.reduction),
+    };
     let web = async {
         let Some(listener) = listen(port).await? else {
             return future::pending().await;
         };
-        web::serve(&listener, live, scrape_contents, sampler.failures.clone()).await
+        web::serve(&listener, live, scrape_contents, health).await
     };
     tokio::select! {
         () = plugin => Ok(()),

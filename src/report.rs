@@ -5,18 +5,50 @@
 //! `topology`: the one makes the probe draw ghosts, the other can crash it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::model::snapshot::{self, ProcessSnapshot, Snapshot, Trend};
+use crate::model::snapshot::{ProcessSnapshot, Snapshot, Trend};
 use crate::scope::template::{self, TEMPLATES, Template};
 
 /// Plugin id; the socket has to be named after it.
 pub const PLUGIN_ID: &str = "http-statistics";
 
-/// More metrics than these overflow the page of a process.
-const METRICS_PER_NODE: usize = 20;
+/// How much is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Detail {
+    /// Of a metric, the latest ones.
+    samples: usize,
+    /// Also of processes that have not been asked for a minute.
+    idle: bool,
+    /// Those with the most traffic. More than twenty overflow the page of a process.
+    metrics: usize,
+    /// The busiest.
+    nodes: usize,
+}
+
+const fn shorter(samples: usize, idle: bool, metrics: usize, nodes: usize) -> Detail {
+    Detail {
+        samples,
+        idle,
+        metrics,
+        nodes,
+    }
+}
+
+/// From everything to what a probe can decode in time whatever a host runs.
+pub const DETAILS: [Detail; 8] = [
+    shorter(5, true, 20, usize::MAX),
+    shorter(1, true, 20, usize::MAX),
+    shorter(1, false, 20, usize::MAX),
+    shorter(1, false, 6, usize::MAX),
+    shorter(1, false, 4, 2500),
+    shorter(1, false, 4, 1000),
+    shorter(1, false, 4, 300),
+    shorter(1, false, 4, 100),
+];
 
 #[derive(Serialize)]
 pub struct Report {
@@ -60,14 +92,15 @@ struct Sample {
 }
 
 /// Builds the report of the host that the probe calls `host`.
-pub fn report(snapshot: &Snapshot, host: &str) -> Report {
+pub fn report(snapshot: &Snapshot, host: &str, detail: Detail) -> Report {
     // The probe knows only the pid: a node has the values of every process that has had it.
     let mut values: BTreeMap<u32, Values> = BTreeMap::new();
-    for process in &snapshot.processes {
-        values.entry(process.id.pid).or_default().add(process);
+    for process in shown(snapshot, detail) {
+        let values = values.entry(process.id.pid).or_default();
+        values.add(process, snapshot, detail.samples);
     }
     let nodes = values.into_iter().map(|(pid, values)| {
-        let metrics = values.into_metrics();
+        let metrics = values.into_metrics(detail.metrics);
         (format!("{host};{pid}"), Node { metrics })
     });
     Report {
@@ -85,6 +118,24 @@ pub fn report(snapshot: &Snapshot, host: &str) -> Report {
     }
 }
 
+/// The processes that are told of.
+fn shown(snapshot: &Snapshot, detail: Detail) -> Vec<&ProcessSnapshot> {
+    let processes = snapshot.processes.iter().map(Arc::as_ref);
+    let is_idle = |it: &ProcessSnapshot| it.requests_per_second.peak == 0.0;
+    let mut shown: Vec<_> = processes.filter(|it| detail.idle || !is_idle(it)).collect();
+    if shown.len() > detail.nodes {
+        let traffic = |it: &ProcessSnapshot| it.requests_per_second.sum;
+        shown.sort_by(|a, b| traffic(b).total_cmp(&traffic(a)));
+        shown.truncate(detail.nodes);
+    }
+    shown
+}
+
+/// To three digits after the point, which is more than Scope shows.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
 /// The values of one node, by metric.
 #[derive(Default)]
 struct Values {
@@ -94,13 +145,12 @@ struct Values {
 }
 
 impl Values {
-    fn add(&mut self, process: &ProcessSnapshot) {
-        let requests = &process.requests_per_second;
+    fn add(&mut self, process: &ProcessSnapshot, snapshot: &Snapshot, samples: usize) {
         self.requests
-            .add(requests, process.requests_per_second_peak);
+            .add(&process.requests_per_second, snapshot, samples);
         for (status, trend) in &process.responses_per_second {
             let series = self.responses.entry(template::responses(*status));
-            series.or_default().add_trend(trend);
+            series.or_default().add(trend, snapshot, samples);
         }
         let durations = [
             (template::DURATION_P50, &process.duration_p50_ms),
@@ -110,18 +160,18 @@ impl Values {
             if let Some(trend) = trend {
                 // Percentiles have no sum: the younger process takes over.
                 let mut series = Series::default();
-                series.add_trend(trend);
+                series.add(trend, snapshot, samples);
                 self.durations.insert(id, series);
             }
         }
     }
 
-    fn into_metrics(self) -> BTreeMap<&'static str, Metric> {
+    fn into_metrics(self, most: usize) -> BTreeMap<&'static str, Metric> {
         let mut metrics = self.durations;
         metrics.insert(template::REQUESTS, self.requests);
         let mut responses: Vec<_> = self.responses.into_iter().collect();
         responses.sort_by(|(_, a), (_, b)| b.traffic.total_cmp(&a.traffic));
-        responses.truncate(METRICS_PER_NODE - metrics.len());
+        responses.truncate(most.saturating_sub(metrics.len()));
         metrics.extend(responses);
         let metrics = metrics.into_iter();
         metrics
@@ -139,22 +189,19 @@ struct Series {
 }
 
 impl Series {
-    fn add<'a>(&mut self, samples: impl IntoIterator<Item = &'a snapshot::Sample>, peak: f64) {
-        for sample in samples {
-            *self.samples.entry(sample.date).or_default() += sample.value;
+    fn add(&mut self, trend: &Trend, snapshot: &Snapshot, samples: usize) {
+        let values = &trend.values[trend.values.len().saturating_sub(samples)..];
+        for (date, value) in snapshot.dated(values) {
+            *self.samples.entry(date).or_default() += value;
         }
-        self.peak += peak;
-    }
-
-    fn add_trend(&mut self, trend: &Trend) {
-        self.add(&trend.samples, trend.peak);
+        self.peak += trend.peak;
         self.traffic += trend.sum;
     }
 
     fn into_metric(self) -> Metric {
         let samples = self.samples.into_iter().map(|(date, value)| Sample {
             date: humantime::format_rfc3339_micros(date).to_string(),
-            value,
+            value: rounded(value),
         });
         Metric {
             samples: samples.collect(),

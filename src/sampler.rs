@@ -14,7 +14,6 @@ use tokio::sync::{oneshot, watch};
 
 use crate::confine;
 use crate::identity::life::Lives;
-use crate::identity::process;
 use crate::kernel::choice;
 use crate::kernel::load::{Bpf, Options};
 use crate::model::snapshot::Snapshot;
@@ -101,8 +100,10 @@ fn run(
     report(ready, Ok(snapshots));
     let mut sampling = Sampling {
         counters: bpf,
-        tracker: Tracker::new(start, process::identify),
+        tracker: Tracker::new(start),
         sweep: Sweep::default(),
+        gone: Vec::new(),
+        ended: Vec::new(),
         lives: Lives::seen_from_here(),
         publisher,
         each,
@@ -135,14 +136,16 @@ fn report(ready: oneshot::Sender<Result<Snapshots>>, outcome: Result<Snapshots>)
 
 /// No time has passed, so there are no rates yet: what has been counted already belongs to the first interval.
 fn first_snapshot(bpf: &mut Bpf, start: Moment) -> Result<Snapshot> {
-    let harvest = bpf.harvest().context("cannot read the counters")?;
+    let (missed, kernel) = bpf.read().context("cannot read the counters")?;
     Ok(Snapshot {
         date: start.date,
         taken: start.instant,
         elapsed: Duration::ZERO,
-        processes: Vec::new(),
-        missed: harvest.missed,
-        kernel: harvest.kernel,
+        dates: vec![start.date],
+        processes: Arc::default(),
+        workloads: Vec::new(),
+        missed,
+        kernel,
         agent: agent_state(),
     })
 }

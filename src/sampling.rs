@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::identity::life::Lives;
 use crate::kernel::load::Bpf;
-use crate::model::counters::{Harvest, ProcessCounters, ProcessId};
-use crate::model::snapshot::{AgentState, Identity, Snapshot};
+use crate::model::counters::{Harvest, ProcessId};
+use crate::model::snapshot::{AgentState, Snapshot};
 use crate::model::sweep::Sweep;
 use crate::model::tick::Moment;
 use crate::model::tracker::Tracker;
@@ -37,7 +37,7 @@ impl Failures {
 /// Where counters are read, which is the kernel but in tests.
 pub trait Counters {
     fn harvest(&mut self) -> Result<Harvest>;
-    fn forget(&self, ids: &[ProcessId]) -> Result<()>;
+    fn forget(&mut self, ids: &[ProcessId]) -> Result<()>;
 }
 
 impl Counters for Bpf<'_> {
@@ -45,16 +45,20 @@ impl Counters for Bpf<'_> {
         self.harvest()
     }
 
-    fn forget(&self, ids: &[ProcessId]) -> Result<()> {
+    fn forget(&mut self, ids: &[ProcessId]) -> Result<()> {
         self.forget(ids)
     }
 }
 
 /// What goes on from tick to tick.
-pub struct Sampling<C, N> {
+pub struct Sampling<C> {
     pub counters: C,
-    pub tracker: Tracker<N>,
+    pub tracker: Tracker,
     pub sweep: Sweep,
+    /// Processes whose counters are read for the last time next.
+    pub gone: Vec<ProcessId>,
+    /// Those that the kernel is to forget.
+    pub ended: Vec<ProcessId>,
     pub lives: Option<Lives>,
     pub publisher: watch::Sender<Arc<Snapshot>>,
     pub each: queue::Sender<Arc<Snapshot>>,
@@ -63,7 +67,7 @@ pub struct Sampling<C, N> {
     pub failing: bool,
 }
 
-impl<C: Counters, N: FnMut(&ProcessCounters) -> Identity> Sampling<C, N> {
+impl<C: Counters> Sampling<C> {
     pub fn tick(&mut self, now: Moment) {
         match self.sample(now) {
             Ok(()) => self.failing = false,
@@ -81,13 +85,13 @@ impl<C: Counters, N: FnMut(&ProcessCounters) -> Identity> Sampling<C, N> {
 
     /// After a failure the next rates are over the whole time since the last success.
     fn sample(&mut self, now: Moment) -> Result<()> {
-        let mut harvest = self.counters.harvest()?;
+        let harvest = self.counters.harvest()?;
+        let gone = std::mem::take(&mut self.gone);
+        let (snapshot, ended) = self.tracker.tick(harvest, &gone, agent_state(), now);
         if let Some(lives) = &self.lives {
             let is_gone = |id| lives.is_gone(id);
-            self.sweep
-                .tick(&mut harvest.processes, now.instant, is_gone);
+            self.gone = self.sweep.look(&self.tracker, now.instant, is_gone);
         }
-        let (snapshot, exited) = self.tracker.tick(harvest, agent_state(), now);
         if snapshot.missed != self.publisher.borrow().missed {
             log::debug!("missed so far: {:?}", snapshot.missed);
         }
@@ -96,7 +100,10 @@ impl<C: Counters, N: FnMut(&ProcessCounters) -> Identity> Sampling<C, N> {
             log::debug!("nobody has taken the last {BEHIND} snapshots");
         }
         self.publisher.send_replace(snapshot);
-        self.counters.forget(&exited)
+        self.ended.extend(ended);
+        self.counters.forget(&self.ended)?;
+        self.ended.clear();
+        Ok(())
     }
 }
 
@@ -115,12 +122,13 @@ fn resident_bytes() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::collections::{BTreeMap, VecDeque};
+    use std::collections::VecDeque;
     use std::time::{Duration, Instant, SystemTime};
 
     use anyhow::bail;
 
-    use crate::identity::process::identify;
+    use crate::model::counters::ProcessGrowth;
+    use crate::model::increment::Increment;
 
     use super::*;
 
@@ -129,7 +137,7 @@ mod tests {
     /// Answers as told, and remembers what it should forget.
     #[derive(Default)]
     struct Fake {
-        /// Requests of one process; `None` fails.
+        /// New requests of one process; `None` fails.
         harvests: RefCell<VecDeque<Option<u64>>>,
         forgotten: RefCell<Vec<ProcessId>>,
     }
@@ -139,18 +147,18 @@ mod tests {
             let Some(Some(requests)) = self.harvests.borrow_mut().pop_front() else {
                 bail!("out of reach");
             };
-            let process = ProcessCounters {
+            let process = ProcessGrowth {
                 // No kernel gives out such a pid.
                 id: ProcessId {
                     pid: i32::MAX.cast_unsigned(),
                     start_time: 1,
                 },
-                comm: "server".to_owned(),
-                executable: String::new(),
-                cgroup: String::new(),
-                requests,
-                series: BTreeMap::new(),
-                exited: false,
+                workload: Arc::default(),
+                increment: Increment {
+                    requests,
+                    series: Vec::new(),
+                },
+                ended: false,
             };
             Ok(Harvest {
                 processes: vec![process],
@@ -158,7 +166,7 @@ mod tests {
             })
         }
 
-        fn forget(&self, ids: &[ProcessId]) -> Result<()> {
+        fn forget(&mut self, ids: &[ProcessId]) -> Result<()> {
             self.forgotten.borrow_mut().extend(ids);
             Ok(())
         }
@@ -173,14 +181,16 @@ mod tests {
             instant: Instant::now(),
             date: SystemTime::now(),
         };
-        let mut tracker = Tracker::new(start, identify);
-        let (first, _) = tracker.tick(Harvest::default(), AgentState::default(), start);
+        let mut tracker = Tracker::new(start);
+        let (first, _) = tracker.tick(Harvest::default(), &[], AgentState::default(), start);
         let (publisher, snapshots) = watch::channel(Arc::new(first));
         let (each, _every) = queue::channel(BEHIND);
         let mut sampling = Sampling {
             counters: Fake::default(),
             tracker,
             sweep: Sweep::default(),
+            gone: Vec::new(),
+            ended: Vec::new(),
             lives,
             publisher,
             each,
@@ -201,7 +211,7 @@ mod tests {
 
     #[test]
     fn failures_are_counted_and_the_next_rate_is_over_all_of_the_time() {
-        let harvests = [Some(10), None, None, None, Some(50)];
+        let harvests = [Some(10), None, None, None, Some(40)];
         let (seen, _) = ticks(&harvests, None);
         let failures: Vec<_> = seen.iter().map(|(_, failures)| *failures).collect();
         assert_eq!(failures, [0, 1, 2, 3, 3]);
@@ -211,17 +221,17 @@ mod tests {
         assert_eq!(after.taken - before.taken, 4 * SECOND);
         assert_eq!(after.elapsed, 4 * SECOND);
         let rates = &after.processes[0].requests_per_second;
-        assert_eq!(rates.back().unwrap().value, 10.0);
+        assert_eq!(rates.values.last(), Some(&10.0));
     }
 
     #[test]
     fn a_process_that_is_gone_unseen_is_forgotten_after_one_more_harvest() {
         let lives = Lives::seen_from_here().expect("the tests run in the host's namespaces");
-        let harvests = [Some(10), Some(13)];
+        let harvests = [Some(10), Some(3)];
         let (seen, forgotten) = ticks(&harvests, Some(lives));
         let exited = seen.iter().map(|(it, _)| it.processes[0].exited);
         assert_eq!(exited.collect::<Vec<_>>(), [false, true]);
-        assert_eq!(seen[1].0.processes[0].requests_total, 13);
+        assert_eq!(seen[1].0.processes[0].totals.requests, 13);
         assert_eq!(forgotten.len(), 1);
 
         let (seen, forgotten) = ticks(&harvests, None);

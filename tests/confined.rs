@@ -53,7 +53,14 @@ fn root_with(kept: CapabilitySet) -> Command {
 }
 
 fn started(kept: CapabilitySet, backend: &str) -> Agent {
-    let args = ["--listen", "127.0.0.1:0", "--backend", backend, "-v"];
+    let args = [
+        "--listen",
+        "127.0.0.1:0",
+        "--per-process",
+        "--backend",
+        backend,
+        "-v",
+    ];
     let agent = Agent::try_start(root_with(kept), &args).unwrap_or_else(|error| panic!("{error}"));
     web::address(&agent);
     agent

@@ -145,7 +145,7 @@ fn few_descriptors_are_one_warning_and_enough() {
     unsafe {
         command.pre_exec(|| Ok(setrlimit(Resource::RLIMIT_NOFILE, LIMIT, LIMIT)?));
     }
-    let agent = Agent::try_start(command, &["--listen", "127.0.0.1:0"])
+    let agent = Agent::try_start(command, &["--listen", "127.0.0.1:0", "--per-process"])
         .unwrap_or_else(|error| panic!("{error}"));
     let address = web::address(&agent);
     let server = answering("few");
@@ -185,7 +185,7 @@ fn little_of_a_cpu_is_slow_and_right() {
     unsafe {
         command.pre_exec(move || (&members).write_all(b"0"));
     }
-    let agent = Agent::try_start(command, &["--listen", "127.0.0.1:0"])
+    let agent = Agent::try_start(command, &["--listen", "127.0.0.1:0", "--per-process"])
         .unwrap_or_else(|error| panic!("{error}"));
     let server = answering("little");
     ask_server(&server, 200, 37);

@@ -101,14 +101,18 @@ fn random_id() -> String {
     (0..64).map(|_| fastrand::digit(16)).collect()
 }
 
-/// The labels that the metrics have of those of these processes that they have.
-fn labels_in(metrics: &str, pids: &[u32]) -> Vec<String> {
-    let of = |pid: &u32| {
-        let start = format!("{REQUESTS}{{process_pid=\"{pid}\",");
-        let mut found = metrics.lines().filter_map(|line| line.strip_prefix(&start));
-        Some(found.next()?.split_once('}')?.0.to_owned())
-    };
-    pids.iter().filter_map(of).collect()
+/// The labels and the requests of all workloads that are asked on this port.
+fn asked_on(metrics: &str, port: u16) -> Vec<(String, f64)> {
+    let port = format!(",server_port=\"{port}\"");
+    let rows = metrics.lines().filter_map(|line| {
+        let row = line.strip_prefix(REQUESTS)?.strip_prefix('{')?;
+        let (labels, value) = row.split_once("} ")?;
+        Some((
+            labels.strip_suffix(&port)?.to_owned(),
+            value.parse().unwrap(),
+        ))
+    });
+    rows.collect()
 }
 
 /// How many requests may not have been counted since the kernel skipped a program, as it does on Linux 7.
@@ -117,28 +121,30 @@ fn skipped(metrics: &str) -> usize {
     sample(metrics, "scope_http_missed_total", &label).unwrap() as usize
 }
 
-/// Asserts that all of so many processes have these labels, however short they live.
+/// Asserts that all of so many processes count under these labels, however short they live.
 fn assert_each_has(metrics: SocketAddr, server: &Forking, processes: usize, labels: &str) {
+    let Address::Tcp(address) = &server.address else {
+        unreachable!("it listens on a port")
+    };
     let before = skipped(&text(metrics, "/metrics"));
-    let pids: Vec<_> = (0..processes).map(|_| server.ask()).collect();
+    for _ in 0..processes {
+        server.ask();
+    }
     let expected = format!("process_executable_name=\"{}\"{labels}", own_name());
-    let mut found = Vec::new();
-    // One scrape for all: a process that is gone is in there for a minute, which is not long in an emulated machine.
+    let mut rows = Vec::new();
+    let all = |rows: &[(String, f64)]| rows.iter().map(|(_, requests)| requests).sum::<f64>();
     eventually(true, || {
         let metrics = text(metrics, "/metrics");
-        found = labels_in(&metrics, &pids);
-        !found.is_empty() && found.len() + skipped(&metrics) - before >= processes
+        rows = asked_on(&metrics, address.port());
+        all(&rows) as usize + skipped(&metrics) - before >= processes
     });
-    assert!(
-        found.iter().all(|labels| *labels == expected),
-        "not {expected}: {found:?}"
-    );
+    assert_eq!(rows, [(expected, all(&rows))]);
 }
 
 fn processes_that_live_for_one_request(backend: &'static str) {
     let id = random_id();
     let group = ControlGroup::of_version_2(&format!("docker/{id}"));
-    let (_agent, metrics) = web::start(AGENT, &["--backend", backend]);
+    let (_agent, metrics) = web::start_by_workload(AGENT, &["--backend", backend]);
     let server = Forking::start(&group);
     assert_each_has(metrics, &server, 20, &format!(",container_id=\"{id}\""));
 }
@@ -190,7 +196,7 @@ fn groups_of_version_1() {
     };
     // Where the runtime was started.
     let service = ControlGroup::of_version_2("http-test.slice/http-runtime.service");
-    let (_agent, metrics) = web::start(AGENT, &[]);
+    let (_agent, metrics) = web::start_by_workload(AGENT, &[]);
     let server = Forking::start(&service);
     fs::write(group.members(), server.process.pid().to_string()).unwrap();
     assert_each_has(metrics, &server, 20, &format!(",container_id=\"{id}\""));
@@ -198,7 +204,7 @@ fn groups_of_version_1() {
 
 #[test]
 fn pods_and_units_have_labels() {
-    let (_agent, metrics) = web::start(AGENT, &[]);
+    let (_agent, metrics) = web::start_by_workload(AGENT, &[]);
     let uid = "1b0cd7b2-6d6a-4d0c-8b0e-6a6f3f1b2f4e";
     let id = random_id();
     let in_slice = uid.replace('-', "_");
@@ -278,6 +284,6 @@ fn in_a_pid_namespace_the_host_s_pids_have_their_own_names() {
         &format!(",container_id=\"{id}\""),
     );
 
-    let (agent, _) = web::start(AGENT, &[]);
+    let (agent, _) = web::start_by_workload(AGENT, &[]);
     assert!(!agent.log().contains("pid namespace"), "{}", agent.log());
 }

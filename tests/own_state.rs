@@ -64,9 +64,11 @@ fn what_there_was_no_room_for_is_counted_one_by_one() {
     const TIMES: usize = 30;
     const KINDS: [u16; 9] = [200, 201, 202, 203, 404, 410, 500, 501, 503];
     let (_roomy, roomy) = web::start(AGENT, &[]);
-    // One process, and four kinds of answers.
-    let small = AGENT.start(&["--max-processes", "1"]);
-    let servers = [answering("first"), answering("second")];
+    // One process, two workloads and eight kinds of answers.
+    let least = ["--max-processes", "1", "--max-workloads", "1"];
+    let (small, small_metrics) = web::start_by_workload(AGENT, &least);
+    let names = ["no-room-first", "no-room-second"];
+    let servers = names.map(answering);
     let own: BTreeSet<u32> = servers.iter().map(|it| it.pid() as u32).collect();
     let mut asked = 0;
     for server in &servers {
@@ -89,26 +91,46 @@ fn what_there_was_no_room_for_is_counted_one_by_one() {
     // The other agent has its own seconds.
     std::thread::sleep(Duration::from_millis(2500));
     let view = view(&small);
+    let shown = text(small_metrics, "/metrics");
     // What others have asked, until later than that.
     std::thread::sleep(Duration::from_millis(2500));
     let metrics = scrape();
     let others = requests_of(&metrics, None) - asked - requests_of(&metrics, Some(small.pid()));
+    let others = others + scrapes;
 
-    let (mut requests, mut answers) = (0, 0);
-    for process in view.processes.iter().filter(|it| own.contains(&it.pid)) {
-        requests += process.requests;
-        let series = process.series.iter().flatten();
-        answers += series.map(|series| series.count).sum::<u64>();
-    }
-    // Of the servers' what is not counted is missed, and more only by what others have done.
-    for (reason, counted) in [("processes_full", requests), ("series_full", answers)] {
-        let (missed, expected) = (view.missed[reason], asked - counted);
-        let most = expected + others + scrapes;
+    let processes = view.processes.iter().filter(|it| own.contains(&it.pid));
+    let listed: u64 = processes.map(|it| it.requests).sum();
+    // What is not listed is missed by that reason, and counts for the workload all the same.
+    let all = |name| sample(&shown, name, &[]).unwrap_or(0.0) as u64;
+    let within = |what: &str, counted: u64, expected: u64| {
+        let most = expected + others;
         assert!(
-            expected > 0 && (expected..=most).contains(&missed),
-            "{reason}: {missed}, between {expected} and {most}"
+            expected > 0 && (expected..=most).contains(&counted),
+            "{what}: {counted}, between {expected} and {most}"
         );
-    }
+    };
+    within(
+        "processes_full",
+        view.missed["processes_full"],
+        asked - listed,
+    );
+    within(
+        "unlisted",
+        all("scope_http_unlisted_requests_total"),
+        asked - listed,
+    );
+    within("requests", all("http_server_requests_total"), asked);
+    // Of the answers, those that have no kind of their own: the others of their owner are one, or there is no room for that.
+    let of_own_kind = |line: &&str| {
+        line.starts_with("http_server_request_duration_seconds_count{")
+            && !line.contains("http_response_status_code=\"_OTHER\"")
+    };
+    let kinds = shown.lines().filter(of_own_kind);
+    let own_kinds: u64 = kinds
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum();
+    within("series_full", view.missed["series_full"] + own_kinds, asked);
+    assert!(view.missed["series_full"] > 0);
 }
 
 /// The descriptors of all sockets of a process, in this one.
@@ -170,9 +192,32 @@ fn map_of(agent: &Agent, name: &str, kind: MapType) -> MapHandle {
     of_name.unwrap_or_else(|| panic!("no map {name}"))
 }
 
-/// As `struct http_process_key` has it.
+/// As `struct http_owner_key` has it.
 fn key(pid: u32, start_time: u64) -> Vec<u8> {
     [start_time, pid.into()].map(u64::to_ne_bytes).concat()
+}
+
+/// As `struct http_process` has one that has received so many requests. Its workload is the first one, which is always there.
+fn process(key: &[u8], requests: u64) -> Vec<u8> {
+    const SHARDS: usize = 4;
+    let shard = |requests: u64| [key, &requests.to_ne_bytes(), &[0; 40]].concat();
+    let mut value = shard(requests);
+    for _ in 1..SHARDS {
+        value.extend(shard(0));
+    }
+    value.extend(key);
+    // How many kinds of answers, which share, unlisted ones, the workload, whether it has ended.
+    value.extend([0; 4 + 4 + 8 + 4 + 4]);
+    value
+}
+
+/// Changes the first number of an entry in an array.
+fn change(map: &MapHandle, entry: u32, change: impl FnOnce(u64) -> u64) {
+    let entry = entry.to_ne_bytes();
+    let mut value = map.lookup(&entry, MapFlags::ANY).unwrap().unwrap();
+    let number = u64::from_ne_bytes(value[..8].try_into().unwrap());
+    value[..8].copy_from_slice(&change(number).to_ne_bytes());
+    map.update(&entry, &value, MapFlags::ANY).unwrap();
 }
 
 #[test]
@@ -193,20 +238,21 @@ fn a_process_whose_exit_was_not_seen_goes_and_those_that_live_stay() {
     );
     // One that has ended, and one whose pid a living process has now.
     let keys = [key(pid, 1), key(server.pid() as u32, 1)];
+    let untaken = map_of(&agent, "http_untaken", MapType::Hash);
+    let shares = map_of(&agent, "http_shares", MapType::Array);
     for key in &keys {
         // As the programs do it.
         let place = free.lookup_and_delete(&[]).unwrap().expect("a free place");
-        let mut value = vec![0; map.value_size() as usize];
-        value[..16].copy_from_slice(key);
-        value[16..24].copy_from_slice(&23_u64.to_ne_bytes());
-        map.update(&place, &value, MapFlags::ANY).unwrap();
+        map.update(&place, &process(key, 23), MapFlags::ANY)
+            .unwrap();
+        untaken.update(key, &[1], MapFlags::ANY).unwrap();
         at.update(key, &place, MapFlags::NO_EXIST).unwrap();
         let number = u32::from_ne_bytes(place.try_into().unwrap());
-        let word = (number / 64).to_ne_bytes();
-        let bits = used.lookup(&word, MapFlags::ANY).unwrap().unwrap();
-        let bits = u64::from_ne_bytes(bits.try_into().unwrap()) | 1 << (number % 64);
-        used.update(&word, &bits.to_ne_bytes(), MapFlags::ANY)
-            .unwrap();
+        change(&used, number / 64, |bits| bits | 1 << (number % 64));
+        // It comes out of the first share, and out of that of all.
+        for share in [0, shares.max_entries() - 1] {
+            change(&shares, share, |held| held + 1);
+        }
     }
     let requests_of = |pid: u32, start_time: Option<u64>| {
         let processes = view(&agent).processes.into_iter();

@@ -20,6 +20,7 @@ fn with_backend(backend: Backend, test: impl FnOnce(Bpf<'_>)) {
     let options = Options {
         backend: Some(backend),
         max_processes: 4096,
+        max_workloads: 1024,
         max_connections: 65536,
     };
     let mut objects = choice::objects();
@@ -49,7 +50,8 @@ fn only_others_show(bpf: &mut Bpf<'_>) {
             .iter()
             .all(|process| process.id.pid != own)
     );
-    assert_eq!(harvest.kernel.maps[0].entries, harvest.processes.len());
+    // A harvest has what has grown, which is no more than what there is.
+    assert!(harvest.kernel.maps[0].entries >= harvest.processes.len());
 }
 
 fn a_failing_one_is_noticed_and_so_is_its_recovery(backend: Backend) {

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The report against what Weave Scope's probe accepts, and against the form of the original plugin.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use scope_http_statistics::identity::cgroup::Cgroup;
-use scope_http_statistics::identity::process::identify;
-use scope_http_statistics::model::counters::{Harvest, KernelState, ProcessCounters, ProcessId};
+use scope_http_statistics::model::counters::{Harvest, KernelState, ProcessGrowth, ProcessId};
+use scope_http_statistics::model::increment::Increment;
 use scope_http_statistics::model::reason::Missed;
-use scope_http_statistics::model::snapshot::{
-    AgentState, Increment, ProcessSnapshot, Sample, Snapshot, Trend,
-};
+use scope_http_statistics::model::snapshot::{AgentState, ProcessSnapshot, Snapshot, Trend};
 use scope_http_statistics::model::tick::Moment;
 use scope_http_statistics::model::tracker::Tracker;
 use scope_http_statistics::page::history::History;
-use scope_http_statistics::report::report;
+use scope_http_statistics::report::{DETAILS, report};
 use scope_http_statistics::scope::socket::Endpoint;
 use serde_json::Value;
 
@@ -24,31 +22,12 @@ fn date() -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(1_474_442_544_293_175)
 }
 
-/// The last of the values was measured at [`date`], and those before a second apart.
-fn samples(values: &[f64]) -> VecDeque<Sample> {
-    let last = values.len() - 1;
-    let samples = values.iter().enumerate().map(|(index, &value)| Sample {
-        date: date() - Duration::from_secs((last - index) as u64),
-        value,
-    });
-    samples.collect()
-}
-
-/// A process that has answered nothing.
+/// A process that has answered nothing. The last of the rates was measured at [`date`], and those before a second apart.
 fn process(pid: u32, start_time: u64, rates: &[f64]) -> ProcessSnapshot {
     ProcessSnapshot {
         id: ProcessId { pid, start_time },
-        name: "server".into(),
-        cgroup: Cgroup::default(),
-        exited: false,
-        increment: Increment::default(),
-        requests_total: 1,
-        series: BTreeMap::new(),
-        requests_per_second: samples(rates),
-        requests_per_second_peak: rates.iter().copied().fold(0.0, f64::max),
-        responses_per_second: BTreeMap::new(),
-        duration_p50_ms: None,
-        duration_p99_ms: None,
+        requests_per_second: trend(rates),
+        ..ProcessSnapshot::default()
     }
 }
 
@@ -65,7 +44,7 @@ fn answering(mut process: ProcessSnapshot, responses: &[(u16, f64)]) -> ProcessS
 
 fn trend(values: &[f64]) -> Trend {
     Trend {
-        samples: samples(values),
+        values: values.to_vec(),
         peak: values.iter().copied().fold(0.0, f64::max),
         sum: values.iter().sum(),
     }
@@ -76,7 +55,12 @@ fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {
         date: date(),
         taken: Instant::now(),
         elapsed: Duration::from_secs(1),
-        processes,
+        dates: (0..5)
+            .rev()
+            .map(|ago| date() - Duration::from_secs(ago))
+            .collect(),
+        processes: processes.into_iter().map(Arc::new).collect(),
+        workloads: Vec::new(),
         missed: Missed::default(),
         kernel: KernelState::default(),
         agent: AgentState::default(),
@@ -84,7 +68,7 @@ fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {
 }
 
 fn json(processes: Vec<ProcessSnapshot>) -> Value {
-    serde_json::to_value(report(&snapshot(processes), "example.org")).unwrap()
+    serde_json::to_value(report(&snapshot(processes), "example.org", DETAILS[0])).unwrap()
 }
 
 /// Reports of every kind: a quiet host, an idle process, busy ones, and a pid that was reused.
@@ -128,6 +112,7 @@ fn is_literally_in_the_form_of_the_original() {
     let report = report(
         &snapshot(vec![answering(process, &[(200, 2.0), (499, 1.0)])]),
         "example.org",
+        DETAILS[0],
     );
     // In the file it has a line for each template and each metric.
     let expected = include_str!("report.json").replace('\n', "");
@@ -328,7 +313,12 @@ fn ten_thousand_processes_stay_below_what_the_probe_has_time_for() {
             process
         }
     });
-    let text = serde_json::to_vec(&report(&snapshot(processes.collect()), "example.org")).unwrap();
+    let text = serde_json::to_vec(&report(
+        &snapshot(processes.collect()),
+        "example.org",
+        DETAILS[0],
+    ))
+    .unwrap();
     assert!(text.len() < 8 << 20, "{} bytes", text.len());
 }
 
@@ -347,8 +337,8 @@ fn a_wall_clock_that_is_set_makes_no_rate_wrong() {
             instant: Instant::now(),
             date: date(),
         };
-        let mut tracker = Tracker::new(now, identify);
-        let (first, _) = tracker.tick(Harvest::default(), AgentState::default(), now);
+        let mut tracker = Tracker::new(now);
+        let (first, _) = tracker.tick(Harvest::default(), &[], AgentState::default(), now);
         let mut history = History::new("example.org".to_owned(), first.into());
         for second in 1..=9 {
             now.instant += SECOND;
@@ -356,21 +346,21 @@ fn a_wall_clock_that_is_set_makes_no_rate_wrong() {
             if second == 5 {
                 now.date = set(now.date);
             }
-            let counters = ProcessCounters {
+            let growth = ProcessGrowth {
                 id,
-                comm: "server".to_owned(),
-                executable: String::new(),
-                cgroup: String::new(),
-                requests: 10 * second,
-                series: BTreeMap::new(),
-                exited: false,
+                workload: Arc::default(),
+                increment: Increment {
+                    requests: 10,
+                    series: Vec::new(),
+                },
+                ended: false,
             };
             let harvest = Harvest {
-                processes: vec![counters],
+                processes: vec![growth],
                 ..Harvest::default()
             };
-            let (snapshot, _) = tracker.tick(harvest, AgentState::default(), now);
-            let json = serde_json::to_value(report(&snapshot, "example.org")).unwrap();
+            let (snapshot, _) = tracker.tick(harvest, &[], AgentState::default(), now);
+            let json = serde_json::to_value(report(&snapshot, "example.org", DETAILS[0])).unwrap();
             let metric =
                 &json["Process"]["nodes"]["example.org;7"]["metrics"]["http_requests_per_second"];
             let samples = metric["samples"].as_array().unwrap();

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 
 /// It reads the counters once in this time.
 pub const INTERVAL: Duration = Duration::from_secs(1);
+const HARVEST_LIMIT: Duration = Duration::from_secs(30);
 /// The verifier walks every program.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
@@ -33,6 +35,7 @@ impl Agent {
             .arg("--plugins-root")
             .arg(folder.path())
             .args(["--backend", &backend.to_string()])
+            .args(["--listen", "127.0.0.1:0"])
             .args(["--max-processes", &max_processes.to_string()])
             .args(["--max-connections", &max_connections.to_string()])
             .stdin(Stdio::null())
@@ -87,15 +90,69 @@ impl Agent {
             .with_context(|| format!("the kernel does not tell {field}"))
     }
 
-    /// How long its threads have run.
-    pub fn cpu_time(&self) -> Result<Duration> {
-        let mut total = 0;
+    /// How long its threads have run, and the one that reads the counters.
+    pub fn times(&self) -> Result<(Duration, Duration)> {
+        let (mut all, mut sampler) = (0, 0);
         for thread in fs::read_dir(format!("/proc/{}/task", self.pid()))? {
-            let times = fs::read_to_string(thread?.path().join("schedstat"))?;
-            let running = times.split(' ').next().context("no times")?;
-            total += running.parse::<u64>()?;
+            let thread = thread?.path();
+            // One that has ended meanwhile has no more to tell.
+            let Ok(times) = fs::read_to_string(thread.join("schedstat")) else {
+                continue;
+            };
+            let running: u64 = times.split(' ').next().context("no times")?.parse()?;
+            all += running;
+            if fs::read_to_string(thread.join("comm"))?.trim_end() == "sampler" {
+                sampler = running;
+            }
         }
-        Ok(Duration::from_nanos(total))
+        Ok((Duration::from_nanos(all), Duration::from_nanos(sampler)))
+    }
+
+    pub fn cpu_time(&self) -> Result<Duration> {
+        Ok(self.times()?.0)
+    }
+
+    /// The address of its page.
+    pub fn page(&self) -> Result<SocketAddr> {
+        let start = Instant::now();
+        while start.elapsed() < START_LIMIT {
+            let log = fs::read_to_string(self.folder.path().join("log"))?;
+            if let Some((_, rest)) = log.split_once("page: http://") {
+                let (address, _) = rest.split_once('/').context("no address")?;
+                return Ok(address.parse()?);
+            }
+            sleep(Duration::from_millis(20));
+        }
+        bail!("the agent does not say where its page is")
+    }
+
+    /// The sum of a metric.
+    fn metric(&self, name: &str) -> Result<f64> {
+        let mut stream = TcpStream::connect(self.page()?)?;
+        write!(
+            stream,
+            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let lines = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.rsplit_once("} "));
+        lines.map(|(_, value)| Ok(value.parse::<f64>()?)).sum()
+    }
+
+    pub fn requests(&self) -> Result<f64> {
+        self.metric("http_server_requests_total{")
+    }
+
+    /// Waits until it tells of so many processes.
+    pub fn wait_for(&self, processes: usize) -> Result<()> {
+        let start = Instant::now();
+        while self.metric("scope_http_processes{")? < processes as f64 {
+            ensure!(start.elapsed() < HARVEST_LIMIT, "processes are missing");
+            sleep(INTERVAL);
+        }
+        Ok(())
     }
 }
 

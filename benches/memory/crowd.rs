@@ -72,8 +72,8 @@ impl Crowd {
         Ok((&self.gate.opened.1).write_all(&vec![DONE; self.members.len()])?)
     }
 
-    pub fn pids(&self) -> impl Iterator<Item = Pid> {
-        self.members.iter().copied()
+    pub fn count(&self) -> usize {
+        self.members.len()
     }
 }
 

@@ -69,6 +69,13 @@ fn allow_files(count: u64) -> Result<()> {
         .with_context(|| format!("cannot open {count} files: raise ulimit -Hn"))
 }
 
+/// A request that is answered with this status.
+pub fn exchange_of<S: Read + Write>(client: &mut S, server: &mut S, status: u16) -> Result<()> {
+    pass(client, server, REQUEST)?;
+    let response = format!("HTTP/1.1 {status} OK\r\nContent-Length: 0\r\n\r\n");
+    pass(server, client, response.as_bytes())
+}
+
 fn exchange<S: Read + Write>(client: &mut S, server: &mut S) -> Result<()> {
     pass(client, server, REQUEST)?;
     pass(server, client, RESPONSE)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who is watching: nobody, the agent by either backend, or what one would do without the agent.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use scope_http_statistics::kernel::backend::Backend;
@@ -79,10 +81,10 @@ impl Variant {
         Ok(match self {
             Self::None => Box::new(Nobody),
             Self::EmptySock => Box::new(Tracepoints::load(Programs::EmptySock)?),
-            Self::Sock => Box::new(load_agent(storage, Backend::Sock)?),
-            Self::Fexit => Box::new(load_agent(storage, Backend::Fexit)?),
+            Self::Sock => Box::new(Agent::load(storage, Backend::Sock)?),
+            Self::Fexit => Box::new(Agent::load(storage, Backend::Fexit)?),
             Self::EmptySyscall => Box::new(Tracepoints::load(Programs::EmptySyscall)?),
-            Self::Syscall => Box::new(load_agent(storage, Backend::Syscall)?),
+            Self::Syscall => Box::new(Agent::load(storage, Backend::Syscall)?),
             Self::Bpftrace => Box::new(Bpftrace::default()),
             Self::Tracepoints => Box::new(Tracepoints::load(Programs::Peer)?),
         })
@@ -109,6 +111,7 @@ pub fn load_agent(storage: &mut Objects, backend: Backend) -> Result<Bpf<'_>> {
     let options = Options {
         backend: Some(backend),
         max_processes: 1024,
+        max_workloads: 1024,
         max_connections: 1024,
     };
     let mut bpf =
@@ -117,19 +120,35 @@ pub fn load_agent(storage: &mut Objects, backend: Backend) -> Result<Bpf<'_>> {
     Ok(bpf)
 }
 
-impl Observer for Bpf<'_> {
+/// An agent's programs, and what they have counted so far.
+struct Agent<'obj> {
+    bpf: Bpf<'obj>,
+    requests: BTreeMap<u32, u64>,
+}
+
+impl<'obj> Agent<'obj> {
+    fn load(storage: &'obj mut Objects, backend: Backend) -> Result<Self> {
+        Ok(Self {
+            bpf: load_agent(storage, backend)?,
+            requests: BTreeMap::new(),
+        })
+    }
+}
+
+impl Observer for Agent<'_> {
     fn attach(&mut self) -> Result<()> {
-        Bpf::attach(self)
+        self.bpf.attach()
     }
 
     fn detach(&mut self) -> Result<()> {
-        Bpf::detach(self);
+        self.bpf.detach();
         Ok(())
     }
 
     fn requests(&mut self, pid: u32) -> Result<Option<u64>> {
-        let processes = self.harvest()?.processes;
-        let seen = processes.iter().filter(|process| process.id.pid == pid);
-        Ok(Some(seen.map(|process| process.requests).sum()))
+        for process in self.bpf.harvest()?.processes {
+            *self.requests.entry(process.id.pid).or_default() += process.increment.requests;
+        }
+        Ok(Some(self.requests.get(&pid).copied().unwrap_or(0)))
     }
 }

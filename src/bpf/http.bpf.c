@@ -29,17 +29,22 @@ SEC("raw_tp")
 int http_identify(void *ctx)
 {
 	struct task_struct *task = http_current_task();
-	__u32 place;
+	struct http_tally tally = {};
 
 	agent_pid = bpf_get_current_pid_tgid() >> 32;
-	return !http_process_of(task, &place) || !http_find_registers(task);
+	if (!http_add_last_workload())
+		return 1;
+	http_settle(task, &tally);
+	if (!tally.tgid)
+		return 1;
+	return !http_find_registers(task);
 }
 
 /* A thread, which is the current one, ends. */
 static __always_inline int http_thread_exit(struct task_struct *task)
 {
 	if (task->signal->live.counter == 0)
-		http_mark_exited(task);
+		http_end_process(task, 0);
 	return 0;
 }
 
@@ -54,6 +59,19 @@ SEC("tracepoint/sched/sched_process_exit")
 int http_process_exit_event(void *event)
 {
 	return http_thread_exit(bpf_get_current_task_btf());
+}
+
+/* The current task executes another program: it is somebody else from now on. */
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(http_process_exec, struct task_struct *task)
+{
+	return http_end_process(task, 1);
+}
+
+SEC("tracepoint/sched/sched_process_exec")
+int http_process_exec_event(void *event)
+{
+	return http_end_process(bpf_get_current_task_btf(), 1);
 }
 
 /* First what locked-down kernels refuse: programs are loaded in this order. */

@@ -11,8 +11,10 @@
 #define HTTP_COMM_LEN 16
 
 enum {
-	HTTP_BOUNDS = 19, /* upper bounds of duration buckets */
-	HTTP_SHARDS = 4,  /* groups of CPUs that count apart; a power of two */
+	HTTP_BOUNDS = 19,   /* upper bounds of duration buckets */
+	HTTP_SHARDS = 4,    /* groups of CPUs that count apart; a power of two */
+	HTTP_SHARES = 1024, /* groups of users, of which each has its share of the tables; a power of two */
+	HTTP_KINDS = 64,    /* of answers that an owner has series for; all others of its are one */
 	HTTP_EXECUTABLE_LEN = 64,
 	HTTP_CGROUP_LEN = 512,
 };
@@ -31,22 +33,43 @@ enum http_method {
 	HTTP_METHOD_TRACE,
 } __attribute__((packed));
 
+#define HTTP_NO_METHOD ((enum http_method)0xff) /* of what is no answer: the n-th kind of an owner */
+
 enum http_version {
 	HTTP_VERSION_1_0,
 	HTTP_VERSION_1_1, /* and any later 1.x */
 } __attribute__((packed));
 
-/* A process for its whole life: a reused pid has another start time, and so is another key. */
-struct http_process_key {
-	__u64 start_time; /* start_boottime of the thread group's leader, ns */
-	__u64 pid;	  /* thread group id in the initial pid namespace */
+/* Whose requests and answers are counted together: a process or a workload. */
+struct http_owner_key {
+	/* Of a process: start_boottime of the thread group's leader, in ns, but for the lowest byte, which counts the
+	 * programs that it has executed. So a reused pid is another one, and so is what takes over. Of a workload: when
+	 * it was first seen. */
+	__u64 start_time;
+	__u64 pid; /* thread group id in the initial pid namespace; of a workload 0 */
 };
+
+#define HTTP_EXECS 0xffULL /* where in start_time the programs are counted */
 
 /* What a group of CPUs has counted; user space adds the groups up. Each has cache lines of its own. */
 struct http_requests {
-	struct http_process_key key; /* whose they are */
-	__u64 count;		     /* received, answered or not */
+	struct http_owner_key key; /* whose they are */
+	__u64 count;		   /* received, answered or not */
 	__u64 pad[5];
+};
+
+struct http_owner {
+	struct http_requests requests[HTTP_SHARDS];
+	struct http_owner_key key;
+	__u32 kinds;	/* of answers that it has series for, but for the one of all others */
+	__u32 share;	/* what it takes comes out of this one */
+	__u64 unlisted; /* of a workload: requests of processes for which there was no room */
+};
+
+struct http_process {
+	struct http_owner owner;
+	__u32 workload; /* its place */
+	__u32 ended;	/* it has exited or executes another program: harvest once more, then clear */
 };
 
 /* Who a process is, taken when its entry is made. */
@@ -57,15 +80,24 @@ struct http_identity {
 		[HTTP_CGROUP_LEN]; /* from the group outwards, each ended by a zero; an empty one is the end */
 };
 
-struct http_process {
-	struct http_requests requests[HTTP_SHARDS];
-	char comm[HTTP_COMM_LEN];
-	__u32 exited; /* its last thread is gone: harvest once more, then clear */
-	__u32 pad;
+/* An executable in a control group: what an identity begins with. */
+struct http_workload_key {
+	__u64 cgroup;
+	char executable
+		[HTTP_EXECUTABLE_LEN]; /* empty: of all for which this control group has no more room */
+};
+
+/*
+ * Has counted what its processes have that ended before user space knew of them, and those for which there is no room.
+ * What its other processes count is theirs.
+ */
+struct http_workload {
+	struct http_owner owner;
+	__u64 port; /* on which the first of its processes was asked; 0 for a unix socket */
 	struct http_identity identity;
 };
 
-/* Requests of one process that had the same kind of answer. */
+/* Requests of one owner that had the same kind of answer. */
 struct http_series_key {
 	__u64 start_time;
 	__u32 pid;
@@ -85,10 +117,23 @@ struct http_series {
 	struct http_durations durations[HTTP_SHARDS];
 };
 
+/* What tables have places for. */
+enum http_resource {
+	HTTP_PROCESSES,
+	HTTP_WORKLOADS,
+	HTTP_SERIES,
+	HTTP_RESOURCES,
+};
+
+/* How many places some users hold. */
+struct http_share {
+	__u64 held[HTTP_RESOURCES];
+};
+
 /* Why something was not seen or not counted. */
 enum http_reason {
-	HTTP_MISSED_PROCESSES_FULL,   /* requests of a process that no longer fits in the map */
-	HTTP_MISSED_SERIES_FULL,      /* responses of a series that no longer fits in the map */
+	HTTP_MISSED_PROCESSES_FULL, /* requests that count for their workload alone: their process has no place */
+	HTTP_MISSED_SERIES_FULL, /* responses whose kind has no place: counted with all others of their owner, if at all */
 	HTTP_MISSED_CONNECTIONS_FULL, /* connections for which no state could be made */
 	HTTP_MISSED_UNMATCHED,	      /* responses that answer no request that was seen */
 	HTTP_MISSED_REQUESTS_LOST,  /* times that the requests of a connection could no longer be followed */

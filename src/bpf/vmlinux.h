@@ -164,6 +164,7 @@ struct trace_event_raw_sock_msg_length {
 };
 
 struct sock_common {
+	unsigned short skc_num;
 	unsigned short skc_family;
 };
 
@@ -333,6 +334,7 @@ struct task_struct {
 	unsigned int flags;
 	int tgid;
 	u64 start_boottime;
+	u64 self_exec_id;
 	struct task_struct *group_leader;
 	char comm[16];
 	struct mm_struct *mm;

@@ -46,6 +46,7 @@ impl Check {
         let mut host = Host::look(cli);
         let backends = try_all(&Options {
             backend: None,
+            max_workloads: cli.max_workloads,
             max_processes: cli.max_processes,
             max_connections: cli.max_connections,
         });

@@ -4,4 +4,3 @@
 pub mod cgroup;
 pub mod life;
 pub mod namespace;
-pub mod process;

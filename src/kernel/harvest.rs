@@ -1,49 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reads the kernel's counters, and deletes those of processes that are gone.
+//! Reads the kernel's counters.
 
-use std::collections::{BTreeMap, HashSet};
 use std::io;
+use std::mem::offset_of;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use libbpf_rs::Iter;
 use libbpf_rs::skel::Skel;
+use libbpf_rs::{Iter, MapCore};
 use plain::Plain;
 
-use crate::kernel::load::Bpf;
-use crate::kernel::maps::{Access, read};
+use crate::identity::cgroup::Cgroup;
+use crate::kernel::load::{Bpf, Seen};
+use crate::kernel::maps::read;
+use crate::kernel::mirror::Known;
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Notes};
 use crate::kernel::proof::script::KINDS;
 use crate::kernel::skeleton::types;
-use crate::kernel::table::{Entry, Table};
-use crate::model::counters::{
-    Harvest, KernelState, MapFill, ProcessCounters, ProcessId, ProgramStats, SeriesKey,
-};
+use crate::kernel::table::{Entry, Table, UNKNOWN};
+use crate::model::counters::{Harvest, KernelState, MapFill, ProcessId, ProgramStats, SeriesKey};
 use crate::model::histogram::Histogram;
 use crate::model::reason::{Missed, Reason};
+use crate::model::workload::Workload;
 
 // SAFETY: `#[repr(C)]`, integers only, no padding: every bit pattern is a value.
-unsafe impl Plain for types::http_process_key {}
+unsafe impl Plain for types::http_owner_key {}
 // SAFETY: as above.
 unsafe impl Plain for types::http_process {}
+// SAFETY: as above.
+unsafe impl Plain for types::http_workload_key {}
+// SAFETY: as above.
+unsafe impl Plain for types::http_workload {}
 // SAFETY: as above.
 unsafe impl Plain for types::http_series_key {}
 // SAFETY: as above.
 unsafe impl Plain for types::http_series {}
 
+const REQUESTS: usize = offset_of!(types::http_requests, count);
+const NEXT_REQUESTS: usize = size_of::<types::http_requests>();
+const SUM: usize = offset_of!(types::http_durations, sum);
+const NEXT_SUM: usize = size_of::<types::http_durations>();
+const UNLISTED: usize = offset_of!(types::http_owner, unlisted);
+/// With the place of the workload, which does not change.
+const ENDED: usize = offset_of!(types::http_process, workload);
+
 impl Entry for types::http_process {
-    type Key = types::http_process_key;
+    type Key = types::http_owner_key;
+
+    const COUNTS: &'static [usize] = &[
+        REQUESTS,
+        REQUESTS + NEXT_REQUESTS,
+        REQUESTS + 2 * NEXT_REQUESTS,
+        REQUESTS + 3 * NEXT_REQUESTS,
+    ];
+    const KEYS: &'static [usize] = &[0, ENDED];
 
     fn key(&self) -> Self::Key {
-        self.requests[0].key
+        self.owner.key
+    }
+}
+
+impl Entry for types::http_workload {
+    type Key = types::http_workload_key;
+
+    const COUNTS: &'static [usize] = types::http_process::COUNTS;
+    const KEYS: &'static [usize] = &[0];
+
+    fn key(&self) -> Self::Key {
+        types::http_workload_key {
+            cgroup: self.identity.cgroup,
+            executable: self.identity.executable,
+        }
     }
 }
 
 impl Entry for types::http_series {
     type Key = types::http_series_key;
+
+    const COUNTS: &'static [usize] = &[SUM, SUM + NEXT_SUM, SUM + 2 * NEXT_SUM, SUM + 3 * NEXT_SUM];
+    const KEYS: &'static [usize] = &[0, size_of::<u64>()];
 
     fn key(&self) -> Self::Key {
         self.durations[0].key
@@ -51,65 +89,152 @@ impl Entry for types::http_series {
 }
 
 impl Bpf<'_> {
-    /// Reads all counters but the agent's own.
+    /// What all counters but the agent's own have grown by since the last time.
     pub fn harvest(&mut self) -> Result<Harvest> {
+        let (missed, kernel) = self.read()?;
+        let (processes, workloads) = self.mirror.take();
+        Ok(Harvest {
+            processes,
+            workloads,
+            missed,
+            kernel,
+        })
+    }
+
+    /// Reads all counters. What they have grown by waits until it is harvested, also where this fails.
+    pub fn read(&mut self) -> Result<(Missed, KernelState)> {
         let start = Instant::now();
-        let mut processes = BTreeMap::new();
-        // Processes come first: the series of one that is found to have exited are complete.
-        for place in self.processes.used() {
-            let process = self.processes.entry(place)?;
-            let id = process.key().into();
-            if self.own.is(id) {
-                continue;
-            }
-            let counters = ProcessCounters {
-                id,
-                comm: text(&process.comm),
-                executable: text(&process.identity.executable),
-                cgroup: path(&process.identity.cgroup_names),
-                requests: requests(&process),
-                series: BTreeMap::new(),
-                exited: process.exited != 0,
-            };
-            processes.insert(id, counters);
-        }
-        let mut series = 0;
-        for place in self.series.used() {
-            let entry = self.series.entry(place)?;
-            let key = entry.key();
-            if self.own.is(owner(&key)) {
-                continue;
-            }
-            series += 1;
-            // One whose process has come into being meanwhile has to wait for the next harvest.
-            if let Some(process) = processes.get_mut(&owner(&key)) {
-                // Two that only the kernel tells apart are one here.
-                *process.series.entry((&key).into()).or_default() += &durations(&entry);
-            }
-        }
         let program_stats = self.program_stats();
         let mut missed = self.missed(&program_stats)?;
         let own = self.own.missed.get();
         for (reason, count) in own.iter() {
             missed[reason] -= count;
         }
+        if let Err(error) = self.read_tables() {
+            // What had changed and was not read yet is looked at again.
+            self.seen = Seen::default();
+            return Err(error);
+        }
         let kernel = KernelState {
             backend: self.backend().name(),
             reason: Arc::clone(&self.reason),
             maps: vec![
-                fill("http_processes", &self.processes, processes.len(), 1),
-                fill("http_series", &self.series, series, KINDS),
+                fill("http_processes", &self.processes, 1, 1),
+                // And the one for whatever has no other.
+                fill("http_workloads", &self.workloads, 2, 2),
+                fill("http_series", &self.series, self.own_kinds()?, KINDS),
             ],
             connections: self.connections(start),
             counts: self.own.counted.get(),
             program_stats,
             harvest: start.elapsed(),
         };
-        Ok(Harvest {
-            processes: processes.into_values().collect(),
-            missed,
-            kernel,
-        })
+        Ok((missed, kernel))
+    }
+
+    fn read_tables(&mut self) -> Result<()> {
+        self.read_workloads()?;
+        // Processes come before series: those of one that is found to have ended are complete.
+        self.read_processes()?;
+        self.read_series()
+    }
+
+    fn read_processes(&mut self) -> Result<()> {
+        for place in self.processes.changed(&mut self.seen.processes)? {
+            if place == self.own.place {
+                continue;
+            }
+            if !self.mirror.knows_process(place) && !self.take_over(place)? {
+                self.seen.processes[place as usize] = UNKNOWN;
+                continue;
+            }
+            let ended = self.processes.word(place, ENDED)? >> u32::BITS != 0;
+            let requests = self.processes.count(place)?;
+            self.mirror.process_read(place, requests, ended);
+        }
+        Ok(())
+    }
+
+    /// Begins to read a process, unless it ends and the kernel adds it to its workload.
+    fn take_over(&mut self, place: u32) -> Result<bool> {
+        let process = self.processes.entry(place)?;
+        let key = process.key();
+        let id = ProcessId::from(&key);
+        if id.pid == 0 {
+            return Ok(false);
+        }
+        let untaken = &self.skeleton.maps.http_untaken;
+        // SAFETY: `Plain`.
+        let taken = self
+            .access
+            .take(untaken, unsafe { plain::as_bytes(&key) })?;
+        if !taken && !self.mirror.stays_undecided(id) {
+            return Ok(false);
+        }
+        // What was read before may have been half another one's: from now on only we clear the place.
+        let process = self.processes.entry(place)?;
+        if ProcessId::from(&process.key()) != id {
+            return Ok(false);
+        }
+        // One whose workload has come into being meanwhile cannot be read without.
+        self.read_workload(process.workload)?;
+        let Some(workload) = self.mirror.workload(process.workload) else {
+            return Ok(false);
+        };
+        let workload = Arc::clone(&workload.known.workload);
+        let known = Known::new(id, process.owner.share, workload);
+        self.mirror.add_process(place, known, process.workload);
+        Ok(true)
+    }
+
+    fn read_workloads(&mut self) -> Result<()> {
+        for place in self.workloads.used().collect::<Vec<_>>() {
+            self.read_workload(place)?;
+        }
+        Ok(())
+    }
+
+    fn read_workload(&mut self, place: u32) -> Result<()> {
+        let (requests, unlisted) = match self.mirror.workload(place) {
+            Some(_) => (
+                self.workloads.count(place)?,
+                self.workloads.word(place, UNLISTED)?,
+            ),
+            None => {
+                let entry = self.workloads.entry(place)?;
+                let id = ProcessId::from(&entry.owner.key);
+                if id.start_time == 0 {
+                    return Ok(());
+                }
+                let known = Known::new(id, entry.owner.share, Arc::new(described(&entry)));
+                self.mirror.add_workload(place, known);
+                (requests(&entry.owner), entry.owner.unlisted)
+            }
+        };
+        self.mirror.workload_read(place, requests, unlisted);
+        Ok(())
+    }
+
+    fn read_series(&mut self) -> Result<()> {
+        for place in self.series.changed(&mut self.seen.series)? {
+            let entry = self.series.entry(place)?;
+            if !self.mirror.knows_series(place) {
+                let key = entry.key();
+                let Some(owner) = self.mirror.owner(owner(&key)) else {
+                    // Those of one that is not read yet have to wait.
+                    self.seen.series[place as usize] = UNKNOWN;
+                    continue;
+                };
+                self.mirror.add_series(place, owner, (&key).into());
+            }
+            self.mirror.series_read(place, &durations(&entry));
+        }
+        Ok(())
+    }
+
+    /// Kinds of answers that the agent has given to itself.
+    fn own_kinds(&self) -> Result<u32> {
+        Ok(self.processes.entry(self.own.place)?.owner.kinds)
     }
 
     /// What was missed so far, the agent's own requests included.
@@ -164,34 +289,6 @@ impl Bpf<'_> {
         }
         count
     }
-
-    /// Clears the entries of processes that are gone.
-    pub fn forget(&self, ids: &[ProcessId]) -> Result<()> {
-        let ids: HashSet<_> = ids.iter().copied().collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        forget(&self.series, self.access, |key| ids.contains(&owner(key)))?;
-        forget(&self.processes, self.access, |key| {
-            ids.contains(&(*key).into())
-        })
-    }
-}
-
-/// Clears the entries of a table whose keys are such.
-fn forget<T: Entry>(
-    table: &Table<T>,
-    access: Access,
-    is_one: impl Fn(&T::Key) -> bool,
-) -> Result<()> {
-    let mut gone = Vec::new();
-    for place in table.used() {
-        let key = table.entry(place)?.key();
-        if is_one(&key) {
-            gone.push((place, key));
-        }
-    }
-    table.clear(&gone, access)
 }
 
 /// Whether a program takes notes, where any does.
@@ -199,18 +296,23 @@ fn takes_note(program: &str) -> bool {
     programs::find(program).is_some_and(|program| program.notes != Notes::Never)
 }
 
-/// `own` entries are the agent's.
-fn fill<T: Entry>(name: &'static str, table: &Table<T>, entries: usize, own: u32) -> MapFill {
+/// Without the agent's own, and with what is kept free for those.
+fn fill<T: Entry, M: MapCore>(
+    name: &'static str,
+    table: &Table<T, M>,
+    own: u32,
+    kept: u32,
+) -> MapFill {
     MapFill {
         name,
-        entries,
-        capacity: table.capacity() - own,
+        entries: table.used().count().saturating_sub(own as usize),
+        capacity: table.capacity() - kept,
     }
 }
 
 /// Those of all groups of CPUs.
-pub(super) fn requests(process: &types::http_process) -> u64 {
-    process.requests.iter().map(|shard| shard.count).sum()
+pub(super) fn requests(owner: &types::http_owner) -> u64 {
+    owner.requests.iter().map(|shard| shard.count).sum()
 }
 
 /// The same.
@@ -300,14 +402,24 @@ fn text(name: &[i8]) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Such names one behind the other until an empty one, as a path, which none of them can have a part of.
-fn path(names: &[i8]) -> String {
-    let names = names.split(|c| *c == 0).take_while(|name| !name.is_empty());
-    names.map(text).collect::<Vec<_>>().join("/")
+/// What the kernel has to say of a workload.
+fn described(entry: &types::http_workload) -> Workload {
+    let identity = &entry.identity;
+    let names = identity.cgroup_names.split(|c| *c == 0);
+    let names: Vec<_> = names
+        .take_while(|name| !name.is_empty())
+        .map(text)
+        .collect();
+    let executable = text(&identity.executable);
+    Workload {
+        executable: (!executable.is_empty()).then(|| executable.into()),
+        cgroup: Cgroup::of(names.iter().map(String::as_str)),
+        port: (entry.port as u16 != 0).then_some(entry.port as u16),
+    }
 }
 
-impl From<types::http_process_key> for ProcessId {
-    fn from(key: types::http_process_key) -> Self {
+impl From<&types::http_owner_key> for ProcessId {
+    fn from(key: &types::http_owner_key) -> Self {
         Self {
             pid: key.pid as u32,
             start_time: key.start_time,

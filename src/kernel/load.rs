@@ -3,43 +3,61 @@
 
 use std::cell::RefCell;
 use std::ffi::{CStr, OsStr};
+use std::hash::{BuildHasher, RandomState};
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Iter, Link, OpenObject, Program, ProgramInput, ProgramMut, TracepointCategory};
+use libbpf_rs::{
+    Iter, Link, MapMut, OpenObject, Program, ProgramInput, ProgramMut, TracepointCategory,
+};
 
 use crate::kernel::backend::Backend;
 use crate::kernel::connections::Connections;
 use crate::kernel::facts::Kernel;
-use crate::kernel::maps::Access;
+use crate::kernel::maps::{Access, same};
+use crate::kernel::mirror::Mirror;
 use crate::kernel::privilege::{Privilege, Step};
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Hook};
 use crate::kernel::proof::script::KINDS;
 use crate::kernel::proof::{Own, TALKER};
+use crate::kernel::shares::Shares;
 use crate::kernel::skeleton::{HttpSkel, HttpSkelBuilder, OpenHttpSkel, types};
 use crate::kernel::table::{self, Entry, Table};
 use crate::model::histogram::BOUNDS_US;
 
-/// A process seldom shows more kinds of answers: methods times status codes.
-const SERIES_PER_PROCESS: u32 = 4;
+/// A process or workload seldom shows more kinds of answers: methods times status codes.
+const SERIES_PER_OWNER: u32 = 4;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// `None`: the best that this kernel can do.
     pub backend: Option<Backend>,
     pub max_processes: u32,
+    pub max_workloads: u32,
     pub max_connections: u32,
+}
+
+/// By what entries are known to have changed, by place.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub processes: Vec<u64>,
+    pub series: Vec<u64>,
 }
 
 /// The programs in the kernel and their counters.
 pub struct Bpf<'obj> {
     pub(crate) skeleton: HttpSkel<'obj>,
-    pub(super) processes: Table<types::http_process>,
-    pub(super) series: Table<types::http_series>,
+    /// Their maps are the skeleton's.
+    pub(super) processes: Table<types::http_process, MapMut<'obj>>,
+    pub(super) workloads: Table<types::http_workload, MapMut<'obj>>,
+    pub(super) series: Table<types::http_series, MapMut<'obj>>,
+    pub(super) shares: Shares,
+    pub(super) mirror: Mirror,
+    pub(super) seen: Seen,
     /// By the program that each attaches.
     links: Vec<(&'static str, Link)>,
     backend: Backend,
@@ -93,18 +111,35 @@ impl<'obj> Bpf<'obj> {
         let open = configured(object, backend, kernel, options)?;
         let skeleton = open.load().context("the kernel refuses the programs")?;
         let maps = &skeleton.maps;
-        let processes: Table<types::http_process> = Table::of(table::Maps {
-            entries: (&maps.http_processes).try_into()?,
-            at: (&maps.http_processes_at).try_into()?,
-            free: (&maps.http_processes_free).try_into()?,
-            used: (&maps.http_processes_used).try_into()?,
-        })?;
-        let series = Table::of(table::Maps {
-            entries: (&maps.http_series).try_into()?,
-            at: (&maps.http_series_at).try_into()?,
-            free: (&maps.http_series_free).try_into()?,
-            used: (&maps.http_series_used).try_into()?,
-        })?;
+        macro_rules! table {
+            ($entries:ident, $at:ident, $free:ident, $used:ident) => {
+                Table::of(table::Maps {
+                    entries: same(&maps.$entries),
+                    at: same(&maps.$at),
+                    free: same(&maps.$free),
+                    used: same(&maps.$used),
+                })?
+            };
+        }
+        let processes: Table<types::http_process, _> = table!(
+            http_processes,
+            http_processes_at,
+            http_processes_free,
+            http_processes_used
+        );
+        let workloads = table!(
+            http_workloads,
+            http_workloads_at,
+            http_workloads_free,
+            http_workloads_used
+        );
+        let series = table!(
+            http_series,
+            http_series_at,
+            http_series_free,
+            http_series_used
+        );
+        let shares = Shares::of(&maps.http_shares)?;
         let identified = skeleton
             .progs
             .http_identify
@@ -124,13 +159,17 @@ impl<'obj> Bpf<'obj> {
             log::warn!("how many connections there are will not be known: {error}");
         });
         Ok(Self {
-            own: Own::new(own, processes.entry(own)?.key().into()),
+            own: Own::new(own, (&processes.entry(own)?.key()).into()),
             counting: counting.ok(),
             connections: Connections::default(),
             program_stats: RefCell::default(),
             skeleton,
             processes,
+            workloads,
             series,
+            shares,
+            mirror: Mirror::default(),
+            seen: Seen::default(),
             links: Vec::new(),
             backend,
             access,
@@ -273,14 +312,25 @@ fn configured<'obj>(
     maps.http_notes.set_autocreate(takes_notes)?;
     // And the agent's own.
     let processes = options.max_processes.saturating_add(1);
+    // And one for whatever has no other.
+    let workloads = options.max_workloads.saturating_add(2);
+    let series = options.max_processes.saturating_add(options.max_workloads);
+    let series = series
+        .saturating_mul(SERIES_PER_OWNER)
+        .saturating_add(KINDS);
     maps.http_processes.set_max_entries(processes)?;
     maps.http_processes_at.set_max_entries(processes)?;
     maps.http_processes_free.set_max_entries(processes)?;
     (maps.http_processes_used).set_max_entries(processes.div_ceil(table::PLACE_BITS))?;
-    let series = options.max_processes.saturating_mul(SERIES_PER_PROCESS);
-    let series = series.saturating_add(KINDS);
+    maps.http_untaken.set_max_entries(processes)?;
+    maps.http_workloads.set_max_entries(workloads)?;
+    maps.http_workloads_at.set_max_entries(workloads)?;
+    maps.http_workloads_free.set_max_entries(workloads)?;
+    (maps.http_workloads_used).set_max_entries(workloads.div_ceil(table::PLACE_BITS))?;
     maps.http_series.set_max_entries(series)?;
-    maps.http_series_at.set_max_entries(series)?;
+    // By kind and by number.
+    maps.http_series_at
+        .set_max_entries(series.saturating_mul(2))?;
     maps.http_series_free.set_max_entries(series)?;
     (maps.http_series_used).set_max_entries(series.div_ceil(table::PLACE_BITS))?;
 
@@ -289,6 +339,8 @@ fn configured<'obj>(
         .as_mut()
         .context("the BPF object has no constants")?;
     rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
+    rodata.http_room = [processes, workloads, series];
+    rodata.http_seed = RandomState::new().hash_one(());
     rodata.http_in_storage = in_storage;
     rodata.http_notes_taken = takes_notes;
     rodata.http_talker = words(TALKER);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! System calls on the maps of the BPF object, of those that programs at events suffer from.
 
+use std::mem::needs_drop;
+use std::ptr;
+
 use anyhow::{Context, Result, anyhow};
-use libbpf_rs::{ErrorKind, MapCore, MapFlags};
+use libbpf_rs::{ErrorKind, MapCore, MapFlags, MapImpl};
 use plain::Plain;
 
 use crate::kernel::real_time::RealTimePriority;
@@ -25,6 +28,16 @@ impl Access {
         self.uninterrupted(|| map.lookup_percpu(key, MapFlags::ANY))
             .with_context(|| format!("{} cannot be read", name()))?
             .with_context(|| format!("{} lacks an entry", name()))
+    }
+
+    /// Deletes an entry, and says whether it was there.
+    pub fn take(self, map: &impl MapCore, key: &[u8]) -> Result<bool> {
+        match self.uninterrupted(|| map.delete(key)) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error)
+                .with_context(|| format!("{} keeps an entry", map.name().to_string_lossy())),
+        }
     }
 
     /// Deletes entries, where they are there.
@@ -51,6 +64,14 @@ impl Access {
         });
         work()
     }
+}
+
+/// A map of an object once more, without a descriptor of its own: a process may have few of these. It is to be kept beside the
+/// object, and no longer.
+pub fn same<'obj, T>(map: &MapImpl<'obj, T>) -> MapImpl<'obj, T> {
+    const { assert!(!needs_drop::<MapImpl<'static, ()>>()) };
+    // SAFETY: it is a pointer to what is the object's, and nothing is done where it is dropped.
+    unsafe { ptr::read(map) }
 }
 
 fn delete(map: &impl MapCore, key: &[u8]) -> libbpf_rs::Result<()> {

@@ -80,11 +80,13 @@ const FEXIT: Option<Backend> = Some(Backend::Fexit);
 
 /// All of them.
 #[rustfmt::skip]
-pub const PROGRAMS: [Program; 28] = [
+pub const PROGRAMS: [Program; 30] = [
     program("http_identify", None, TestRun),
     program("http_count_connections", None, OpenFiles),
     program("http_process_exit", None, Tracepoint("sched_process_exit")).twin("http_process_exit_event"),
     program("http_process_exit_event", None, Event("sched/sched_process_exit")).twin("http_process_exit"),
+    program("http_process_exec", None, Tracepoint("sched_process_exec")).twin("http_process_exec_event"),
+    program("http_process_exec_event", None, Event("sched/sched_process_exec")).twin("http_process_exec"),
 
     program("http_sock_recv", SOCK, Tracepoint("sock_recv_length")).twin("http_sock_recv_event"),
     program("http_sock_recv_event", SOCK, Event("sock/sock_recv_length")).twin("http_sock_recv"),

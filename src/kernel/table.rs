@@ -5,12 +5,12 @@
 use std::cell::RefCell;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use libbpf_rs::{MapCore, MapFlags, MapHandle};
+use libbpf_rs::{MapCore, MapFlags};
 use memmap2::{MmapOptions, MmapRaw};
 use plain::Plain;
 
@@ -20,40 +20,49 @@ use crate::kernel::maps::Access;
 pub trait Entry: Plain + Default {
     type Key: Plain;
 
+    /// Where in it there are the numbers that change when it is counted up, in bytes from its beginning.
+    const COUNTS: &'static [usize];
+    /// And those that say whose it is.
+    const KEYS: &'static [usize];
+
     /// Whose it is.
     fn key(&self) -> Self::Key;
 }
 
 /// In a word of those that say which places are used.
 pub const PLACE_BITS: u32 = u64::BITS;
+/// What no entry is known by: it counts as changed.
+pub const UNKNOWN: u64 = 0;
+/// Spreads keys over all numbers.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 /// So much of a table is mapped at least: what is mapped counts as the agent's memory.
 const LEAST_MAPPED: usize = 64 << 10;
 
 /// The maps of a table.
-pub struct Maps {
-    pub entries: MapHandle,
-    pub at: MapHandle,
-    pub free: MapHandle,
-    pub used: MapHandle,
+pub struct Maps<M> {
+    pub entries: M,
+    pub at: M,
+    pub free: M,
+    pub used: M,
 }
 
-/// Of entries `T`, each in a place.
-pub struct Table<T> {
-    entries: Mapped,
+/// Of entries `T`, each in a place, in maps `M`.
+pub struct Table<T, M> {
+    entries: Mapped<M>,
     used: MmapRaw,
-    at: MapHandle,
-    free: MapHandle,
+    at: M,
+    free: M,
     capacity: u32,
     entry: PhantomData<T>,
 }
 
-impl<T: Entry> Table<T> {
+impl<T: Entry, M: MapCore> Table<T, M> {
     /// An empty one, all of whose places are free. To be called once, before the programs run.
-    pub fn of(maps: Maps) -> Result<Self> {
+    pub fn of(maps: Maps<M>) -> Result<Self> {
         let capacity = maps.entries.max_entries();
         let words = maps.used.max_entries() as usize;
         let table = Self {
-            entries: Mapped::of(&maps.entries)?,
+            entries: Mapped::of(maps.entries)?,
             used: map(&maps.used, words * size_of::<u64>())?,
             at: maps.at,
             free: maps.free,
@@ -102,23 +111,81 @@ impl<T: Entry> Table<T> {
         })
     }
 
+    /// The sum of the numbers that change when an entry is counted up.
+    pub fn count(&self, place: u32) -> Result<u64> {
+        self.entries.with(place, |words| {
+            let counts = T::COUNTS.iter().map(|at| &words[at / size_of::<u64>()]);
+            counts.fold(0, |sum: u64, word| {
+                sum.wrapping_add(word.load(Ordering::Relaxed))
+            })
+        })
+    }
+
+    /// The places whose entries are others than when this was asked the last time, or have counted something since. What that
+    /// was is in `known`, by place.
+    pub fn changed(&self, known: &mut Vec<u64>) -> Result<Vec<u32>> {
+        let mut changed = Vec::new();
+        let mut known_of = |place: u32, now: u64| {
+            let place = place as usize;
+            if known.len() <= place {
+                known.resize(place + 1, UNKNOWN);
+            }
+            std::mem::replace(&mut known[place], now) != now
+        };
+        for place in self.used() {
+            let now = self.entries.with(place, |words| {
+                let word = |at: &usize| words[at / size_of::<u64>()].load(Ordering::Relaxed);
+                let counts = T::COUNTS.iter().map(word).fold(0, u64::wrapping_add);
+                // Two entries of one place differ, whatever they have counted.
+                let keys = T::KEYS.iter().map(word).map(|key| key.wrapping_mul(ODD));
+                counts.wrapping_add(keys.fold(0, u64::wrapping_add))
+            })?;
+            if known_of(place, now) {
+                changed.push(place);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The number so many bytes from the beginning of an entry.
+    pub fn word(&self, place: u32, at: usize) -> Result<u64> {
+        self.entries.with(place, |words| {
+            words[at / size_of::<u64>()].load(Ordering::Relaxed)
+        })
+    }
+
+    /// Deletes what leads to entries, so that nobody finds them who has not found them before.
+    pub fn unlink(&self, keys: &[&[u8]], access: Access) -> Result<()> {
+        access.delete(&self.at, keys)
+    }
+
     /// Clears places and gives them back. No task that could count there may be left.
     pub fn clear(&self, entries: &[(u32, T::Key)], access: Access) -> Result<()> {
         // SAFETY: `Plain`: whoever declares a key so has seen that it has no padding.
         let keys = entries
             .iter()
             .map(|(_, key)| unsafe { plain::as_bytes(key) });
-        access.delete(&self.at, &keys.collect::<Vec<_>>())?;
-        for (place, _) in entries {
+        self.unlink(&keys.collect::<Vec<_>>(), access)?;
+        let places: Vec<_> = entries.iter().map(|(place, _)| *place).collect();
+        self.release(&places, access)
+    }
+
+    /// The same of places to which no key leads any more. One that was given back already, before an error, stays so.
+    pub fn release(&self, places: &[u32], access: Access) -> Result<()> {
+        let mut freed = Vec::with_capacity(places.len());
+        for place in places {
             self.entries.with(*place, |words| {
                 for word in words {
                     word.store(0, Ordering::Relaxed);
                 }
             })?;
             let bit = 1 << (place % PLACE_BITS);
-            self.used_words()[(place / PLACE_BITS) as usize].fetch_and(!bit, Ordering::Release);
+            let word = &self.used_words()[(place / PLACE_BITS) as usize];
+            if word.fetch_and(!bit, Ordering::Release) & bit != 0 {
+                freed.push(*place);
+            }
         }
-        access.each(entries, |(place, _)| self.give_back(*place))
+        access.each(&freed, |place| self.give_back(*place))
     }
 
     fn give_back(&self, place: u32) -> Result<()> {
@@ -134,22 +201,21 @@ impl<T: Entry> Table<T> {
 }
 
 /// The entries of an array, as many from the first on as were asked for.
-struct Mapped {
-    map: OwnedFd,
+struct Mapped<M> {
+    map: M,
     /// From one entry to the next.
     stride: usize,
     length: usize,
     mapped: RefCell<MmapRaw>,
 }
 
-impl Mapped {
-    fn of(entries: &impl MapCore) -> Result<Self> {
+impl<M: MapCore> Mapped<M> {
+    fn of(entries: M) -> Result<Self> {
         let stride = (entries.value_size() as usize).next_multiple_of(size_of::<u64>());
         let length = stride * entries.max_entries() as usize;
-        let fd = entries.as_fd().try_clone_to_owned()?;
-        let mapped = map(&fd, LEAST_MAPPED.min(length))?;
+        let mapped = map(&entries, LEAST_MAPPED.min(length))?;
         Ok(Self {
-            map: fd,
+            map: entries,
             stride,
             length,
             mapped: RefCell::new(mapped),
@@ -187,7 +253,7 @@ fn map(array: &impl AsFd, length: usize) -> io::Result<MmapRaw> {
 
 #[cfg(test)]
 mod tests {
-    use libbpf_rs::{MapType, libbpf_sys};
+    use libbpf_rs::{MapHandle, MapType, libbpf_sys};
 
     use super::*;
 
@@ -210,6 +276,9 @@ mod tests {
     impl Entry for Row {
         type Key = u64;
 
+        const COUNTS: &'static [usize] = &[8, 16];
+        const KEYS: &'static [usize] = &[0];
+
         fn key(&self) -> u64 {
             self.key
         }
@@ -226,7 +295,7 @@ mod tests {
     }
 
     /// A table, and those of its maps that the programs would change.
-    fn table() -> (Table<Row>, Maps) {
+    fn table() -> (Table<Row, MapHandle>, Maps<MapHandle>) {
         let mapped = libbpf_sys::BPF_F_MMAPABLE;
         let words = CAPACITY.div_ceil(PLACE_BITS);
         let maps = Maps {
@@ -246,7 +315,7 @@ mod tests {
     }
 
     /// What a program does. `None` if there is no place.
-    fn add(maps: &Maps, key: u64) -> Option<u32> {
+    fn add(maps: &Maps<MapHandle>, key: u64) -> Option<u32> {
         let place = maps.free.lookup_and_delete(&[]).unwrap()?;
         let row = Row {
             key,
@@ -269,7 +338,7 @@ mod tests {
         Some(place)
     }
 
-    fn rows(table: &Table<Row>) -> Vec<(u32, Row)> {
+    fn rows(table: &Table<Row, MapHandle>) -> Vec<(u32, Row)> {
         let used = table.used();
         used.map(|place| (place, table.entry(place).unwrap()))
             .collect()
@@ -287,9 +356,33 @@ mod tests {
         assert_eq!(rows.len(), CAPACITY as usize);
         for (place, row) in rows {
             assert_eq!((row.key, row.count), (u64::from(place) + 1, 3 * row.key));
+            assert_eq!(table.count(place).unwrap(), row.count + row.more[0]);
             assert_eq!(row.more, [row.key; 6]);
         }
         assert!(table.entry(CAPACITY).is_err());
+    }
+
+    #[test]
+    fn what_has_changed_is_told_once() {
+        let (table, maps) = table();
+        let mut known = Vec::new();
+        for key in 1..=100 {
+            add(&maps, key).unwrap();
+        }
+        assert!(table.changed(&mut known).unwrap().into_iter().eq(0..100));
+        assert!(table.changed(&mut known).unwrap().is_empty());
+        let row = Row {
+            key: 8,
+            count: 25,
+            more: [8; 6],
+        };
+        // SAFETY: `Plain`.
+        let bytes = unsafe { plain::as_bytes(&row) };
+        let place = 7_u32.to_ne_bytes();
+        maps.entries.update(&place, bytes, MapFlags::ANY).unwrap();
+        assert_eq!(table.changed(&mut known).unwrap(), [7]);
+        known[9] = UNKNOWN;
+        assert_eq!(table.changed(&mut known).unwrap(), [9]);
     }
 
     #[test]

@@ -1,25 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a process has answered of late, by status code, and how long it took.
 
-use std::collections::BTreeMap;
-
 use crate::model::histogram::Histogram;
+use crate::model::increment::Increment;
 use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::{Increment, Sample, Trend};
+use crate::model::snapshot::Trend;
 use crate::model::tick::Tick;
 use crate::model::window::Window;
 
 /// Ticks that are remembered: as long as Scope shows a sample.
 const RECENT: usize = 15;
 
-type Samples = Window<Sample, RECENT>;
+type Samples = Window<f64, RECENT>;
 
+/// There are many processes, and each has little in most ticks: so there are no maps here.
 #[derive(Default)]
 pub struct Answers {
-    /// Of the codes that were seen in the recent ticks.
-    per_second: BTreeMap<u16, Samples>,
-    /// What each of the recent ticks brought; nothing for most ticks of most processes.
-    durations: Window<Option<Box<Histogram>>, RECENT>,
+    /// Of the codes that were seen in the recent ticks, in their order.
+    per_second: Vec<(u16, Samples)>,
+    /// What each of the recent ticks brought: buckets that are not empty.
+    durations: Window<Vec<(u8, u64)>, RECENT>,
+    /// All of these together.
+    recent: [u64; Histogram::BUCKETS],
     p50_ms: Samples,
     p99_ms: Samples,
 }
@@ -28,52 +30,65 @@ impl Answers {
     /// Takes in what was answered during a tick.
     pub fn tick(&mut self, increment: &Increment, tick: &Tick) {
         let answers = increment.answers();
-        for status in answers.keys() {
-            let from_zero = || Samples::from_zero(tick.previous);
-            self.per_second.entry(*status).or_insert_with(from_zero);
+        for (status, _) in &answers {
+            if let Err(at) = self.per_second.binary_search_by_key(status, |(it, _)| *it) {
+                let samples = Samples::from_zero();
+                self.per_second.insert(at, (*status, samples));
+            }
         }
-        self.per_second.retain(|status, samples| {
-            let count = answers.get(status).copied().unwrap_or(0);
-            samples.push_at(tick.date, tick.rate(count));
+        self.per_second.retain_mut(|(status, samples)| {
+            let count = answers.iter().find(|(it, _)| it == status);
+            samples.push(tick.rate(count.map_or(0, |(_, count)| *count)));
             samples.peak() > 0.0
         });
-        self.measure(increment.durations(), tick);
+        self.measure(&increment.durations());
     }
 
-    fn measure(&mut self, durations: Histogram, tick: &Tick) {
-        let any = durations.count() > 0;
-        self.durations.push(any.then(|| durations.into()));
-        let mut recent = Histogram::default();
-        for durations in self.durations.iter().flatten() {
-            recent += durations;
+    fn measure(&mut self, durations: &Histogram) {
+        let filled: Vec<_> = durations.filled().collect();
+        for (bucket, count) in &filled {
+            self.recent[usize::from(*bucket)] += count;
         }
+        for (bucket, count) in self.durations.push(filled).unwrap_or_default() {
+            self.recent[usize::from(bucket)] -= count;
+        }
+        let recent = Histogram {
+            sum_ns: 0,
+            buckets: self.recent,
+        };
         for (q, samples) in [(0.5, &mut self.p50_ms), (0.99, &mut self.p99_ms)] {
             match quantile_ms(q, &recent) {
-                Some(duration) => samples.push_at(tick.date, duration),
+                Some(duration) => _ = samples.push(duration),
                 None => *samples = Samples::default(),
             }
         }
     }
 
-    pub fn per_second(&self) -> BTreeMap<u16, Trend> {
-        let trends = self.per_second.iter();
-        trends
-            .filter_map(|(status, samples)| Some((*status, samples.trend()?)))
+    /// Whether the recent ticks have brought nothing.
+    pub fn is_idle(&self) -> bool {
+        self.per_second.is_empty() && self.p50_ms.is_empty()
+    }
+
+    /// In the order of the codes.
+    pub fn per_second(&self) -> Vec<(u16, Trend)> {
+        let samples = self.per_second.iter();
+        samples
+            .map(|(status, samples)| (*status, samples.trend()))
             .collect()
     }
 
     pub fn p50_ms(&self) -> Option<Trend> {
-        self.p50_ms.trend()
+        (!self.p50_ms.is_empty()).then(|| self.p50_ms.trend())
     }
 
     pub fn p99_ms(&self) -> Option<Trend> {
-        self.p99_ms.trend()
+        (!self.p99_ms.is_empty()).then(|| self.p99_ms.trend())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use std::time::Duration;
 
     use crate::model::counters::SeriesKey;
 
@@ -82,28 +97,15 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// Ticks one after the other, each as long as asked.
+    #[derive(Default)]
     struct Ticks {
         answers: Answers,
-        date: SystemTime,
     }
 
     impl Ticks {
-        fn new() -> Self {
-            Self {
-                answers: Answers::default(),
-                date: UNIX_EPOCH + 1000 * SECOND,
-            }
-        }
-
         /// Each of `answered` is a status, how many, and the bucket of their durations.
         fn tick(&mut self, elapsed: Duration, answered: &[(u16, u64, usize)]) {
-            let previous = self.date;
-            self.date += elapsed;
-            let tick = Tick {
-                previous,
-                date: self.date,
-                elapsed,
-            };
+            let tick = Tick { elapsed };
             let series = answered.iter().map(|(status, count, bucket)| {
                 let mut histogram = Histogram::default();
                 histogram.buckets[*bucket] = *count;
@@ -122,31 +124,36 @@ mod tests {
         }
 
         fn rates(&self, status: u16) -> Vec<f64> {
-            values(self.answers.per_second().get(&status))
+            let answers = self.answers.per_second();
+            values(
+                answers
+                    .iter()
+                    .find(|(it, _)| *it == status)
+                    .map(|(_, it)| it),
+            )
         }
     }
 
     fn values(trend: Option<&Trend>) -> Vec<f64> {
-        let samples = trend.iter().flat_map(|trend| &trend.samples);
-        samples.map(|sample| sample.value).collect()
+        let values = trend.iter().flat_map(|trend| &trend.values);
+        values.copied().collect()
     }
 
     #[test]
     fn rates_are_by_status_and_over_the_measured_time() {
-        let mut ticks = Ticks::new();
+        let mut ticks = Ticks::default();
         ticks.tick(SECOND, &[(200, 7, 0)]);
         ticks.tick(2 * SECOND, &[(200, 13, 0), (404, 5, 0)]);
         assert_eq!(ticks.rates(200), [0.0, 7.0, 6.5]);
         // The first rate has a beginning.
         assert_eq!(ticks.rates(404), [0.0, 2.5]);
-        let trend = &ticks.answers.per_second()[&404];
-        assert_eq!(trend.samples[0].date, ticks.date - 2 * SECOND);
+        let (_, trend) = &ticks.answers.per_second()[1];
         assert_eq!((trend.peak, trend.sum), (2.5, 2.5));
     }
 
     #[test]
     fn a_code_without_traffic_is_left_out_after_fifteen_ticks() {
-        let mut ticks = Ticks::new();
+        let mut ticks = Ticks::default();
         ticks.tick(SECOND, &[(200, 7, 0)]);
         for _ in 1..RECENT {
             ticks.tick(SECOND, &[(500, 3, 0)]);
@@ -159,7 +166,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_of_all_answers_of_the_last_fifteen_ticks() {
-        let mut ticks = Ticks::new();
+        let mut ticks = Ticks::default();
         // In the first bucket, which ends at 0.1 ms, and in the seventh, from 5 to 10 ms.
         ticks.tick(SECOND, &[(200, 50, 0)]);
         ticks.tick(SECOND, &[(200, 40, 6), (500, 10, 6)]);
@@ -176,7 +183,9 @@ mod tests {
         ticks.tick(SECOND, &[]);
         let p50 = ticks.answers.p50_ms();
         assert_eq!(values(p50.as_ref()).last(), Some(&7.5));
+        assert!(!ticks.answers.is_idle());
         ticks.tick(SECOND, &[]);
+        assert!(ticks.answers.is_idle());
         assert_eq!(ticks.answers.p50_ms(), None);
         assert_eq!(ticks.answers.p99_ms(), None);
     }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the kernel has counted, as it is read at one moment.
+//! What the kernel has counted, from one reading to the next.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::histogram::Histogram;
+use crate::model::increment::Increment;
 use crate::model::reason::Missed;
+use crate::model::workload::Workload;
 
-/// A process for its whole life: a reused pid has another start time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// A process for its whole life: a reused pid has another start time, and so has another program that it executes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProcessId {
     pub pid: u32,
-    /// Nanoseconds since boot.
+    /// Nanoseconds since boot, but for the lowest byte, which counts the programs.
     pub start_time: u64,
 }
 
@@ -21,32 +21,45 @@ pub struct ProcessId {
 pub struct SeriesKey {
     /// `_OTHER` for all but the standard ones.
     pub method: &'static str,
+    /// 0 of all kinds together that an owner has shown beyond those that are told apart.
     pub status: u16,
     /// Of the request: `1.0`, or `1.1` for any later 1.x.
     pub version: &'static str,
 }
 
-/// The kernel's counters of one process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProcessCounters {
-    pub id: ProcessId,
-    /// The kernel's name of the process, lossily decoded.
-    pub comm: String,
-    /// The name of its executable, cut and lossily decoded; empty where there is none.
-    pub executable: String,
-    /// The names on the path of its control group, from the group outwards, with slashes in between.
-    pub cgroup: String,
-    /// Requests received since the agent first saw the process.
-    pub requests: u64,
-    /// Of the requests that were answered.
-    pub series: BTreeMap<SeriesKey, Histogram>,
-    pub exited: bool,
+impl SeriesKey {
+    /// All kinds together that an owner has shown beyond those that are told apart.
+    pub const OTHER: Self = Self {
+        method: "_OTHER",
+        status: 0,
+        version: "1.1",
+    };
 }
 
-/// All of the kernel's counters, read at one moment.
+/// What a process has brought since the reading before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessGrowth {
+    pub id: ProcessId,
+    pub workload: Arc<Workload>,
+    pub increment: Increment,
+    /// There is no more to come.
+    pub ended: bool,
+}
+
+/// What a workload has counted itself: for processes that ended before they were read, and those that have no place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadGrowth {
+    pub workload: Arc<Workload>,
+    pub increment: Increment,
+    /// Of these requests, those of processes for which there was no room.
+    pub unlisted: u64,
+}
+
+/// All that the kernel's counters have grown by, and how those are that only go up and down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Harvest {
-    pub processes: Vec<ProcessCounters>,
+    pub processes: Vec<ProcessGrowth>,
+    pub workloads: Vec<WorkloadGrowth>,
     pub missed: Missed,
     pub kernel: KernelState,
 }

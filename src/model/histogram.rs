@@ -18,6 +18,14 @@ pub const BOUNDS_US: [u64; 19] = [
 ];
 
 impl Histogram {
+    pub const BUCKETS: usize = BOUNDS_US.len() + 1;
+
+    /// The buckets that are not empty, by their index.
+    pub fn filled(&self) -> impl Iterator<Item = (u8, u64)> {
+        let buckets = (0..).zip(self.buckets);
+        buckets.filter(|(_, count)| *count > 0)
+    }
+
     /// Requests answered.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()

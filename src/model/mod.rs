@@ -3,7 +3,9 @@
 
 pub mod answers;
 pub mod counters;
+mod dates;
 pub mod histogram;
+pub mod increment;
 pub mod quantile;
 pub mod reason;
 pub mod snapshot;
@@ -12,3 +14,5 @@ pub mod tick;
 pub mod tracked;
 pub mod tracker;
 pub mod window;
+pub mod workload;
+mod workloads;

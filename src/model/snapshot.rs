@@ -1,95 +1,59 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is known at one tick. Everything downstream is a pure function of a [`Snapshot`].
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::identity::cgroup::Cgroup;
-use crate::model::counters::{KernelState, ProcessId, SeriesKey};
-use crate::model::histogram::Histogram;
+use crate::model::counters::{KernelState, ProcessId};
+use crate::model::increment::{Increment, Totals};
 use crate::model::reason::Missed;
-
-/// A rate at the end of the interval it was measured over.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sample {
-    pub date: SystemTime,
-    pub value: f64,
-}
+use crate::model::workload::Workload;
 
 /// What a value has been of late.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trend {
-    /// Of the last ticks, oldest first, never empty.
-    pub samples: VecDeque<Sample>,
-    /// The highest of the last 15 ticks.
+    /// Of the last ticks, oldest first, up to the latest one. [`Snapshot::dates`] has those of the ticks.
+    pub values: Vec<f64>,
+    /// The highest of those that are remembered.
     pub peak: f64,
-    /// Of these ticks together; of rates, a measure of the traffic.
+    /// Of these together; of rates, a measure of the traffic.
     pub sum: f64,
 }
 
-/// What is known of a process besides its counters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    pub name: Arc<str>,
-    pub cgroup: Cgroup,
-}
-
-/// What one tick has brought to a process.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Increment {
-    pub requests: u64,
-    /// Of those series only that have grown.
-    pub series: Vec<(SeriesKey, Histogram)>,
-}
-
-impl Increment {
-    pub fn is_empty(&self) -> bool {
-        self.requests == 0 && self.series.is_empty()
-    }
-
-    /// Requests answered, by status code.
-    pub fn answers(&self) -> BTreeMap<u16, u64> {
-        let mut answers = BTreeMap::new();
-        for (key, histogram) in &self.series {
-            *answers.entry(key.status).or_default() += histogram.count();
-        }
-        answers
-    }
-
-    /// Of all requests answered.
-    pub fn durations(&self) -> Histogram {
-        let mut durations = Histogram::default();
-        for (_, histogram) in &self.series {
-            durations += histogram;
-        }
-        durations
-    }
-}
-
-/// One process as of one tick.
-#[derive(Clone, Debug, PartialEq)]
+/// One process as of one tick. As long as it is idle, and has been for so long that nothing is said of what was before, it
+/// is the same in each snapshot.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProcessSnapshot {
     pub id: ProcessId,
-    pub name: Arc<str>,
-    pub cgroup: Cgroup,
+    pub workload: Arc<Workload>,
     /// It has no more to come, and stays listed until its last rates have been seen.
     pub exited: bool,
     /// Since the tick before.
     pub increment: Increment,
-    /// Requests received since the process was first seen.
-    pub requests_total: u64,
-    /// Of the requests answered since then. No number ever goes back.
-    pub series: BTreeMap<SeriesKey, Histogram>,
-    /// Requests per second over the last ticks, oldest first, never empty.
-    pub requests_per_second: VecDeque<Sample>,
-    /// The highest rate of the last minute.
-    pub requests_per_second_peak: f64,
-    /// By the status codes of the last 15 ticks.
-    pub responses_per_second: BTreeMap<u16, Trend>,
+    /// Since the process was first seen.
+    pub totals: Totals,
+    /// Over the last minute, never empty.
+    pub requests_per_second: Trend,
+    /// By the status codes of the last 15 ticks, in their order.
+    pub responses_per_second: Vec<(u16, Trend)>,
     /// How long the requests took that were answered in the last 15 ticks, if there were any.
     pub duration_p50_ms: Option<Trend>,
     pub duration_p99_ms: Option<Trend>,
+}
+
+/// One workload as of one tick: its processes of all times together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadSnapshot {
+    pub workload: Arc<Workload>,
+    pub totals: Totals,
+    /// Of these, what was counted for no process that has ever been in a snapshot.
+    pub rest: Totals,
+    /// Of the requests, those of processes for which there was no room.
+    pub unlisted: u64,
+    /// Those that have not exited.
+    pub processes: usize,
+    /// When it was first seen.
+    pub since: Instant,
 }
 
 /// How the agent itself is doing.
@@ -107,7 +71,12 @@ pub struct Snapshot {
     pub taken: Instant,
     /// Since the tick before, by that clock.
     pub elapsed: Duration,
-    pub processes: Vec<ProcessSnapshot>,
+    /// Of the last ticks up to this one, oldest first, as far apart as they were by that clock.
+    pub dates: Vec<SystemTime>,
+    /// In the order of their ids. Where nothing has changed in any of them it is the same as the tick before.
+    pub processes: Arc<[Arc<ProcessSnapshot>]>,
+    /// In the order of the workloads.
+    pub workloads: Vec<Arc<WorkloadSnapshot>>,
     pub missed: Missed,
     pub kernel: KernelState,
     pub agent: AgentState,
@@ -117,5 +86,13 @@ impl Snapshot {
     /// It is the latest one until the next succeeds, which may be never.
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.taken)
+    }
+
+    /// The dates of values of the last ticks.
+    pub fn dated<'a>(&'a self, values: &'a [f64]) -> impl Iterator<Item = (SystemTime, f64)> {
+        let skipped = values.len().saturating_sub(self.dates.len());
+        let values = &values[skipped..];
+        let dates = &self.dates[self.dates.len() - values.len()..];
+        dates.iter().copied().zip(values.iter().copied())
     }
 }

@@ -13,9 +13,6 @@ pub struct Moment {
 /// An interval that has just ended.
 #[derive(Clone, Copy)]
 pub struct Tick {
-    /// When the one before ended.
-    pub previous: SystemTime,
-    pub date: SystemTime,
     pub elapsed: Duration,
 }
 

@@ -1,76 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One process from one tick to the next.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Instant;
 
 use crate::model::answers::Answers;
-use crate::model::counters::{ProcessCounters, ProcessId, SeriesKey};
-use crate::model::histogram::Histogram;
-use crate::model::snapshot::{Identity, Increment, ProcessSnapshot, Sample};
+use crate::model::counters::{ProcessGrowth, ProcessId};
+use crate::model::increment::{Increment, Totals};
+use crate::model::snapshot::ProcessSnapshot;
 use crate::model::tick::Tick;
 use crate::model::window::{LISTED, Window};
+use crate::model::workload::Workload;
 
-/// Samples that the peak is taken from.
+/// Rates that the peak is taken from.
 const REMEMBERED: usize = 60;
 
 /// One process that has served a request.
 pub struct Tracked {
-    identity: Identity,
-    /// The kernel's counter of requests at the last tick.
-    counter: u64,
-    total: u64,
-    /// What the last tick has brought.
+    id: ProcessId,
+    workload: Arc<Workload>,
+    totals: Totals,
+    /// What has come since the last tick.
     increment: Increment,
-    requests_per_second: Window<Sample, REMEMBERED>,
-    series: BTreeMap<SeriesKey, Series>,
+    requests_per_second: Window<f64, REMEMBERED>,
     answers: Answers,
-    /// Ticks since it was last seen alive.
+    ended: bool,
+    /// Ticks since it has ended.
     gone: usize,
 }
 
 impl Tracked {
-    /// `previous` is the tick before the process was first seen.
-    pub fn new(identity: Identity, previous: SystemTime) -> Self {
+    pub fn new(id: ProcessId, workload: Arc<Workload>) -> Self {
         Self {
-            identity,
-            counter: 0,
-            total: 0,
+            id,
+            workload,
+            totals: Totals::default(),
             increment: Increment::default(),
-            requests_per_second: Window::from_zero(previous),
-            series: BTreeMap::new(),
+            requests_per_second: Window::from_zero(),
             answers: Answers::default(),
+            ended: false,
             gone: 0,
         }
     }
 
-    pub fn tick(&mut self, counters: Option<&ProcessCounters>, tick: &Tick) {
-        self.increment = counters.map_or_else(Increment::default, |it| self.advance(it));
-        self.requests_per_second
-            .push_at(tick.date, tick.rate(self.increment.requests));
-        self.answers.tick(&self.increment, tick);
-
-        let alive = counters.is_some_and(|counters| !counters.exited);
-        self.gone = if alive { 0 } else { self.gone + 1 };
+    pub fn workload(&self) -> &Arc<Workload> {
+        &self.workload
     }
 
-    /// Moves on to new values of the kernel's counters and returns the differences.
-    fn advance(&mut self, counters: &ProcessCounters) -> Increment {
-        let counter = counters.requests;
-        // The kernel only adds: a counter that went back is that of a new entry, and all it holds is new.
-        let requests = counter.checked_sub(self.counter).unwrap_or(counter);
-        self.counter = counter;
-        self.total += requests;
-        let series = counters.series.iter().filter_map(|(key, counter)| {
-            let series = self.series.entry(key.clone()).or_default();
-            let answered = series.advance(counter);
-            (answered.count() > 0).then(|| (key.clone(), answered))
-        });
-        Increment {
-            requests,
-            series: series.collect(),
+    pub fn grow(&mut self, growth: ProcessGrowth, now: Instant) {
+        self.totals.add(&growth.increment, now);
+        self.increment.append(growth.increment);
+        self.ended |= growth.ended;
+    }
+
+    /// What was to come has come.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Returns what is known now, and whether another tick without anything would say the same.
+    pub fn tick(&mut self, tick: &Tick) -> (Arc<ProcessSnapshot>, bool) {
+        let increment = std::mem::take(&mut self.increment);
+        let was_idle = increment.is_empty();
+        self.requests_per_second.push(tick.rate(increment.requests));
+        self.answers.tick(&increment, tick);
+        self.gone += usize::from(self.ended);
+        let snapshot = Arc::new(self.snapshot(increment));
+        let requests = &snapshot.requests_per_second;
+        let is_settled = was_idle
+            && !self.ended
+            && requests.peak == 0.0
+            && requests.values.len() == LISTED
+            && self.answers.is_idle();
+        if is_settled {
+            self.requests_per_second.shrink();
+            self.answers = Answers::default();
         }
+        (snapshot, is_settled)
     }
 
     /// A process that is gone stays until its last rate is out of the samples.
@@ -78,42 +88,17 @@ impl Tracked {
         self.gone <= LISTED
     }
 
-    pub fn snapshot(&self, id: ProcessId) -> ProcessSnapshot {
+    fn snapshot(&self, increment: Increment) -> ProcessSnapshot {
         ProcessSnapshot {
-            id,
-            name: Arc::clone(&self.identity.name),
-            cgroup: self.identity.cgroup.clone(),
-            exited: self.gone > 0,
-            increment: self.increment.clone(),
-            requests_total: self.total,
-            series: self
-                .series
-                .iter()
-                .map(|(key, series)| (key.clone(), series.total))
-                .collect(),
-            requests_per_second: self.requests_per_second.listed(),
-            requests_per_second_peak: self.requests_per_second.peak(),
+            id: self.id,
+            workload: Arc::clone(&self.workload),
+            exited: self.ended,
+            increment,
+            totals: self.totals.clone(),
+            requests_per_second: self.requests_per_second.trend(),
             responses_per_second: self.answers.per_second(),
             duration_p50_ms: self.answers.p50_ms(),
             duration_p99_ms: self.answers.p99_ms(),
         }
-    }
-}
-
-/// One series of one process.
-#[derive(Default)]
-struct Series {
-    /// The kernel's counters at the last tick.
-    counter: Histogram,
-    total: Histogram,
-}
-
-impl Series {
-    /// As [`Tracked::advance`].
-    fn advance(&mut self, counter: &Histogram) -> Histogram {
-        let answered = counter.checked_sub(&self.counter).unwrap_or(*counter);
-        self.counter = *counter;
-        self.total += &answered;
-        answered
     }
 }

@@ -1,90 +1,160 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Turns counters that only grow into rates, and remembers of each process what a report needs.
+//! Turns what the counters grow by into rates and totals, and remembers of each process what a report needs.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Instant;
 
-use crate::model::counters::{Harvest, ProcessCounters, ProcessId};
-use crate::model::snapshot::{AgentState, Identity, Snapshot};
+use crate::model::counters::{Harvest, ProcessGrowth, ProcessId};
+use crate::model::dates::Dates;
+use crate::model::snapshot::{AgentState, ProcessSnapshot, Snapshot};
 use crate::model::tick::{Moment, Tick};
 use crate::model::tracked::Tracked;
+use crate::model::workloads::Workloads;
 
-/// What is known between two ticks. `identify` is asked once for each process.
-pub struct Tracker<N> {
-    identify: N,
-    previous: Moment,
+/// What is known between two ticks.
+pub struct Tracker {
+    dates: Dates,
     processes: BTreeMap<ProcessId, Tracked>,
+    /// Those of which there is something new to tell in the next tick.
+    awake: Vec<ProcessId>,
+    listed: Arc<[Arc<ProcessSnapshot>]>,
+    workloads: Workloads,
 }
 
-impl<N: FnMut(&ProcessCounters) -> Identity> Tracker<N> {
+impl Tracker {
     /// `start` is when the kernel began to count.
-    pub fn new(start: Moment, identify: N) -> Self {
+    pub fn new(start: Moment) -> Self {
         Self {
-            identify,
-            previous: start,
+            dates: Dates::new(start),
             processes: BTreeMap::new(),
+            awake: Vec::new(),
+            listed: Arc::default(),
+            workloads: Workloads::default(),
         }
     }
 
+    /// Those that have not ended, from one on.
+    pub fn living(&self, from: Bound<ProcessId>) -> impl Iterator<Item = ProcessId> {
+        let processes = self.processes.range((from, Bound::Unbounded));
+        let living = processes.filter(|(_, it)| !it.has_ended());
+        living.map(|(id, _)| *id)
+    }
+
     /// Takes in what the kernel has counted until `now`. Rates are over the time since the last tick that there was.
-    /// Returns what is known now, and the processes whose last counts are in, so that the kernel may forget them.
+    /// `gone` are processes that were found to have ended before, although the kernel does not say so. Returns what is
+    /// known now, and the processes whose last counts are in, so that the kernel may forget them.
     pub fn tick(
         &mut self,
         harvest: Harvest,
+        gone: &[ProcessId],
         agent: AgentState,
         now: Moment,
     ) -> (Snapshot, Vec<ProcessId>) {
-        let tick = Tick {
-            previous: self.previous.date,
-            date: now.date,
-            elapsed: now.instant.saturating_duration_since(self.previous.instant),
-        };
-        let harvested: BTreeMap<ProcessId, ProcessCounters> = harvest
-            .processes
-            .into_iter()
-            .map(|counters| (counters.id, counters))
-            .collect();
-        // One that only answers has taken its requests over from another process.
-        let serves = |it: &ProcessCounters| it.requests > 0 || !it.series.is_empty();
-        for (id, counters) in harvested.iter().filter(|(_, it)| serves(it)) {
-            self.processes.entry(*id).or_insert_with(|| {
-                let identity = (self.identify)(counters);
-                Tracked::new(identity, tick.previous)
-            });
+        let tick = self.dates.tick(now);
+        for growth in &harvest.workloads {
+            self.workloads.grow_itself(growth, now.instant);
         }
-        self.processes.retain(|id, process| {
-            let counters = harvested.get(id);
-            process.tick(counters, &tick);
-            // An entry that the kernel could not be made to forget must not look like a new process.
-            process.is_listed() || counters.is_some()
-        });
-        self.previous = now;
-
-        let processes = self.processes.iter();
+        let mut ended = Vec::new();
+        for growth in harvest.processes {
+            if growth.ended {
+                ended.push(growth.id);
+            }
+            self.grow(growth, now.instant);
+        }
+        for id in gone {
+            if let Some(process) = self.processes.get_mut(id)
+                && !process.has_ended()
+            {
+                process.end();
+                self.awake.push(*id);
+                self.workloads.end_process(process.workload(), now.instant);
+                ended.push(*id);
+            }
+        }
+        self.list(&tick);
         let snapshot = Snapshot {
             date: now.date,
             taken: now.instant,
             elapsed: tick.elapsed,
-            processes: processes
-                .filter(|(_, process)| process.is_listed())
-                .map(|(id, process)| process.snapshot(*id))
-                .collect(),
+            dates: self.dates.listed(),
+            processes: Arc::clone(&self.listed),
+            workloads: self.workloads.tick(now.instant),
             missed: harvest.missed,
             kernel: harvest.kernel,
             agent,
         };
-        let exited = harvested.into_values().filter(|counters| counters.exited);
-        (snapshot, exited.map(|counters| counters.id).collect())
+        (snapshot, ended)
+    }
+
+    /// Puts what is new of those that are awake into the list of all.
+    fn list(&mut self, tick: &Tick) {
+        if self.awake.is_empty() {
+            return;
+        }
+        let mut awake = std::mem::take(&mut self.awake);
+        awake.sort_unstable();
+        awake.dedup();
+        let mut known = self.listed.iter().peekable();
+        let mut listed = Vec::with_capacity(self.processes.len());
+        for id in awake {
+            while let Some(idle) = known.next_if(|it| it.id < id) {
+                listed.push(Arc::clone(idle));
+            }
+            known.next_if(|it| it.id == id);
+            let Some(process) = self.processes.get_mut(&id) else {
+                continue;
+            };
+            let (snapshot, is_settled) = process.tick(tick);
+            if !process.is_listed() {
+                self.processes.remove(&id);
+                continue;
+            }
+            listed.push(snapshot);
+            if !is_settled {
+                self.awake.push(id);
+            }
+        }
+        listed.extend(known.cloned());
+        self.listed = listed.into();
+    }
+
+    fn grow(&mut self, growth: ProcessGrowth, now: Instant) {
+        let is_new = !self.processes.contains_key(&growth.id);
+        if is_new && growth.increment.is_empty() {
+            return;
+        }
+        let workload = &growth.workload;
+        self.workloads.grow(workload, &growth.increment, now);
+        if is_new {
+            self.workloads.begin_process(workload, now);
+        }
+        let had_ended = self
+            .processes
+            .get(&growth.id)
+            .is_some_and(Tracked::has_ended);
+        if growth.ended && !had_ended {
+            self.workloads.end_process(workload, now);
+        }
+        self.awake.push(growth.id);
+        let new = || Tracked::new(growth.id, workload.clone());
+        self.processes
+            .entry(growth.id)
+            .or_insert_with(new)
+            .grow(growth, now);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-    use crate::identity::cgroup::Cgroup;
-    use crate::model::counters::SeriesKey;
+    use crate::model::counters::{SeriesKey, WorkloadGrowth};
     use crate::model::histogram::{BOUNDS_US, Histogram};
+    use crate::model::increment::Increment;
     use crate::model::window::LISTED;
+    use crate::model::workload::Workload;
 
     use super::*;
 
@@ -95,65 +165,79 @@ mod tests {
     };
 
     /// A tracker and its clock.
-    struct Clock<N> {
-        tracker: Tracker<N>,
+    struct Clock {
+        tracker: Tracker,
         instant: Instant,
         date: SystemTime,
         forget: Vec<ProcessId>,
     }
 
-    fn clock() -> Clock<impl FnMut(&ProcessCounters) -> Identity> {
-        let date = UNIX_EPOCH + 10_000 * SECOND;
+    fn clock() -> Clock {
         let instant = Instant::now();
+        let date = UNIX_EPOCH + 10_000 * SECOND;
         Clock {
-            tracker: Tracker::new(Moment { instant, date }, |it| Identity {
-                name: format!("{}-{}", it.executable, it.id.pid).into(),
-                cgroup: Cgroup::default(),
-            }),
+            tracker: Tracker::new(Moment { instant, date }),
             instant,
             date,
             forget: Vec::new(),
         }
     }
 
-    impl<N: FnMut(&ProcessCounters) -> Identity> Clock<N> {
-        fn tick_after(&mut self, elapsed: Duration, processes: &[ProcessCounters]) -> Snapshot {
+    impl Clock {
+        fn harvest_after(
+            &mut self,
+            elapsed: Duration,
+            harvest: Harvest,
+            gone: &[ProcessId],
+        ) -> Snapshot {
             self.instant += elapsed;
             self.date += elapsed;
             let now = Moment {
                 instant: self.instant,
                 date: self.date,
             };
-            let harvest = Harvest {
-                processes: processes.to_vec(),
-                ..Harvest::default()
-            };
-            let (snapshot, forget) = self.tracker.tick(harvest, AgentState::default(), now);
+            let agent = AgentState::default();
+            let (snapshot, forget) = self.tracker.tick(harvest, gone, agent, now);
             self.forget = forget;
             snapshot
         }
 
-        fn tick(&mut self, processes: &[ProcessCounters]) -> Snapshot {
+        fn tick_after(&mut self, elapsed: Duration, processes: &[ProcessGrowth]) -> Snapshot {
+            let harvest = Harvest {
+                processes: processes.to_vec(),
+                ..Harvest::default()
+            };
+            self.harvest_after(elapsed, harvest, &[])
+        }
+
+        fn tick(&mut self, processes: &[ProcessGrowth]) -> Snapshot {
             self.tick_after(SECOND, processes)
         }
     }
 
-    fn live(id: ProcessId, requests: u64) -> ProcessCounters {
-        ProcessCounters {
+    fn server() -> Arc<Workload> {
+        Arc::new(Workload {
+            executable: Some("server".into()),
+            ..Workload::default()
+        })
+    }
+
+    fn grown(id: ProcessId, requests: u64) -> ProcessGrowth {
+        ProcessGrowth {
             id,
-            comm: "comm".to_owned(),
-            executable: "server".to_owned(),
-            cgroup: String::new(),
-            requests,
-            series: BTreeMap::new(),
-            exited: false,
+            workload: server(),
+            increment: Increment {
+                requests,
+                series: Vec::new(),
+            },
+            ended: false,
         }
     }
 
-    fn exited(id: ProcessId, requests: u64) -> ProcessCounters {
-        ProcessCounters {
-            exited: true,
-            ..live(id, requests)
+    fn ended(id: ProcessId, requests: u64) -> ProcessGrowth {
+        ProcessGrowth {
+            ended: true,
+            ..grown(id, requests)
         }
     }
 
@@ -174,87 +258,87 @@ mod tests {
         histogram
     }
 
-    fn answering(key: SeriesKey, histogram: Histogram) -> ProcessCounters {
-        ProcessCounters {
-            series: BTreeMap::from([(key, histogram)]),
-            ..live(WORKER, 1)
-        }
-    }
-
     fn rates(snapshot: &Snapshot) -> Vec<f64> {
-        let samples = &snapshot.processes[0].requests_per_second;
-        samples.iter().map(|sample| sample.value).collect()
+        snapshot.processes[0].requests_per_second.values.clone()
     }
 
     #[test]
-    fn a_rate_is_the_difference_over_the_measured_time() {
+    fn a_rate_is_over_the_measured_time() {
         let mut clock = clock();
-        clock.tick(&[live(WORKER, 7)]);
-        let snapshot = clock.tick_after(2 * SECOND, &[live(WORKER, 20)]);
+        clock.tick(&[grown(WORKER, 7)]);
+        let snapshot = clock.tick_after(2 * SECOND, &[grown(WORKER, 13)]);
         assert_eq!(rates(&snapshot), [0.0, 7.0, 6.5]);
         assert_eq!(snapshot.elapsed, 2 * SECOND);
         let process = &snapshot.processes[0];
         assert_eq!(process.increment.requests, 13);
-        assert_eq!(process.requests_total, 20);
-        assert_eq!(&*process.name, "server-7");
+        assert_eq!(process.totals.requests, 20);
+        assert_eq!(process.workload.name(), "server");
         assert!(!process.exited);
     }
 
     #[test]
-    fn the_first_rate_has_a_beginning() {
+    fn values_have_the_dates_of_their_ticks() {
         let mut clock = clock();
         let start = clock.date;
-        let snapshot = clock.tick(&[live(WORKER, 7)]);
-        let dates: Vec<_> = snapshot.processes[0]
-            .requests_per_second
-            .iter()
-            .map(|sample| sample.date)
-            .collect();
-        assert_eq!(dates, [start, start + SECOND]);
-    }
-
-    #[test]
-    fn five_samples_are_listed_oldest_first() {
-        let mut clock = clock();
-        let mut snapshot = clock.tick(&[]);
-        for total in [1, 3, 6, 10, 15, 21] {
-            snapshot = clock.tick(&[live(WORKER, total)]);
+        let snapshot = clock.tick(&[grown(WORKER, 7)]);
+        let values = &snapshot.processes[0].requests_per_second.values;
+        let dated: Vec<_> = snapshot.dated(values).collect();
+        // The first rate has a beginning.
+        assert_eq!(dated, [(start, 0.0), (start + SECOND, 7.0)]);
+        let mut snapshot = snapshot;
+        for requests in [3, 4, 5, 6] {
+            snapshot = clock.tick(&[grown(WORKER, requests)]);
         }
-        assert_eq!(rates(&snapshot), [2.0, 3.0, 4.0, 5.0, 6.0]);
-        let samples = &snapshot.processes[0].requests_per_second;
-        assert!(samples.iter().is_sorted_by(|a, b| a.date < b.date));
-        assert_eq!(samples[4].date, snapshot.date);
+        let values = &snapshot.processes[0].requests_per_second.values;
+        assert_eq!(values, &[7.0, 3.0, 4.0, 5.0, 6.0]);
+        let dated: Vec<_> = snapshot.dated(values).collect();
+        assert_eq!(dated[0], (start + SECOND, 7.0));
+        assert_eq!(dated[4], (snapshot.date, 6.0));
+        assert_eq!(
+            snapshot.dated(&[1.0]).collect::<Vec<_>>(),
+            [(snapshot.date, 1.0)]
+        );
     }
 
     #[test]
-    fn an_idle_process_stays_listed_and_one_that_never_served_is_not() {
+    fn an_idle_process_stays_the_same() {
         let mut clock = clock();
-        clock.tick(&[live(WORKER, 7)]);
-        let idle = ProcessId { pid: 8, ..WORKER };
-        let mut snapshot = clock.tick(&[]);
-        for _ in 0..100 {
-            snapshot = clock.tick(&[live(WORKER, 7), live(idle, 0)]);
-        }
-        assert_eq!(snapshot.processes.len(), 1);
-        assert_eq!(rates(&snapshot), [0.0; LISTED]);
-    }
-
-    #[test]
-    fn the_peak_is_that_of_the_last_minute() {
-        let mut clock = clock();
-        clock.tick(&[live(WORKER, 50)]);
+        clock.tick(&[grown(WORKER, 7)]);
         for _ in 0..59 {
-            let snapshot = clock.tick(&[live(WORKER, 50)]);
-            assert_eq!(snapshot.processes[0].requests_per_second_peak, 50.0);
+            let snapshot = clock.tick(&[]);
+            assert_eq!(snapshot.processes[0].requests_per_second.peak, 7.0);
         }
-        let snapshot = clock.tick(&[live(WORKER, 50)]);
-        assert_eq!(snapshot.processes[0].requests_per_second_peak, 0.0);
+        let snapshot = clock.tick(&[]);
+        assert_eq!(snapshot.processes[0].requests_per_second.peak, 0.0);
+        let later = clock.tick(&[]);
+        assert!(Arc::ptr_eq(&snapshot.processes, &later.processes));
+        assert!(Arc::ptr_eq(&snapshot.workloads[0], &later.workloads[0]));
+        assert_eq!(rates(&later), [0.0; LISTED]);
+        let snapshot = clock.tick(&[grown(WORKER, 3)]);
+        assert_eq!(rates(&snapshot), [0.0, 0.0, 0.0, 0.0, 3.0]);
+        assert_eq!(snapshot.processes[0].totals.requests, 10);
     }
 
     #[test]
-    fn an_exited_process_is_reported_until_its_last_rate_is_out_of_the_samples() {
+    fn an_increment_is_in_the_snapshot_of_its_tick_alone() {
         let mut clock = clock();
-        let snapshot = clock.tick(&[exited(WORKER, 7)]);
+        let other = SeriesKey { status: 404, ..OK };
+        let mut growth = grown(WORKER, 1);
+        growth.increment.series = vec![(OK, histogram(11, 5_000)), (other, histogram(2, 7))];
+        let snapshot = clock.tick(&[growth]);
+        let increment = &snapshot.processes[0].increment;
+        assert_eq!((increment.requests, increment.series.len()), (1, 2));
+        assert_eq!(increment.answers(), [(200, 12), (404, 3)]);
+        assert_eq!(increment.durations().count(), 15);
+        let snapshot = clock.tick(&[]);
+        assert!(snapshot.processes[0].increment.is_empty());
+        assert_eq!(snapshot.processes[0].totals.series.len(), 2);
+    }
+
+    #[test]
+    fn an_ended_process_is_reported_until_its_last_rate_is_out_of_the_samples() {
+        let mut clock = clock();
+        let snapshot = clock.tick(&[ended(WORKER, 7)]);
         assert_eq!(rates(&snapshot), [0.0, 7.0]);
         assert!(snapshot.processes[0].exited);
         assert_eq!(clock.forget, [WORKER]);
@@ -263,129 +347,93 @@ mod tests {
             assert!(rates(&snapshot).contains(&7.0), "{snapshot:?}");
             assert!(clock.forget.is_empty());
         }
-        assert_eq!(clock.tick(&[]).processes, []);
+        assert_eq!(clock.tick(&[]).processes.len(), 0);
     }
 
     #[test]
-    fn an_exited_process_that_never_served_is_forgotten_too() {
+    fn one_that_never_served_is_not_listed_and_forgotten_too() {
         let mut clock = clock();
-        assert_eq!(clock.tick(&[exited(WORKER, 0)]).processes, []);
+        assert_eq!(clock.tick(&[ended(WORKER, 0)]).processes.len(), 0);
         assert_eq!(clock.forget, [WORKER]);
     }
 
     #[test]
-    fn an_entry_that_the_kernel_keeps_is_not_counted_again() {
+    fn one_whose_exit_was_not_seen_ends_as_well() {
         let mut clock = clock();
-        for _ in 0..LISTED {
-            clock.tick(&[exited(WORKER, 7)]);
-            assert_eq!(clock.forget, [WORKER]);
-        }
-        for _ in 0..LISTED {
-            assert_eq!(clock.tick(&[exited(WORKER, 7)]).processes, []);
-            assert_eq!(clock.forget, [WORKER]);
-        }
-    }
-
-    #[test]
-    fn a_counter_that_starts_again_counts_from_nothing() {
-        let mut clock = clock();
-        clock.tick(&[live(WORKER, 11)]);
-        clock.tick(&[live(WORKER, 3)]);
-        let snapshot = clock.tick(&[live(WORKER, 5)]);
-        assert_eq!(rates(&snapshot), [0.0, 11.0, 3.0, 2.0]);
-        assert_eq!(snapshot.processes[0].requests_total, 16);
-    }
-
-    #[test]
-    fn series_are_totals_that_outlive_an_entry_of_the_kernel() {
-        let mut clock = clock();
-        let other = SeriesKey {
-            status: 404,
-            ..OK.clone()
+        clock.tick(&[grown(WORKER, 7)]);
+        assert_eq!(
+            clock.tracker.living(Bound::Unbounded).collect::<Vec<_>>(),
+            [WORKER]
+        );
+        let harvest = Harvest {
+            processes: vec![grown(WORKER, 2)],
+            ..Harvest::default()
         };
-        clock.tick(&[answering(OK, histogram(11, 5_000))]);
-        clock.tick(&[answering(other.clone(), histogram(2, 7))]);
-        // It has more time in it than before, but fewer answers.
-        let snapshot = clock.tick(&[answering(OK, histogram(3, 8_000))]);
-        let series = &snapshot.processes[0].series;
-        assert_eq!(series[&other], histogram(2, 7));
-        assert_eq!(series[&OK].sum_ns, 13_000);
-        assert_eq!(series[&OK].buckets[0], 14);
-        assert_eq!(series[&OK].count(), 16);
-
-        let snapshot = clock.tick(&[answering(OK, histogram(4, 8_001))]);
-        assert_eq!(snapshot.processes[0].series[&OK].count(), 17);
-    }
-
-    #[test]
-    fn an_increment_has_only_what_has_grown() {
-        let mut clock = clock();
-        let other = SeriesKey {
-            status: 404,
-            ..OK.clone()
-        };
-        let mut process = answering(OK, histogram(11, 5_000));
-        process.series.insert(other.clone(), histogram(2, 7));
-        let snapshot = clock.tick(&[process.clone()]);
-        let increment = &snapshot.processes[0].increment;
-        assert_eq!((increment.requests, increment.series.len()), (1, 2));
-        assert_eq!(increment.answers(), BTreeMap::from([(200, 12), (404, 3)]));
-        assert_eq!(increment.durations().count(), 15);
-
-        process.series.insert(other.clone(), histogram(5, 9));
-        let snapshot = clock.tick(&[process.clone()]);
-        let grown = &snapshot.processes[0].increment.series;
-        let [(key, histogram)] = &grown[..] else {
-            panic!("{grown:?}")
-        };
-        assert_eq!((key, histogram.sum_ns, histogram.count()), (&other, 2, 3));
-        assert!(clock.tick(&[process]).processes[0].increment.is_empty());
-        assert!(clock.tick(&[]).processes[0].increment.is_empty());
+        let snapshot = clock.harvest_after(SECOND, harvest, &[WORKER]);
+        assert!(snapshot.processes[0].exited);
+        assert_eq!(snapshot.processes[0].totals.requests, 9);
+        assert_eq!(snapshot.workloads[0].processes, 0);
+        assert_eq!(clock.forget, [WORKER]);
+        assert_eq!(clock.tracker.living(Bound::Unbounded).count(), 0);
     }
 
     #[test]
     fn a_reused_pid_is_another_process() {
         let mut clock = clock();
-        clock.tick(&[exited(WORKER, 7)]);
+        clock.tick(&[ended(WORKER, 7)]);
         let reused = ProcessId {
             start_time: 200,
             ..WORKER
         };
-        let snapshot = clock.tick(&[live(reused, 3)]);
+        let snapshot = clock.tick(&[grown(reused, 3)]);
         assert_eq!(rates(&snapshot), [0.0, 7.0, 0.0]);
         assert_eq!(snapshot.processes[1].id, reused);
-        assert_eq!(snapshot.processes[1].requests_total, 3);
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_keeps_the_order() {
-        let mut clock = clock();
-        clock.tick(&[live(WORKER, 7)]);
-        clock.date -= 3600 * SECOND;
-        let snapshot = clock.tick(&[live(WORKER, 9)]);
-        assert_eq!(rates(&snapshot), [2.0]);
-    }
-
-    #[test]
-    fn a_process_that_is_back_after_one_missing_harvest_has_not_exited() {
-        let mut clock = clock();
-        clock.tick(&[live(WORKER, 7)]);
-        assert!(clock.tick(&[]).processes[0].exited);
-        let snapshot = clock.tick(&[live(WORKER, 9)]);
-        assert!(!snapshot.processes[0].exited);
-        assert_eq!(rates(&snapshot), [0.0, 7.0, 0.0, 2.0]);
-        // Nor does it count as on its way out later.
-        let mut snapshot = snapshot;
-        for _ in 0..2 * LISTED {
-            snapshot = clock.tick(&[live(WORKER, 9)]);
-        }
-        assert!(!snapshot.processes[0].exited);
+        assert_eq!(snapshot.processes[1].totals.requests, 3);
     }
 
     #[test]
     fn no_time_at_all_gives_a_finite_rate() {
         let mut clock = clock();
-        let snapshot = clock.tick_after(Duration::ZERO, &[live(WORKER, 7)]);
+        let snapshot = clock.tick_after(Duration::ZERO, &[grown(WORKER, 7)]);
         assert!(rates(&snapshot).iter().all(|rate| rate.is_finite()));
+    }
+
+    #[test]
+    fn a_workload_is_all_of_its_processes_and_what_the_kernel_adds() {
+        let mut clock = clock();
+        let other = ProcessId { pid: 8, ..WORKER };
+        clock.tick(&[grown(WORKER, 7), ended(other, 5)]);
+        let harvest = Harvest {
+            processes: vec![grown(WORKER, 1)],
+            workloads: vec![WorkloadGrowth {
+                workload: server(),
+                increment: Increment {
+                    requests: 100,
+                    series: vec![(OK, histogram(99, 5_000))],
+                },
+                unlisted: 3,
+            }],
+            ..Harvest::default()
+        };
+        let snapshot = clock.harvest_after(SECOND, harvest, &[]);
+        let [workload] = &snapshot.workloads[..] else {
+            panic!("{:?}", snapshot.workloads)
+        };
+        assert_eq!(workload.totals.requests, 113);
+        assert_eq!(workload.rest.requests, 100);
+        assert_eq!(workload.totals.series[0].durations.count(), 100);
+        assert_eq!((workload.processes, workload.unlisted), (1, 3));
+        assert_eq!(workload.since, clock.instant - SECOND);
+    }
+
+    #[test]
+    fn a_workload_outlives_its_processes_for_ten_minutes() {
+        let mut clock = clock();
+        clock.tick(&[ended(WORKER, 7)]);
+        for _ in 0..599 {
+            let snapshot = clock.tick(&[]);
+            assert_eq!(snapshot.workloads[0].totals.requests, 7);
+        }
+        assert_eq!(clock.tick(&[]).workloads, []);
     }
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The last values of something, of which there is one for each tick.
+//! The last values of something.
 
 use std::collections::VecDeque;
-use std::time::SystemTime;
 
-use crate::model::snapshot::{Sample, Trend};
+use crate::model::snapshot::Trend;
 
-/// Samples that a snapshot lists, so that a missed poll leaves no gap.
+/// Values that a snapshot lists.
 pub const LISTED: usize = 5;
 
 /// No more than the last `LENGTH` values, oldest first.
@@ -38,47 +37,46 @@ impl<T, const LENGTH: usize> Window<T, LENGTH> {
         self.values.iter()
     }
 
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.values.iter_mut()
+    }
+
     pub fn latest(&self) -> Option<&T> {
         self.values.back()
     }
 }
 
-impl<const LENGTH: usize> Window<Sample, LENGTH> {
-    /// Samples of something that was zero at `date`: without that its first value has no beginning.
-    pub fn from_zero(date: SystemTime) -> Self {
-        let mut samples = Self::default();
-        samples.push_at(date, 0.0);
-        samples
-    }
-
-    pub fn push_at(&mut self, date: SystemTime, value: f64) {
-        // A clock that was set back must not disturb the order.
-        self.values.retain(|older| older.date < date);
-        self.push(Sample { date, value });
-    }
-
-    /// The samples that a snapshot lists.
-    pub fn listed(&self) -> VecDeque<Sample> {
-        let unlisted = self.values.len().saturating_sub(LISTED);
-        self.values.iter().skip(unlisted).copied().collect()
+impl<const LENGTH: usize> Window<f64, LENGTH> {
+    /// Of something that was zero one tick ago: without that its first value has no beginning.
+    pub fn from_zero() -> Self {
+        let mut values = Self::default();
+        values.push(0.0);
+        values
     }
 
     /// The highest value; 0 if none is above it.
     pub fn peak(&self) -> f64 {
-        self.numbers().fold(0.0, f64::max)
+        self.values.iter().copied().fold(0.0, f64::max)
     }
 
-    /// `None` where there is no value.
-    pub fn trend(&self) -> Option<Trend> {
-        (!self.values.is_empty()).then(|| Trend {
-            samples: self.listed(),
+    pub fn trend(&self) -> Trend {
+        let unlisted = self.values.len().saturating_sub(LISTED);
+        Trend {
+            values: self.values.iter().skip(unlisted).copied().collect(),
             peak: self.peak(),
-            sum: self.numbers().sum(),
-        })
+            sum: self.values.iter().sum(),
+        }
     }
 
-    fn numbers(&self) -> impl Iterator<Item = f64> {
-        self.values.iter().map(|sample| sample.value)
+    /// Forgets all but what is listed, and gives back the memory.
+    pub fn shrink(&mut self) {
+        self.values
+            .drain(..self.values.len().saturating_sub(LISTED));
+        self.values.shrink_to_fit();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 }
 

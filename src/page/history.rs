@@ -4,20 +4,27 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::model::counters::ProcessId;
 use crate::model::snapshot::Snapshot;
-use crate::page::recent::Recent;
+use crate::model::window::Window;
+use crate::page::recent::{REMEMBERED, Recent};
 use crate::page::view::View;
 
 /// More than a person looks through; those that were busiest in the last minute come first.
 const SHOWN: usize = 1000;
 
+/// Ticks after which processes that are idle are looked at, too, to forget what has become old.
+const ROUND: u64 = 60;
+
 /// The last minute up to the latest snapshot.
 pub struct History {
     host: String,
     latest: Arc<Snapshot>,
+    ticks: u64,
+    /// Of the last ticks.
+    elapsed: Window<Duration, REMEMBERED>,
     processes: BTreeMap<ProcessId, Recent>,
 }
 
@@ -26,35 +33,67 @@ impl History {
         Self {
             host,
             latest: first,
+            ticks: 0,
+            elapsed: Window::default(),
             processes: BTreeMap::new(),
         }
     }
 
+    /// Snapshots since the first.
+    pub fn ticks(&self) -> u64 {
+        self.ticks
+    }
+
     /// Moves on to the next snapshot.
     pub fn push(&mut self, snapshot: Arc<Snapshot>) {
-        let mut processes = std::mem::take(&mut self.processes);
-        for process in &snapshot.processes {
-            let mut recent = processes.remove(&process.id).unwrap_or_default();
-            recent.push(&process.increment, snapshot.elapsed);
-            self.processes.insert(process.id, recent);
+        self.ticks += 1;
+        self.elapsed.push(snapshot.elapsed);
+        if !Arc::ptr_eq(&snapshot.processes, &self.latest.processes) {
+            self.push_processes(&snapshot);
+        }
+        if self.ticks.is_multiple_of(ROUND) {
+            for recent in self.processes.values_mut() {
+                recent.forget(self.ticks);
+            }
         }
         self.latest = snapshot;
     }
 
+    fn push_processes(&mut self, snapshot: &Snapshot) {
+        for process in snapshot.processes.iter() {
+            let new = || Recent::new(self.ticks);
+            let recent = self.processes.entry(process.id).or_insert_with(new);
+            if !process.increment.is_empty() {
+                recent.push(&process.increment, self.ticks);
+            }
+        }
+        if self.processes.len() > snapshot.processes.len() {
+            let listed = &snapshot.processes;
+            self.processes
+                .retain(|id, _| listed.binary_search_by_key(id, |it| it.id).is_ok());
+        }
+    }
+
     /// What there is to see: for whoever sees it for the first time as a `whole`, else what is new.
-    pub fn view(&self, whole: bool) -> View {
+    pub fn view(&mut self, whole: bool) -> View {
         let date = self.latest.date.duration_since(UNIX_EPOCH);
-        let mut shown: Vec<_> = self
-            .latest
-            .processes
+        let processes = &self.latest.processes;
+        let hidden = processes.len().saturating_sub(SHOWN);
+        if hidden > 0 {
+            for recent in self.processes.values_mut() {
+                recent.forget(self.ticks);
+            }
+        }
+        let mut shown: Vec<_> = processes
             .iter()
             .filter_map(|process| Some((process, self.processes.get(&process.id)?)))
             .collect();
-        let hidden = shown.len().saturating_sub(SHOWN);
         if hidden > 0 {
-            shown.sort_by_key(|(_, recent)| Reverse(recent.requests()));
+            let by_traffic = |(_, recent): &(_, &Recent)| Reverse(recent.requests());
+            shown.sort_by_cached_key(by_traffic);
             shown.truncate(SHOWN);
         }
+        let elapsed: Vec<_> = self.elapsed.iter().copied().collect();
         View {
             date: date.unwrap_or_default().as_millis() as u64,
             host: self.host.clone(),
@@ -70,7 +109,7 @@ impl History {
             hidden,
             processes: shown
                 .into_iter()
-                .map(|(process, recent)| recent.view(process, whole))
+                .map(|(process, recent)| recent.view(process, self.ticks, &elapsed, whole))
                 .collect(),
         }
     }
@@ -78,15 +117,13 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-    use std::time::{Duration, Instant, SystemTime};
+    use std::time::{Instant, SystemTime};
 
-    use crate::identity::cgroup::Cgroup;
     use crate::model::counters::{KernelState, SeriesKey};
     use crate::model::histogram::Histogram;
+    use crate::model::increment::{Increment, Totals};
     use crate::model::reason::{Missed, Reason};
-    use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot, Sample};
-    use crate::page::recent::REMEMBERED;
+    use crate::model::snapshot::{AgentState, ProcessSnapshot, Trend};
 
     use super::*;
 
@@ -112,27 +149,25 @@ mod tests {
     /// A process that has answered so often with 200 and with 500, in all and in the last second.
     fn process(pid: u32, total: [u64; 2], lately: [u64; 2]) -> ProcessSnapshot {
         let requests = lately.iter().sum();
-        let sample = Sample {
-            date: UNIX_EPOCH,
-            value: requests as f64,
-        };
         let grown = series(lately).filter(|(_, it)| it.count() > 0);
+        let all = Increment {
+            requests: total.iter().sum(),
+            series: series(total).collect(),
+        };
+        let mut totals = Totals::default();
+        totals.add(&all, Instant::now());
         ProcessSnapshot {
             id: ProcessId { pid, start_time: 1 },
-            name: "server".into(),
-            cgroup: Cgroup::default(),
-            exited: false,
             increment: Increment {
                 requests,
                 series: grown.collect(),
             },
-            requests_total: total.iter().sum(),
-            series: series(total).collect(),
-            requests_per_second: VecDeque::from([sample]),
-            requests_per_second_peak: sample.value,
-            responses_per_second: BTreeMap::new(),
-            duration_p50_ms: None,
-            duration_p99_ms: None,
+            totals,
+            requests_per_second: Trend {
+                values: vec![requests as f64],
+                ..Trend::default()
+            },
+            ..ProcessSnapshot::default()
         }
     }
 
@@ -148,7 +183,9 @@ mod tests {
             date,
             taken: Instant::now(),
             elapsed: Duration::from_secs(1),
-            processes,
+            dates: vec![date],
+            processes: processes.into_iter().map(Arc::new).collect(),
+            workloads: Vec::new(),
             missed,
             kernel: KernelState {
                 backend: "sock",
@@ -252,15 +289,15 @@ mod tests {
             [once_busy].into_iter().chain(others).collect::<Vec<_>>()
         };
         clock.tick(tick(100_000));
-        let is_shown = |clock: &Clock| {
+        let is_shown = |clock: &mut Clock| {
             let view = clock.history.view(true);
             view.processes.iter().any(|it| it.pid == 1)
         };
         for _ in 1..REMEMBERED {
             clock.tick(tick(0));
-            assert!(is_shown(&clock));
+            assert!(is_shown(&mut clock));
         }
         clock.tick(tick(0));
-        assert!(!is_shown(&clock));
+        assert!(!is_shown(&mut clock));
     }
 }

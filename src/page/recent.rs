@@ -1,64 +1,86 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The last minute of one process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::model::histogram::Histogram;
+use crate::model::increment::Increment;
 use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::{Increment, ProcessSnapshot};
+use crate::model::snapshot::ProcessSnapshot;
 use crate::model::tick::rate;
-use crate::model::window::Window;
 use crate::page::view::{Point, Process, Series};
 
 /// Seconds.
 pub const REMEMBERED: usize = 60;
 
-/// What is remembered of a process, and the sums of it.
-#[derive(Default)]
-pub struct Recent {
-    /// Oldest first. Most processes are idle most of the time, and then there is nothing to keep.
-    seconds: Window<Option<Box<Second>>, REMEMBERED>,
-    answers: BTreeMap<u16, u64>,
-    durations: Histogram,
-    requests: u64,
+/// So much of one kind in one second. Processes are many, and most of them are idle most of the time: only what has happened is
+/// kept, and in few bytes.
+struct Cell {
+    tick: u64,
+    kind: Kind,
+    count: u64,
 }
 
-/// One in which something has happened.
-struct Second {
-    elapsed: Duration,
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Requests,
+    Answers { status: u16, bucket: u8 },
+}
+
+/// What is remembered of a process.
+pub struct Recent {
+    /// The first tick that it was seen in.
+    since: u64,
+    /// Oldest first.
+    cells: VecDeque<Cell>,
     requests: u64,
-    answers: BTreeMap<u16, u64>,
-    durations: Histogram,
 }
 
 impl Recent {
-    /// Takes in what another tick has brought.
-    pub fn push(&mut self, increment: &Increment, elapsed: Duration) {
-        let second = Second::of(increment, elapsed);
-        if let Some(second) = &second {
-            self.requests += second.requests;
-            self.durations += &second.durations;
-            for (status, count) in &second.answers {
-                *self.answers.entry(*status).or_default() += count;
-            }
-        }
-        if let Some(Some(oldest)) = self.seconds.push(second) {
-            self.forget(&oldest);
+    pub fn new(tick: u64) -> Self {
+        Self {
+            since: tick,
+            cells: VecDeque::new(),
+            requests: 0,
         }
     }
 
-    fn forget(&mut self, second: &Second) {
-        self.requests -= second.requests;
-        if let Some(rest) = self.durations.checked_sub(&second.durations) {
-            self.durations = rest;
+    /// Takes in what a tick has brought.
+    pub fn push(&mut self, increment: &Increment, tick: u64) {
+        self.forget(tick);
+        let mut push = |kind, count| {
+            let mut of_tick = self.cells.iter_mut().rev().take_while(|it| it.tick == tick);
+            match of_tick.find(|it| it.kind == kind) {
+                Some(alike) => alike.count += count,
+                None => self.cells.push_back(Cell { tick, kind, count }),
+            }
+        };
+        if increment.requests > 0 {
+            push(Kind::Requests, increment.requests);
         }
-        for (status, count) in &second.answers {
-            if let Some(total) = self.answers.get_mut(status) {
-                *total -= count;
+        for (key, durations) in &increment.series {
+            let status = key.status;
+            for (bucket, count) in durations.filled() {
+                push(Kind::Answers { status, bucket }, count);
             }
         }
-        self.answers.retain(|_, count| *count > 0);
+        self.requests += increment.requests;
+    }
+
+    /// Forgets what was more than a minute before a tick.
+    pub fn forget(&mut self, tick: u64) {
+        while let Some(oldest) = self.cells.front()
+            && oldest.tick + REMEMBERED as u64 <= tick
+        {
+            if let Kind::Requests = oldest.kind {
+                self.requests -= oldest.count;
+            }
+            self.cells.pop_front();
+        }
+        if self.cells.is_empty() {
+            self.cells.shrink_to_fit();
+        }
     }
 
     /// Requests received in the last minute.
@@ -66,59 +88,94 @@ impl Recent {
         self.requests
     }
 
-    pub fn view(&self, process: &ProcessSnapshot, whole: bool) -> Process {
-        let changed = whole || self.seconds.latest().is_some_and(Option::is_some);
-        let known = if whole {
-            0
-        } else {
-            self.seconds.iter().len() - 1
-        };
-        let last = process.requests_per_second.back();
+    /// As of a tick. `elapsed` is how long the last ones were, up to that.
+    pub fn view(
+        &self,
+        process: &ProcessSnapshot,
+        tick: u64,
+        elapsed: &[Duration],
+        whole: bool,
+    ) -> Process {
+        let (mut answers, mut durations) = (BTreeMap::new(), Histogram::default());
+        let oldest = (tick + 1).saturating_sub(REMEMBERED as u64);
+        for cell in self.cells.iter().filter(|cell| cell.tick >= oldest) {
+            if let Kind::Answers { status, bucket } = cell.kind {
+                *answers.entry(status).or_default() += cell.count;
+                durations.buckets[usize::from(bucket)] += cell.count;
+            }
+        }
+        let changed = whole || self.cells.back().is_some_and(|last| last.tick == tick);
+        let rates = &process.requests_per_second.values;
         Process {
             pid: process.id.pid,
             start_time: process.id.start_time,
-            name: process.name.as_ref().to_owned(),
-            container: process.cgroup.container_id.as_deref().map(str::to_owned),
+            name: process.workload.name().to_owned(),
+            container: process
+                .workload
+                .cgroup
+                .container_id
+                .as_deref()
+                .map(str::to_owned),
             exited: process.exited,
-            requests: process.requests_total,
-            requests_per_second: last.map_or(0.0, |sample| sample.value),
-            answers: self.answers.clone(),
-            p50_ms: quantile_ms(0.5, &self.durations),
-            p99_ms: quantile_ms(0.99, &self.durations),
-            points: self
-                .seconds
-                .iter()
-                .skip(known)
-                .map(|second| second.as_ref().map_or_else(Point::default, |it| it.point()))
-                .collect(),
+            requests: process.totals.requests,
+            requests_per_second: rates.last().copied().unwrap_or(0.0),
+            answers,
+            p50_ms: quantile_ms(0.5, &durations),
+            p99_ms: quantile_ms(0.99, &durations),
+            points: self.points(tick, elapsed, whole),
             series: changed.then(|| series(process)),
         }
     }
+
+    fn points(&self, tick: u64, elapsed: &[Duration], whole: bool) -> Vec<Point> {
+        let known = (tick + 1 - self.since) as usize;
+        let count = if whole { known.min(elapsed.len()) } else { 1 };
+        let first = tick + 1 - count as u64;
+        let elapsed = &elapsed[elapsed.len() - count..];
+        let skipped = self.cells.partition_point(|cell| cell.tick < first);
+        let mut cells = self.cells.iter().skip(skipped).peekable();
+        let seconds = (first..).zip(elapsed);
+        seconds
+            .map(|(tick, elapsed)| {
+                let mut second = Second::default();
+                while let Some(cell) = cells.next_if(|cell| cell.tick == tick) {
+                    second.add(cell);
+                }
+                second.point(*elapsed)
+            })
+            .collect()
+    }
+}
+
+/// What has happened in one.
+#[derive(Default)]
+struct Second {
+    requests: u64,
+    /// By the first digit of the status.
+    answers: [u64; 5],
+    durations: Histogram,
 }
 
 impl Second {
-    /// `None` where nothing has happened.
-    fn of(increment: &Increment, elapsed: Duration) -> Option<Box<Self>> {
-        (!increment.is_empty()).then(|| {
-            Box::new(Self {
-                elapsed,
-                requests: increment.requests,
-                answers: increment.answers(),
-                durations: increment.durations(),
-            })
-        })
+    fn add(&mut self, cell: &Cell) {
+        match cell.kind {
+            Kind::Requests => self.requests += cell.count,
+            Kind::Answers { status, bucket } => {
+                // Others than these do not exist; the kernel takes any three digits. Of those that are not told apart
+                // the first is not known.
+                if status > 0 {
+                    let class = usize::from(status / 100).clamp(1, 5) - 1;
+                    self.answers[class] += cell.count;
+                }
+                self.durations.buckets[usize::from(bucket)] += cell.count;
+            }
+        }
     }
 
-    fn point(&self) -> Point {
-        let mut answers = [0.0; 5];
-        for (status, count) in &self.answers {
-            // Others than these do not exist; the kernel takes any three digits.
-            let class = usize::from(status / 100).clamp(1, 5) - 1;
-            answers[class] += rate(*count, self.elapsed);
-        }
+    fn point(&self, elapsed: Duration) -> Point {
         Point {
-            requests: rounded(rate(self.requests, self.elapsed)),
-            answers: answers.map(rounded),
+            requests: rounded(rate(self.requests, elapsed)),
+            answers: self.answers.map(|count| rounded(rate(count, elapsed))),
             p50_ms: quantile_ms(0.5, &self.durations).map(rounded),
             p99_ms: quantile_ms(0.99, &self.durations).map(rounded),
         }
@@ -131,7 +188,8 @@ fn rounded(value: f64) -> f64 {
 }
 
 fn series(process: &ProcessSnapshot) -> Vec<Series> {
-    let series = process.series.iter().filter_map(|(key, histogram)| {
+    let series = process.totals.series.iter().filter_map(|it| {
+        let (key, histogram) = (&it.key, &it.durations);
         Some(Series {
             method: key.method.to_owned(),
             status: key.status,

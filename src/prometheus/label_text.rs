@@ -17,10 +17,10 @@ pub struct Labels {
 
 impl Labels {
     /// At least one.
-    pub fn new(labels: &[(&str, &str)]) -> Self {
+    pub fn new<'l>(labels: impl IntoIterator<Item = (&'l str, &'l str)>) -> Self {
         let mut head = String::with_capacity(256);
         let mut last = "";
-        for (index, (name, value)) in labels.iter().enumerate() {
+        for (index, (name, value)) in labels.into_iter().enumerate() {
             if index > 0 {
                 head.push_str("=\"");
                 push_escaped(&mut head, last);
@@ -112,7 +112,7 @@ mod tests {
         ];
         for labels in cases {
             let mut registry = Registry::default();
-            registry.register_collector(Box::new(Once(Labels::new(labels))));
+            registry.register_collector(Box::new(Once(Labels::new(labels.iter().copied()))));
             let mut text = String::new();
             encode(&mut text, &registry).unwrap();
             assert_eq!(text, one_by_one(labels));

@@ -6,7 +6,7 @@
 
 use std::fmt::{Result, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -17,13 +17,10 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::model::counters::SeriesKey;
 use crate::model::histogram::{BOUNDS_US, Histogram};
 use crate::prometheus::label_text::Labels;
-use crate::prometheus::series_lifetime::{ProcessLabels, ScrapeContent};
-
-/// The process that stands for all that have no labels of their own.
-const OTHER: (&str, &str) = ("process_executable_name", "_other");
+use crate::prometheus::rows;
+use crate::prometheus::series_lifetime::ScrapeContent;
 
 /// How the text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +45,14 @@ pub fn write(
     content: Arc<ScrapeContent>,
     vitals: Vitals,
     format: Format,
+    seen: Option<Instant>,
 ) -> Result {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Metrics {
         content,
         vitals,
         format,
+        seen,
     }));
     encode_registry(out, &registry)?;
     match format {
@@ -67,6 +66,8 @@ pub(super) struct Metrics {
     pub(super) content: Arc<ScrapeContent>,
     pub(super) vitals: Vitals,
     pub(super) format: Format,
+    /// When the counters were read that the scraper was shown the last time, if it is known.
+    pub(super) seen: Option<Instant>,
 }
 
 /// How the sampling is doing at the time of the scrape, which the latest snapshot cannot say.
@@ -74,6 +75,8 @@ pub(super) struct Metrics {
 pub struct Vitals {
     pub snapshot_age: Duration,
     pub harvest_failures: u64,
+    /// How much of the report to Weave Scope has been left out.
+    pub report_reduction: usize,
 }
 
 impl Collector for Metrics {
@@ -92,50 +95,62 @@ impl Metrics {
             "http_server_requests_total",
             "HTTP requests received, answered or not",
         )?;
-        for (labels, process) in self.content.processes() {
-            let pid = labels.pid.to_string();
-            let labels = Labels::new(&of_process(&pid, &labels));
-            requests.count(&labels, process.requests_total)?;
+        for row in self.content.rows() {
+            let total = match self.is_new(row.since) {
+                true => 0,
+                false => row.totals.requests,
+            };
+            requests.count(&labels(&[], &row.labels), total)?;
         }
-        match self.content.other.requests {
-            0 => Ok(()),
-            total => requests.count(&Labels::new(&[OTHER]), total),
-        }
+        Ok(())
     }
 
     fn durations(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let mut durations = encoder.encode_descriptor(
+        let mut encoder = encoder.encode_descriptor(
             "http_server_request_duration",
             "Time from the request line to the final response",
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
-        let mut encode = |key: &SeriesKey, process: &[(&str, &str)], histogram: &Histogram| {
-            let status = key.status.to_string();
-            let mut labels = vec![
-                ("http_request_method", key.method),
-                ("http_response_status_code", status.as_str()),
-                ("url_scheme", "http"),
-                ("network_protocol_version", key.version),
-            ];
-            labels.extend(process);
-            let (seconds, buckets) = in_seconds(histogram);
-            durations
-                .encode_family(&Labels::new(&labels))?
-                .encode_histogram::<NoLabelSet>(seconds, histogram.count(), &buckets, None)
-        };
-        for (labels, process) in self.content.processes() {
-            let pid = labels.pid.to_string();
-            let labels = of_process(&pid, &labels);
-            for (key, histogram) in &process.series {
-                encode(key, &labels, histogram)?;
+        let nothing = Histogram::default();
+        for row in self.content.rows() {
+            for series in &row.totals.series {
+                let key = &series.key;
+                let status = match key.status {
+                    0 => "_OTHER".to_owned(),
+                    status => status.to_string(),
+                };
+                let answer = [
+                    ("http_request_method", key.method),
+                    ("http_response_status_code", status.as_str()),
+                    ("url_scheme", "http"),
+                    ("network_protocol_version", key.version),
+                ];
+                let durations = match self.is_new(Some(series.since)) {
+                    true => &nothing,
+                    false => &series.durations,
+                };
+                let (seconds, buckets) = in_seconds(durations);
+                encoder
+                    .encode_family(&labels(&answer, &row.labels))?
+                    .encode_histogram::<NoLabelSet>(seconds, durations.count(), &buckets, None)?;
             }
-        }
-        for (key, histogram) in &self.content.other.series {
-            encode(key, &[OTHER], histogram)?;
         }
         Ok(())
     }
+
+    /// Whether the scraper, which has been here before, has not seen it yet.
+    fn is_new(&self, since: Option<Instant>) -> bool {
+        let (Some(since), Some(seen)) = (since, self.seen) else {
+            return false;
+        };
+        since > seen
+    }
+}
+
+fn labels(answer: &[(&'static str, &str)], row: &rows::Labels<'_>) -> Labels {
+    let row = row.iter().map(|(name, value)| (*name, &**value));
+    Labels::new(answer.iter().copied().chain(row))
 }
 
 impl Format {
@@ -190,25 +205,6 @@ pub(super) fn gauge<L: EncodeLabelSet>(
     Ok(())
 }
 
-/// The labels of a process, whose pid is put into words by the caller.
-fn of_process<'a>(pid: &'a str, labels: &ProcessLabels<'a>) -> Vec<(&'static str, &'a str)> {
-    let ProcessLabels {
-        pid: _,
-        name,
-        cgroup,
-    } = labels;
-    let mut texts = vec![("process_pid", pid), ("process_executable_name", *name)];
-    let of_cgroup = [
-        ("container_id", &cgroup.container_id),
-        ("k8s_pod_uid", &cgroup.k8s_pod_uid),
-        ("systemd_unit_name", &cgroup.systemd_unit),
-    ];
-    for (label, text) in of_cgroup {
-        texts.extend(text.as_deref().map(|text| (label, text)));
-    }
-    texts
-}
-
 type Buckets = [(f64, u64); BOUNDS_US.len() + 1];
 
 fn in_seconds(histogram: &Histogram) -> (f64, Buckets) {
@@ -222,20 +218,21 @@ fn in_seconds(histogram: &Histogram) -> (f64, Buckets) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, VecDeque};
-    use std::time::{Instant, SystemTime};
+    use std::time::SystemTime;
 
     use crate::identity::cgroup::Cgroup;
-    use crate::model::counters::{KernelState, ProcessId};
+    use crate::model::counters::{KernelState, SeriesKey};
+    use crate::model::increment::{Series, Totals};
     use crate::model::reason::Missed;
-    use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
+    use crate::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
+    use crate::model::workload::Workload;
     use crate::prometheus::series_lifetime::SeriesLifetimes;
 
     use super::*;
 
-    /// Of three processes, of which two have labels of their own, each has received more than the one before, and has
-    /// answered twice.
-    fn text(format: Format) -> Vec<String> {
+    /// Of three workloads, of which one stands for others, each has received more than the one before and has answered
+    /// twice; the second one was first seen a second later.
+    fn text_since(format: Format, seen: Option<Instant>, start: Instant) -> Vec<String> {
         let key = SeriesKey {
             method: "GET",
             status: 200,
@@ -247,19 +244,28 @@ mod tests {
         };
         durations.buckets[1] = 1;
         durations.buckets[15] = 1;
-        let process = |pid: u32, cgroup: Cgroup| ProcessSnapshot {
-            id: ProcessId { pid, start_time: 1 },
-            name: "server".into(),
+        let workload = |requests, workload: Workload, since| {
+            let series = Series {
+                key: key.clone(),
+                durations,
+                since,
+            };
+            Arc::new(WorkloadSnapshot {
+                workload: Arc::new(workload),
+                totals: Totals {
+                    requests,
+                    series: vec![series],
+                },
+                rest: Totals::default(),
+                unlisted: 0,
+                processes: 1,
+                since,
+            })
+        };
+        let named = |cgroup, port| Workload {
+            executable: Some("server".into()),
             cgroup,
-            exited: false,
-            increment: Increment::default(),
-            requests_total: pid.into(),
-            series: BTreeMap::from([(key.clone(), durations)]),
-            requests_per_second: VecDeque::new(),
-            requests_per_second_peak: 0.0,
-            responses_per_second: BTreeMap::new(),
-            duration_p50_ms: None,
-            duration_p99_ms: None,
+            port,
         };
         let inside = Cgroup {
             container_id: Some("abc".into()),
@@ -268,21 +274,28 @@ mod tests {
         };
         let snapshot = Snapshot {
             date: SystemTime::now(),
-            taken: Instant::now(),
+            taken: start,
             elapsed: Duration::from_secs(1),
-            processes: vec![
-                process(2, Cgroup::default()),
-                process(3, inside),
-                process(5, Cgroup::default()),
+            dates: Vec::new(),
+            processes: Arc::default(),
+            workloads: vec![
+                workload(2, named(Cgroup::default(), None), start),
+                workload(3, named(inside, Some(80)), start + Duration::from_secs(1)),
+                workload(5, Workload::default(), start),
             ],
             missed: Missed::default(),
             kernel: KernelState::default(),
             agent: AgentState::default(),
         };
-        let content = SeriesLifetimes::new(2).tick(Arc::new(snapshot), Instant::now());
+        let content = SeriesLifetimes::by_workload().tick(Arc::new(snapshot), start);
         let mut text = String::new();
-        write(&mut text, Arc::new(content), Vitals::default(), format).unwrap();
+        let vitals = Vitals::default();
+        write(&mut text, Arc::new(content), vitals, format, seen).unwrap();
         text.lines().map(str::to_owned).collect()
+    }
+
+    fn text(format: Format) -> Vec<String> {
+        text_since(format, None, Instant::now())
     }
 
     fn starting<'t>(text: &'t [String], with: &str) -> Vec<&'t str> {
@@ -291,17 +304,37 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_told_by_process_and_of_the_others_together() {
+    fn requests_are_told_by_workload() {
         for format in [Format::Text, Format::OpenMetrics] {
             assert_eq!(
                 starting(&text(format), "http_server_requests_total{"),
                 [
-                    r#"http_server_requests_total{process_pid="2",process_executable_name="server"} 2"#,
-                    r#"http_server_requests_total{process_pid="3",process_executable_name="server",container_id="abc",k8s_pod_uid="1-2",systemd_unit_name="a.service"} 3"#,
-                    r#"http_server_requests_total{process_executable_name="_other"} 5"#,
+                    r#"http_server_requests_total{process_executable_name="server"} 2"#,
+                    r#"http_server_requests_total{process_executable_name="server",container_id="abc",k8s_pod_uid="1-2",systemd_unit_name="a.service",server_port="80"} 3"#,
+                    r#"http_server_requests_total{otel_metric_overflow="true"} 5"#,
                 ]
             );
         }
+    }
+
+    #[test]
+    fn who_has_been_here_before_sees_what_is_new_at_zero_first() {
+        let start = Instant::now();
+        let seen = |seconds| {
+            let seen = start + Duration::from_secs(seconds);
+            text_since(Format::Text, Some(seen), start)
+        };
+        let last = |lines: Vec<&str>| -> Vec<String> {
+            let last = lines.iter().map(|line| line.rsplit(' ').next().unwrap());
+            last.map(str::to_owned).collect()
+        };
+        let requests = |text: &[String]| last(starting(text, "http_server_requests_total{"));
+        let answers =
+            |text: &[String]| last(starting(text, "http_server_request_duration_seconds_count"));
+        assert_eq!(requests(&seen(0)), ["2", "0", "5"]);
+        assert_eq!(answers(&seen(0)), ["2", "0", "2"]);
+        assert_eq!(requests(&seen(1)), ["2", "3", "5"]);
+        assert_eq!(answers(&seen(1)), ["2", "2", "2"]);
     }
 
     #[test]
@@ -309,9 +342,9 @@ mod tests {
         let text = text(Format::Text);
         let name = "http_server_request_duration_seconds";
         let answer = r#"http_request_method="GET",http_response_status_code="200",url_scheme="http",network_protocol_version="1.1""#;
-        let other = format!(r#"{answer},process_executable_name="_other""#);
-        let second = format!(r#"{answer},process_pid="2",process_executable_name="server""#);
-        for labels in [other, second] {
+        let other = format!(r#"{answer},otel_metric_overflow="true""#);
+        let first = format!(r#"{answer},process_executable_name="server""#);
+        for labels in [other, first] {
             assert_eq!(
                 starting(&text, &format!("{name}_sum{{{labels}}}")),
                 [format!("{name}_sum{{{labels}}} 1.5002")]

@@ -3,5 +3,7 @@
 
 pub mod label_text;
 pub mod metrics;
+pub mod rows;
+pub mod scrapers;
 pub mod series_lifetime;
 mod status;

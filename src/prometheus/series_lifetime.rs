@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use crate::identity::cgroup::Cgroup;
-use crate::model::counters::{ProcessId, SeriesKey};
-use crate::model::histogram::Histogram;
-use crate::model::reason::Reason;
-use crate::model::snapshot::{ProcessSnapshot, Snapshot};
+use crate::model::counters::ProcessId;
+use crate::model::increment::Totals;
+use crate::model::snapshot::{ProcessSnapshot, Snapshot, WorkloadSnapshot};
+use crate::model::workload::Workload;
+use crate::prometheus::rows::Row;
 use crate::sampler::Snapshots;
 
 /// What a scrape shows that comes now.
@@ -28,70 +28,58 @@ const KEPT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct ScrapeContent {
     pub snapshot: Arc<Snapshot>,
+    /// `None`: workloads are shown.
+    by_process: Option<ByProcess>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct ByProcess {
     /// Processes that are no longer in the snapshot.
     left: Vec<Arc<ProcessSnapshot>>,
     /// Those of the snapshot that share one set of labels.
     others: Arc<BTreeSet<ProcessId>>,
-    pub other: Totals,
-}
-
-/// What the labels of a process are made of: two processes with the same ones cannot be shown beside each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ProcessLabels<'a> {
-    pub pid: u32,
-    pub name: &'a str,
-    pub cgroup: &'a Cgroup,
-}
-
-impl<'a> ProcessLabels<'a> {
-    fn of(process: &'a ProcessSnapshot) -> Self {
-        Self {
-            pid: process.id.pid,
-            name: &process.name,
-            cgroup: &process.cgroup,
-        }
-    }
-}
-
-/// Counters that several processes share.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    pub requests: u64,
-    pub series: BTreeMap<SeriesKey, Histogram>,
-}
-
-impl Totals {
-    fn add(&mut self, process: &ProcessSnapshot) {
-        self.requests += process.requests_total;
-        for (key, histogram) in &process.series {
-            *self.series.entry(key.clone()).or_default() += histogram;
-        }
-    }
+    other: Totals,
 }
 
 impl ScrapeContent {
+    pub fn rows(&self) -> Vec<Row<'_>> {
+        match &self.by_process {
+            None => {
+                let workloads = self.snapshot.workloads.iter();
+                workloads.map(|it| Row::of_workload(it)).collect()
+            }
+            Some(by_process) => self.processes(by_process),
+        }
+    }
+
     /// The processes with labels of their own. Where two would have the same labels, as after a pid was reused by the
     /// same program, it is the younger one.
-    pub fn processes(&self) -> impl Iterator<Item = (ProcessLabels<'_>, &ProcessSnapshot)> {
-        let left = self.left.iter().map(Arc::as_ref);
+    fn processes<'a>(&'a self, by_process: &'a ByProcess) -> Vec<Row<'a>> {
+        let left = by_process.left.iter();
         let present = self.snapshot.processes.iter();
-        let own = present.filter(|process| !self.others.contains(&process.id));
-        let by_labels: BTreeMap<_, _> = left
+        let own = present.filter(|process| !by_process.others.contains(&process.id));
+        let by_labels: BTreeMap<(u32, &Workload), _> = left
             .chain(own)
-            .map(|process| (ProcessLabels::of(process), process))
+            .map(|process| ((process.id.pid, &*process.workload), process))
             .collect();
-        by_labels.into_iter()
+        let mut rows: Vec<_> = by_labels
+            .into_values()
+            .map(|it| Row::of_process(it))
+            .collect();
+        if by_process.other != Totals::default() {
+            rows.push(Row::of_others(&by_process.other));
+        }
+        rows
     }
 
     /// How many processes share one set of labels.
     pub fn others(&self) -> usize {
-        self.others.len()
+        self.by_process.as_ref().map_or(0, |it| it.others.len())
     }
 }
 
 /// Follows the snapshots in a task of its own.
-pub fn follow(mut snapshots: Snapshots, max_processes: u32) -> ScrapeContents {
-    let mut lifetimes = SeriesLifetimes::new(max_processes as usize);
+pub fn follow(mut snapshots: Snapshots, mut lifetimes: SeriesLifetimes) -> ScrapeContents {
     let mut next = move |snapshots: &mut Snapshots| {
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         Arc::new(lifetimes.tick(snapshot, Instant::now()))
@@ -107,7 +95,8 @@ pub fn follow(mut snapshots: Snapshots, max_processes: u32) -> ScrapeContents {
 
 /// Decides once for each process, when it is first seen.
 pub struct SeriesLifetimes {
-    limit: usize,
+    /// `None`: workloads are shown.
+    limit: Option<usize>,
     latest: Option<Arc<Snapshot>>,
     own: BTreeSet<ProcessId>,
     others: BTreeSet<ProcessId>,
@@ -117,10 +106,9 @@ pub struct SeriesLifetimes {
 }
 
 impl SeriesLifetimes {
-    /// No more than `limit` processes get labels of their own, those that are gone among them.
-    pub fn new(limit: usize) -> Self {
+    pub fn by_workload() -> Self {
         Self {
-            limit,
+            limit: None,
             latest: None,
             own: BTreeSet::new(),
             others: BTreeSet::new(),
@@ -129,10 +117,39 @@ impl SeriesLifetimes {
         }
     }
 
+    /// No more than `limit` processes get labels of their own, those that are gone among them.
+    pub fn by_process(limit: usize) -> Self {
+        Self {
+            limit: Some(limit),
+            ..Self::by_workload()
+        }
+    }
+
     pub fn tick(&mut self, snapshot: Arc<Snapshot>, now: Instant) -> ScrapeContent {
+        let by_process = self
+            .limit
+            .map(|limit| self.tick_processes(&snapshot, limit, now));
+        ScrapeContent {
+            snapshot,
+            by_process,
+        }
+    }
+
+    fn tick_processes(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        limit: usize,
+        now: Instant,
+    ) -> ByProcess {
         let present: BTreeSet<ProcessId> = snapshot.processes.iter().map(|it| it.id).collect();
-        if let Some(latest) = self.latest.replace(Arc::clone(&snapshot)) {
-            for process in &latest.processes {
+        if let Some(latest) = self.latest.replace(Arc::clone(snapshot)) {
+            for workload in &latest.workloads {
+                let by_workload = |it: &Arc<WorkloadSnapshot>| it.workload.cmp(&workload.workload);
+                if snapshot.workloads.binary_search_by(by_workload).is_err() {
+                    self.lost.add_all(&workload.rest);
+                }
+            }
+            for process in latest.processes.iter() {
                 if !present.contains(&process.id) {
                     self.leave(process, now);
                 }
@@ -144,97 +161,126 @@ impl SeriesLifetimes {
             self.own.remove(&process.id);
         }
         for id in present {
-            if !self.own.contains(&id) && self.own.len() < self.limit && !self.others.contains(&id)
-            {
+            if !self.own.contains(&id) && self.own.len() < limit && !self.others.contains(&id) {
                 self.own.insert(id);
             } else if !self.own.contains(&id) {
                 self.others.insert(id);
             }
         }
         let mut other = self.lost.clone();
-        for process in &snapshot.processes {
+        for process in snapshot.processes.iter() {
             if self.others.contains(&process.id) {
-                other.add(process);
+                other.add_all(&process.totals);
             }
         }
-        // The kernel has the same limit, and counts the requests of processes that it has no room for.
-        other.requests += snapshot.missed[Reason::ProcessesFull];
-        ScrapeContent {
-            snapshot,
+        // What was counted for no process that was ever seen.
+        for workload in &snapshot.workloads {
+            other.add_all(&workload.rest);
+        }
+        ByProcess {
             left: self.left.iter().map(|(_, it)| Arc::clone(it)).collect(),
             others: Arc::new(self.others.clone()),
             other,
         }
     }
 
-    fn leave(&mut self, process: &ProcessSnapshot, now: Instant) {
+    fn leave(&mut self, process: &Arc<ProcessSnapshot>, now: Instant) {
         if self.others.remove(&process.id) {
-            self.lost.add(process);
+            self.lost.add_all(&process.totals);
         } else {
-            self.left.push((now, Arc::new(process.clone())));
+            self.left.push((now, Arc::clone(process)));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
     use std::time::SystemTime;
 
-    use crate::model::counters::KernelState;
+    use crate::model::counters::{KernelState, SeriesKey};
+    use crate::model::histogram::Histogram;
+    use crate::model::increment::Increment;
     use crate::model::reason::Missed;
-    use crate::model::snapshot::{AgentState, Increment};
+    use crate::model::snapshot::AgentState;
 
     use super::*;
 
-    fn process(pid: u32, start_time: u64, requests_total: u64) -> ProcessSnapshot {
+    fn totals(requests: u64) -> Totals {
         let key = SeriesKey {
             method: "GET",
             status: 200,
             version: "1.1",
         };
         let mut histogram = Histogram::default();
-        histogram.buckets[3] = requests_total;
+        histogram.buckets[3] = requests;
+        let increment = Increment {
+            requests,
+            series: vec![(key, histogram)],
+        };
+        let mut totals = Totals::default();
+        totals.add(&increment, Instant::now());
+        totals
+    }
+
+    fn process(pid: u32, start_time: u64, requests: u64) -> ProcessSnapshot {
         ProcessSnapshot {
             id: ProcessId { pid, start_time },
-            name: "server".into(),
-            cgroup: Cgroup::default(),
-            exited: false,
-            increment: Increment::default(),
-            requests_total,
-            series: BTreeMap::from([(key, histogram)]),
-            requests_per_second: VecDeque::new(),
-            requests_per_second_peak: 0.0,
-            responses_per_second: BTreeMap::new(),
-            duration_p50_ms: None,
-            duration_p99_ms: None,
+            totals: totals(requests),
+            ..ProcessSnapshot::default()
         }
     }
 
-    fn snapshot(processes: &[ProcessSnapshot], full: u64) -> Arc<Snapshot> {
-        let mut missed = Missed::default();
-        missed[Reason::ProcessesFull] = full;
+    /// `rest` requests were of no process that was seen.
+    fn snapshot(processes: &[ProcessSnapshot], rest: u64) -> Arc<Snapshot> {
+        let workload = WorkloadSnapshot {
+            workload: Arc::default(),
+            totals: Totals::default(),
+            rest: match rest {
+                0 => Totals::default(),
+                rest => totals(rest),
+            },
+            unlisted: 0,
+            processes: 0,
+            since: Instant::now(),
+        };
         Arc::new(Snapshot {
             date: SystemTime::now(),
             taken: Instant::now(),
             elapsed: Duration::from_secs(1),
-            processes: processes.to_vec(),
-            missed,
+            dates: Vec::new(),
+            processes: processes.iter().cloned().map(Arc::new).collect(),
+            workloads: vec![Arc::new(workload)],
+            missed: Missed::default(),
             kernel: KernelState::default(),
             agent: AgentState::default(),
         })
     }
 
+    /// By pid; 0 stands for all others.
+    fn rows(content: &ScrapeContent) -> Vec<(u32, u64)> {
+        let rows = content.rows().into_iter();
+        rows.map(|row| {
+            let (label, text) = &row.labels[0];
+            let pid = (*label == "process_pid").then(|| text.parse().unwrap());
+            (pid.unwrap_or(0), row.totals.requests)
+        })
+        .collect()
+    }
+
     fn shown(content: &ScrapeContent) -> Vec<(u32, u64)> {
-        let processes = content.processes();
-        processes
-            .map(|(labels, it)| (labels.pid, it.requests_total))
-            .collect()
+        let mut rows = rows(content);
+        rows.retain(|(pid, _)| *pid != 0);
+        rows
+    }
+
+    fn other(content: &ScrapeContent) -> u64 {
+        let rows = rows(content).into_iter();
+        rows.filter(|(pid, _)| *pid == 0).map(|(_, it)| it).sum()
     }
 
     #[test]
     fn a_process_that_is_gone_is_shown_for_a_minute() {
-        let mut lifetimes = SeriesLifetimes::new(10);
+        let mut lifetimes = SeriesLifetimes::by_process(10);
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         lifetimes.tick(snapshot(&[process(7, 1, 23), process(8, 1, 5)], 0), start);
@@ -248,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_process_that_is_gone_keeps_its_place_as_long_as_its_series() {
-        let mut lifetimes = SeriesLifetimes::new(2);
+        let mut lifetimes = SeriesLifetimes::by_process(2);
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         lifetimes.tick(snapshot(&[process(1, 1, 2), process(2, 1, 3)], 0), start);
@@ -256,18 +302,18 @@ mod tests {
         for seconds in [1, 60] {
             let content = lifetimes.tick(snapshot(&now, 0), after(seconds));
             assert_eq!(shown(&content), [(1, 2), (2, 3)], "after {seconds} s");
-            assert_eq!((content.others(), content.other.requests), (1, 7));
+            assert_eq!((content.others(), other(&content)), (1, 7));
         }
         // Who comes then has room; who was shown with the others stays there.
         let now = [process(2, 1, 3), process(4, 1, 7), process(5, 1, 11)];
         let content = lifetimes.tick(snapshot(&now, 0), after(61));
         assert_eq!(shown(&content), [(2, 3), (5, 11)]);
-        assert_eq!((content.others(), content.other.requests), (1, 7));
+        assert_eq!((content.others(), other(&content)), (1, 7));
     }
 
     #[test]
     fn a_reused_pid_is_shown_once() {
-        let mut lifetimes = SeriesLifetimes::new(10);
+        let mut lifetimes = SeriesLifetimes::by_process(10);
         let now = Instant::now();
         lifetimes.tick(snapshot(&[process(7, 1, 23)], 0), now);
         let content = lifetimes.tick(snapshot(&[process(7, 2, 3)], 0), now);
@@ -276,24 +322,24 @@ mod tests {
 
     #[test]
     fn those_over_the_limit_share_totals_that_never_go_back() {
-        let mut lifetimes = SeriesLifetimes::new(2);
+        let mut lifetimes = SeriesLifetimes::by_process(2);
         let now = Instant::now();
         let all = [process(1, 1, 2), process(2, 1, 3), process(3, 1, 5)];
         let content = lifetimes.tick(snapshot(&all, 0), now);
         assert_eq!(shown(&content), [(1, 2), (2, 3)]);
-        assert_eq!((content.others(), content.other.requests), (1, 5));
+        assert_eq!((content.others(), other(&content)), (1, 5));
 
         // It stays where it is when there is room, and its counts stay when it is gone.
         let minute_later = now + KEPT + KEPT;
         lifetimes.tick(snapshot(&all[1..], 0), now);
         let content = lifetimes.tick(snapshot(&all[1..], 0), minute_later);
         assert_eq!(shown(&content), [(2, 3)]);
-        assert_eq!(content.other.requests, 5);
+        assert_eq!(other(&content), 5);
         let newcomers = [process(2, 1, 3), process(4, 1, 7), process(5, 1, 11)];
         let content = lifetimes.tick(snapshot(&newcomers, 13), minute_later);
         assert_eq!(shown(&content), [(2, 3), (4, 7)]);
-        assert_eq!(content.other.requests, 5 + 11 + 13);
-        let answered: u64 = content.other.series.values().map(Histogram::count).sum();
-        assert_eq!(answered, 5 + 11);
+        assert_eq!(other(&content), 5 + 11 + 13);
+        let answered = &content.by_process.as_ref().unwrap().other.series[0];
+        assert_eq!(answered.durations.count(), 5 + 11 + 13);
     }
 }

@@ -5,7 +5,9 @@ use std::fmt::Result;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
+use crate::prometheus::label_text::Labels;
 use crate::prometheus::metrics::{Metrics, gauge};
+use crate::prometheus::rows::of_workload;
 
 const NO_LABELS: [(&str, &str); 0] = [];
 
@@ -67,6 +69,13 @@ impl Metrics {
         )?;
         gauge(
             encoder,
+            "scope_http_workloads",
+            "Workloads that have served HTTP",
+            [(NO_LABELS, snapshot.workloads.len() as f64)],
+        )?;
+        self.unlisted(encoder)?;
+        gauge(
+            encoder,
             "scope_http_connections",
             "Connections whose state is kept, as of some seconds ago at most",
             snapshot
@@ -77,7 +86,7 @@ impl Metrics {
         gauge(
             encoder,
             "scope_http_other_processes",
-            "Processes over --max-processes, which are shown together as _other",
+            "Processes over --max-processes, which --per-process shows together",
             [(NO_LABELS, self.content.others() as f64)],
         )?;
         let resident = snapshot.agent.resident_bytes;
@@ -87,6 +96,23 @@ impl Metrics {
             "Resident memory of the agent",
             resident.map(|bytes| (NO_LABELS, bytes as f64)),
         )
+    }
+
+    fn unlisted(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
+        let mut unlisted = self.format.counter(
+            encoder,
+            "scope_http_unlisted_requests",
+            "scope_http_unlisted_requests_total",
+            "Requests of processes for which there was no room, which count for their workload alone",
+        )?;
+        for workload in &self.content.snapshot.workloads {
+            if workload.unlisted > 0 {
+                let labels = of_workload(&workload.workload);
+                let labels = labels.iter().map(|(name, text)| (*name, &**text));
+                unlisted.count(&Labels::new(labels), workload.unlisted)?;
+            }
+        }
+        Ok(())
     }
 
     /// How old what is shown is.
@@ -103,7 +129,13 @@ impl Metrics {
             "scope_http_harvest_failures_total",
             "Times that the kernel's counters could not be read",
         )?;
-        failures.count(&NO_LABELS, self.vitals.harvest_failures)
+        failures.count(&NO_LABELS, self.vitals.harvest_failures)?;
+        gauge(
+            encoder,
+            "scope_http_report_reduction",
+            "How much is left out of the report to Weave Scope to keep it short: 0 is nothing",
+            [(NO_LABELS, self.vitals.report_reduction as f64)],
+        )
     }
 
     fn kernel(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
@@ -159,31 +191,21 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, VecDeque};
     use std::sync::Arc;
     use std::time::{Duration, Instant, SystemTime};
 
-    use crate::identity::cgroup::Cgroup;
     use crate::model::counters::{KernelState, MapFill, ProcessId, ProgramStats};
+    use crate::model::increment::Totals;
     use crate::model::reason::{Missed, Reason};
-    use crate::model::snapshot::{AgentState, Increment, ProcessSnapshot, Snapshot};
+    use crate::model::snapshot::{AgentState, ProcessSnapshot, Snapshot, WorkloadSnapshot};
     use crate::prometheus::metrics::{Format, Vitals, write};
     use crate::prometheus::series_lifetime::SeriesLifetimes;
 
     fn process(pid: u32, exited: bool) -> ProcessSnapshot {
         ProcessSnapshot {
             id: ProcessId { pid, start_time: 1 },
-            name: "server".into(),
-            cgroup: Cgroup::default(),
             exited,
-            increment: Increment::default(),
-            requests_total: 1,
-            series: BTreeMap::new(),
-            requests_per_second: VecDeque::new(),
-            requests_per_second_peak: 0.0,
-            responses_per_second: BTreeMap::new(),
-            duration_p50_ms: None,
-            duration_p99_ms: None,
+            ..ProcessSnapshot::default()
         }
     }
 
@@ -198,11 +220,21 @@ mod tests {
     fn text_of(processes: Vec<ProcessSnapshot>, kernel: KernelState) -> String {
         let mut missed = Missed::default();
         missed[Reason::Unmatched] = 11;
+        let workload = WorkloadSnapshot {
+            workload: Arc::default(),
+            totals: Totals::default(),
+            rest: Totals::default(),
+            unlisted: 13,
+            processes: 0,
+            since: Instant::now(),
+        };
         let snapshot = Snapshot {
             date: SystemTime::now(),
             taken: Instant::now(),
             elapsed: Duration::from_secs(1),
-            processes,
+            dates: Vec::new(),
+            processes: processes.into_iter().map(Arc::new).collect(),
+            workloads: vec![Arc::new(workload)],
             missed,
             kernel,
             agent: AgentState {
@@ -212,10 +244,11 @@ mod tests {
         let vitals = Vitals {
             snapshot_age: Duration::from_millis(12_500),
             harvest_failures: 7,
+            report_reduction: 3,
         };
-        let content = SeriesLifetimes::new(10).tick(Arc::new(snapshot), Instant::now());
+        let content = SeriesLifetimes::by_process(10).tick(Arc::new(snapshot), Instant::now());
         let mut text = String::new();
-        write(&mut text, Arc::new(content), vitals, Format::Text).unwrap();
+        write(&mut text, Arc::new(content), vitals, Format::Text, None).unwrap();
         text
     }
 
@@ -268,6 +301,8 @@ mod tests {
             r#"scope_http_backend_info{backend="sock",reason="it works"} 1.0"#,
             "scope_http_proof{} 1.0",
             "scope_http_other_processes{} 0.0",
+            "scope_http_workloads{} 1.0",
+            r#"scope_http_unlisted_requests_total{otel_metric_overflow="true"} 13"#,
             "scope_http_resident_memory_bytes{} 4096.0",
             "scope_http_harvest_seconds{} 0.001",
             r#"scope_http_map_entries{map="http_processes"} 3.0"#,
@@ -290,6 +325,7 @@ mod tests {
         for line in [
             "scope_http_snapshot_age_seconds{} 12.5",
             "scope_http_harvest_failures_total{} 7",
+            "scope_http_report_reduction{} 3.0",
         ] {
             assert!(text.lines().any(|it| it == line), "{text}");
         }

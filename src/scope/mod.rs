@@ -4,5 +4,6 @@
 mod bound;
 pub mod place;
 pub mod plugin;
+pub mod reports;
 pub mod socket;
 pub mod template;

@@ -4,7 +4,9 @@
 //! No client may hold up another: each connection is a task of its own, there are only so many of them, and all that
 //! one waits for is limited.
 
+use std::future::ready;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,12 +47,20 @@ pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 #[derive(Clone, Copy)]
 pub struct Endless;
 
-/// What is served: an answer to each request, found without waiting. A long body may follow by and by.
+/// A response that may have to be waited for, which holds up nobody else.
+pub type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>>> + Send>>;
+
+/// One that is there already.
+pub fn now(response: Result<Response<Body>>) -> Answer {
+    Box::pin(ready(response))
+}
+
+/// What is served: an answer to each request. A long body may follow by and by.
 pub trait Routes: Send + Sync + 'static {
     /// Sent with every answer, whoever gives it.
     const HEADERS: &'static [(&'static str, &'static str)];
 
-    fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>>;
+    fn answer(&self, request: &Request<Incoming>) -> Answer;
 }
 
 /// The clients of one listener.
@@ -69,15 +79,18 @@ impl<R: Routes> Clients<R> {
         }
     }
 
-    /// Serves a client that a listener has accepted, in a task of its own.
+    /// Serves a client that a listener has accepted, in a task of its own. Its address, in an [`Arc`], is an extension of
+    /// its requests.
     pub async fn take<S, A>(&mut self, accepted: io::Result<(S, A)>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        A: Send + Sync + 'static,
     {
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 let seat = Arc::new(self.seats.take());
-                tokio::spawn(converse(stream, Arc::clone(&self.routes), seat));
+                let routes = Arc::clone(&self.routes);
+                tokio::spawn(converse(stream, Arc::new(address), routes, seat));
                 // Whoever has had to make room goes before the next one comes.
                 yield_now().await;
             }
@@ -102,15 +115,19 @@ impl<R: Routes> Clients<R> {
     }
 }
 
-async fn converse<S>(stream: S, routes: Arc<impl Routes>, seat: Arc<Seat>)
+async fn converse<S, A>(stream: S, address: Arc<A>, routes: Arc<impl Routes>, seat: Arc<Seat>)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    A: Send + Sync + 'static,
 {
     let mut stream = TimeoutStream::new(WatchedStream::new(stream, Arc::clone(&seat)));
     stream.set_write_timeout(Some(WRITE_LIMIT));
-    let service = service_fn(|request| {
-        let answer = answer(&*routes, &request).map(|answer| watched(answer, &seat));
-        std::future::ready(answer)
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Arc::clone(&address));
+        seat.asked(false);
+        let answer = answer(&*routes, &request);
+        let seat = Arc::clone(&seat);
+        async move { answer.await.map(|answer| watched(answer, &seat)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -135,18 +152,21 @@ fn watched(answer: Response<Body>, seat: &Arc<Seat>) -> Response<WatchedBody> {
 
 /// The only place that answers come from, so that none is without the headers. (What is no HTTP at all hyper refuses
 /// itself, in a status line without a body.)
-fn answer<R: Routes>(routes: &R, request: &Request<Incoming>) -> Result<Response<Body>> {
+fn answer<R: Routes>(routes: &R, request: &Request<Incoming>) -> Answer {
     let read_only = [Method::GET, Method::HEAD].contains(request.method());
-    let mut response = if read_only {
+    let answer = if read_only {
         routes.answer(request)
     } else {
-        not_allowed()
-    }?;
-    for (name, value) in R::HEADERS {
-        let value = HeaderValue::from_static(value);
-        response.headers_mut().insert(*name, value);
-    }
-    Ok(response)
+        now(not_allowed())
+    };
+    Box::pin(async move {
+        let mut response = answer.await?;
+        for (name, value) in R::HEADERS {
+            let value = HeaderValue::from_static(value);
+            response.headers_mut().insert(*name, value);
+        }
+        Ok(response)
+    })
 }
 
 fn not_allowed() -> Result<Response<Body>> {
@@ -188,8 +208,8 @@ mod tests {
     impl Routes for Nothing {
         const HEADERS: &'static [(&'static str, &'static str)] = &[];
 
-        fn answer(&self, _: &Request<Incoming>) -> Result<Response<Body>> {
-            plain(StatusCode::OK, "nothing\n")
+        fn answer(&self, _: &Request<Incoming>) -> Answer {
+            now(plain(StatusCode::OK, "nothing\n"))
         }
     }
 

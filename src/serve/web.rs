@@ -6,12 +6,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, VARY};
+use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT, VARY};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
@@ -19,12 +20,16 @@ use tokio::net::TcpListener;
 use crate::page::assets;
 use crate::page::live::Live;
 use crate::prometheus::metrics::{self, Format, Vitals};
+use crate::prometheus::scrapers::Scrapers;
 use crate::prometheus::series_lifetime::ScrapeContents;
 use crate::sampling::Failures;
+use crate::scope::reports::Reduction;
 use crate::serve::negotiate::prefers_openmetrics;
-use crate::serve::server::{Body, Clients, Endless, Routes, plain, whole};
+use crate::serve::server::{Answer, Body, Clients, Endless, Routes, now, plain, whole};
 use crate::serve::streamed_body::StreamedBodies;
 
+/// With this Prometheus and those that follow it say how long they wait, and nobody else does.
+const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
 /// Scrapes that are answered at the same time; others wait for their turn.
 const SCRAPES: usize = 2;
 
@@ -48,12 +53,19 @@ impl FromStr for Listen {
     }
 }
 
+/// How what the metrics do not show is doing.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    pub failures: Failures,
+    pub reduction: Reduction,
+}
+
 /// Serves for as long as it is polled.
 pub async fn serve(
     listener: &TcpListener,
     live: Arc<Live>,
     scrape_contents: ScrapeContents,
-    failures: Failures,
+    health: Health,
 ) -> Result<()> {
     let address = listener
         .local_addr()
@@ -61,8 +73,9 @@ pub async fn serve(
     let mut clients = Clients::new(Web {
         live,
         scrape_contents,
-        failures,
+        health,
         scrapes: StreamedBodies::new(SCRAPES),
+        scrapers: Mutex::default(),
         loopback: address.ip().is_loopback(),
     });
     loop {
@@ -74,8 +87,9 @@ pub async fn serve(
 struct Web {
     live: Arc<Live>,
     scrape_contents: ScrapeContents,
-    failures: Failures,
+    health: Health,
     scrapes: StreamedBodies,
+    scrapers: Mutex<Scrapers>,
     /// Only programs of this host can connect.
     loopback: bool,
 }
@@ -93,15 +107,15 @@ impl Routes for Web {
         ("cache-control", "no-store"),
     ];
 
-    fn answer(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
-        if self.is_meant(request) {
+    fn answer(&self, request: &Request<Incoming>) -> Answer {
+        now(if self.is_meant(request) {
             self.route(request)
         } else {
             plain(
                 StatusCode::MISDIRECTED_REQUEST,
                 "not a name of this host: use its address, or localhost\n",
             )
-        }
+        })
     }
 }
 
@@ -148,16 +162,30 @@ impl Web {
             let content = Arc::clone(&self.scrape_contents.borrow());
             let vitals = Vitals {
                 snapshot_age: content.snapshot.age(Instant::now()),
-                harvest_failures: self.failures.count(),
+                harvest_failures: self.health.failures.count(),
+                report_reduction: self.health.reduction.load(Ordering::Relaxed),
             };
+            let seen = self.seen_before(request, content.snapshot.taken);
             self.scrapes
-                .body(move |out| metrics::write(out, content, vitals, format))
+                .body(move |out| metrics::write(out, content, vitals, format, seen))
         };
         Response::builder()
             .header(CONTENT_TYPE, format.content_type())
             .header(VARY, "Accept")
             .body(body)
             .context("cannot build a response")
+    }
+
+    /// When the counters were read that a scraper has seen before, if this is one: people see what there is.
+    fn seen_before(&self, request: &Request<Incoming>, taken: Instant) -> Option<Instant> {
+        request.headers().get(SCRAPE_TIMEOUT)?;
+        let address = request.extensions().get::<Arc<SocketAddr>>()?;
+        let agent = request.headers().get(USER_AGENT)?.to_str().ok()?;
+        let scraper = (address.ip(), agent.to_owned());
+        let scrapers = self.scrapers.lock();
+        scrapers
+            .unwrap_or_else(PoisonError::into_inner)
+            .scrape(scraper, taken)
     }
 
     /// Whether the client means this host. Off loopback the host has names that the agent cannot know.

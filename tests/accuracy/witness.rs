@@ -2,13 +2,18 @@
 //! Both backends at once, each with programs and counters of its own, so that they see the same traffic.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::sync::Arc;
+use std::time::Instant;
 
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice::{self, Objects};
 use scope_http_statistics::kernel::load::{Bpf, Options};
 use scope_http_statistics::model::histogram::Histogram;
+use scope_http_statistics::model::increment::Totals;
+use scope_http_statistics::model::reason::Missed;
+use scope_http_statistics::model::workload::Workload;
 
 use crate::answers::Answers;
 
@@ -18,7 +23,26 @@ const BACKENDS: [Backend; 2] = [Backend::Sock, Backend::Syscall];
 
 pub type Storage = [Objects; BACKENDS.len()];
 
-pub struct Witnesses<'obj>(Vec<RefCell<Bpf<'obj>>>);
+pub struct Witnesses<'obj>(Vec<RefCell<Witness<'obj>>>);
+
+/// A backend, and what it has counted so far.
+struct Witness<'obj> {
+    bpf: Bpf<'obj>,
+    processes: BTreeMap<u32, (Arc<Workload>, Totals)>,
+    missed: Missed,
+}
+
+impl Witness<'_> {
+    fn look(&mut self) {
+        let harvest = self.bpf.harvest().unwrap();
+        self.missed = harvest.missed;
+        for growth in harvest.processes {
+            let process = self.processes.entry(growth.id.pid);
+            let (_, totals) = process.or_insert_with(|| (growth.workload, Totals::default()));
+            totals.add(&growth.increment, Instant::now());
+        }
+    }
+}
 
 /// What one backend counted of a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,30 +79,36 @@ impl<'obj> Witnesses<'obj> {
             let options = Options {
                 backend: Some(backend),
                 max_processes: 16384,
+                max_workloads: 1024,
                 max_connections: 65536,
             };
             let bpf = choice::load(objects, &options);
-            RefCell::new(bpf.unwrap_or_else(|error| panic!("{backend}: {error:#}")))
+            RefCell::new(Witness {
+                bpf: bpf.unwrap_or_else(|error| panic!("{backend}: {error:#}")),
+                processes: BTreeMap::new(),
+                missed: Missed::default(),
+            })
         };
         Self(storage.iter_mut().zip(BACKENDS).map(load).collect())
     }
 
     /// What each backend has counted so far of these processes together.
     pub fn counts(&self, pids: &BTreeSet<u32>) -> Vec<Count> {
-        let count = |bpf: &RefCell<Bpf>| count(&mut bpf.borrow_mut(), pids);
+        let count = |witness: &RefCell<Witness>| count(&mut witness.borrow_mut(), pids);
         self.0.iter().map(count).collect()
     }
 
     /// Programs that only ask, and yet were taken for servers: a line each.
     pub fn counted_clients(&self) -> String {
         let mut clients = String::new();
-        for bpf in &self.0 {
-            let mut bpf = bpf.borrow_mut();
-            for process in bpf.harvest().unwrap().processes {
-                if ["curl", "wrk"].contains(&&*process.comm) {
-                    let requests = process.requests;
-                    clients +=
-                        &format!("{}, {}: {requests} requests\n", bpf.backend(), process.comm);
+        for witness in &self.0 {
+            let mut witness = witness.borrow_mut();
+            witness.look();
+            for (workload, totals) in witness.processes.values() {
+                let (name, requests) = (workload.name(), totals.requests);
+                if ["curl", "wrk"].contains(&name) {
+                    let backend = witness.bpf.backend();
+                    clients += &format!("{backend}, {name}: {requests} requests\n");
                 }
             }
         }
@@ -87,29 +117,27 @@ impl<'obj> Witnesses<'obj> {
 
     /// What was missed on the whole host.
     pub fn missed(&self) -> String {
-        let missed = self.0.iter().map(|bpf| {
-            let mut bpf = bpf.borrow_mut();
-            let missed = bpf.harvest().unwrap().missed;
-            let missed: Vec<_> = missed.iter().filter(|(_, n)| *n > 0).collect();
-            format!("{}: {missed:?}", bpf.backend())
+        let missed = self.0.iter().map(|witness| {
+            let mut witness = witness.borrow_mut();
+            witness.look();
+            let missed = witness.missed.iter().filter(|(_, n)| *n > 0);
+            let missed: Vec<_> = missed.collect();
+            format!("{}: {missed:?}", witness.bpf.backend())
         });
         missed.collect::<Vec<_>>().join("; ")
     }
 }
 
-fn count(bpf: &mut Bpf, pids: &BTreeSet<u32>) -> Count {
+fn count(witness: &mut Witness, pids: &BTreeSet<u32>) -> Count {
+    witness.look();
     let mut count = Count::default();
-    let harvest = bpf.harvest().unwrap();
-    let processes = harvest.processes.into_iter();
-    for process in processes.filter(|process| pids.contains(&process.id.pid)) {
-        count.requests += process.requests;
-        for (key, histogram) in &process.series {
-            let n = histogram.count();
+    let processes = witness.processes.iter();
+    for (_, (_, totals)) in processes.filter(|(pid, _)| pids.contains(pid)) {
+        count.requests += totals.requests;
+        for series in &totals.series {
+            let (key, n) = (&series.key, series.durations.count());
             count.answers.add(key.method, key.status, n);
-            count.histogram.sum_ns += histogram.sum_ns;
-            for (sum, n) in count.histogram.buckets.iter_mut().zip(histogram.buckets) {
-                *sum += n;
-            }
+            count.histogram += &series.durations;
         }
     }
     count

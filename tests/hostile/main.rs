@@ -40,7 +40,7 @@ const SETTLED: Duration = Duration::from_secs(2);
 
 /// The log of an agent that has counted exactly, or else its only error.
 fn outcome(command: Command, args: &[&str]) -> Result<String, String> {
-    let args = [&["--listen", "127.0.0.1:0"], args].concat();
+    let args = [&["--listen", "127.0.0.1:0", "--per-process"], args].concat();
     let agent = Agent::try_start(command, &args)?;
     let address = web::address(&agent);
     let reader = Reader::tcp(Receive::Read);

@@ -33,7 +33,7 @@ fn the_image_is_built_and_counts_with_the_documented_rights() {
     engine.build(&image);
 
     let address = free_address();
-    let listen = ["--listen", &address.to_string()];
+    let listen = ["--listen", &address.to_string(), "--per-process"];
     let mut container = Container::start(&engine, &options, &image, &listen);
     let socket = socket_in(plugins.path());
     container.wait_until(|| UnixStream::connect(&socket).is_ok());

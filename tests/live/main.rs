@@ -11,7 +11,7 @@ mod servers;
 use common::by_backend;
 
 use processes::{
-    a_child_that_exits_at_once_is_counted, a_killed_agent_is_replaced, a_reused_pid_is_counted_on,
+    a_child_that_exits_is_counted, a_killed_agent_is_replaced, a_reused_pid_is_counted_on,
     an_idle_process_stays_listed, the_agent_is_no_server,
 };
 use readers::{
@@ -27,7 +27,7 @@ use servers::{haproxy_before_nginx, nginx_by_worker, nginx_under_wrk, nodejs, py
 common::reader!();
 
 by_backend!(
-    a_child_that_exits_at_once_is_counted,
+    a_child_that_exits_is_counted,
     a_reused_pid_is_counted_on,
     an_idle_process_stays_listed,
     the_agent_is_no_server,

@@ -10,7 +10,7 @@ use common::trampolines;
 
 use crate::agent::AGENT;
 
-pub fn a_child_that_exits_at_once_is_counted(backend: &'static str) {
+pub fn a_child_that_exits_is_counted(backend: &'static str) {
     let collector = shared(AGENT, backend);
     let server = python_forking();
     let mut client = Client::connect(&server.address);
@@ -20,12 +20,14 @@ pub fn a_child_that_exits_at_once_is_counted(backend: &'static str) {
             answer.header("pid").unwrap().parse().unwrap()
         })
         .collect();
-    drop(client);
     let child = pids[0];
     assert_eq!(pids, [child; 7]);
     assert_ne!(child, server.pid());
+    // Had it gone before it was read, it would be in its workload alone.
     collector.wait_for(child, 7);
+    drop(client);
     collector.wait_until_gone(child);
+    assert_eq!(collector.counts()[&child], 7);
     assert!(
         !collector.counts().contains_key(&server.pid()),
         "it only accepts"
@@ -44,6 +46,8 @@ fn reuse_a_pid(collector: &Collector) -> Option<()> {
     let first = Reader::tcp(Receive::Read);
     let pid = first.pid();
     assert_eq!(keep_alive(&first.address, 11).served, 11);
+    // Of one that is gone before the counters are read its workload alone would tell.
+    collector.wait_for(pid, 11);
     drop(first);
     let second = Reader::tcp_with_pid(Receive::Read, pid)?;
     assert_eq!(keep_alive(&second.address, 13).served, 13);

@@ -6,8 +6,9 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io::Write;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Instant, SystemTime};
 
 use common::load::{Address, keep_alive};
 use common::process::eventually;
@@ -15,15 +16,16 @@ use common::verifier::{table, verified};
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice;
 use scope_http_statistics::kernel::load::{Bpf, Options};
-use scope_http_statistics::model::counters::{Harvest, ProcessCounters};
-use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::reason::Reason;
+use scope_http_statistics::model::snapshot::{AgentState, ProcessSnapshot, Snapshot};
+use scope_http_statistics::model::tick::Moment;
+use scope_http_statistics::model::tracker::Tracker;
 
 /// Names the file that is to have what the agent chooses and what the verifier made of each backend that was loaded.
 const TABLE: &str = "VERIFIER_TABLE";
 
 /// To ask the thread that owns the programs of a backend for what they have counted.
-type Questions = Sender<Sender<Harvest>>;
+type Questions = Sender<Sender<Snapshot>>;
 
 /// A server: how it moves bytes, its process and where it listens.
 pub type Served<'a> = (&'a dyn Debug, u64, &'a Address);
@@ -49,26 +51,34 @@ impl Observer {
     }
 
     fn load(backend: Option<Backend>) -> (Backend, Questions) {
-        let (ask, asked) = channel::<Sender<Harvest>>();
+        let (ask, asked) = channel::<Sender<Snapshot>>();
         let (loaded, load_seen) = channel();
         thread::spawn(move || {
             let options = Options {
                 backend,
                 max_processes: 4096,
+                max_workloads: 1024,
                 max_connections: 65536,
             };
             let mut objects = choice::objects();
             let mut bpf = choice::load(&mut objects, &options).unwrap();
             tell(&bpf, &options).unwrap();
             loaded.send(bpf.backend()).unwrap();
+            let now = || Moment {
+                instant: Instant::now(),
+                date: SystemTime::now(),
+            };
+            let mut tracker = Tracker::new(now());
             for answer in asked {
-                answer.send(bpf.harvest().unwrap()).unwrap();
+                let harvest = bpf.harvest().unwrap();
+                let (snapshot, _) = tracker.tick(harvest, &[], AgentState::default(), now());
+                answer.send(snapshot).unwrap();
             }
         });
         (load_seen.recv().expect("the programs are loaded"), ask)
     }
 
-    pub fn harvest(&self) -> Harvest {
+    pub fn harvest(&self) -> Snapshot {
         let (answer, answered) = channel();
         self.ask.send(answer).expect("the programs are loaded");
         answered.recv().expect("the counters can be read")
@@ -112,15 +122,16 @@ fn answer(what: &dyn Debug, address: &Address, requests: u64) {
 }
 
 /// What a process has counted.
-pub fn process(harvest: &Harvest, pid: u64) -> Option<&ProcessCounters> {
-    let mut processes = harvest.processes.iter();
+pub fn process(counted: &Snapshot, pid: u64) -> Option<&ProcessSnapshot> {
+    let mut processes = counted.processes.iter().map(Arc::as_ref);
     processes.find(|process| u64::from(process.id.pid) == pid)
 }
 
 /// Requests and answers of a process.
-pub fn counts(harvest: &Harvest, pid: u64) -> (u64, u64) {
-    process(harvest, pid).map_or((0, 0), |process| {
-        let answers = process.series.values().map(Histogram::count).sum();
-        (process.requests, answers)
+pub fn counts(counted: &Snapshot, pid: u64) -> (u64, u64) {
+    process(counted, pid).map_or((0, 0), |process| {
+        let series = process.totals.series.iter();
+        let answers = series.map(|it| it.durations.count()).sum();
+        (process.totals.requests, answers)
     })
 }

@@ -70,9 +70,15 @@ fn a_call_is_known_by_its_number() {
     let value = processes.lookup(&place, MapFlags::ANY).unwrap().unwrap();
     let mut process = types::http_process::default();
     process.copy_from_bytes(&value).unwrap();
-    let requests: u64 = process.requests.iter().map(|of_some| of_some.count).sum();
+    let requests: u64 = process
+        .owner
+        .requests
+        .iter()
+        .map(|of_some| of_some.count)
+        .sum();
+    // By its kind and by its number.
     let series = skeleton.maps.http_series_at.keys().count();
-    assert_eq!((requests, series), (1, 1));
+    assert_eq!((requests, series), (1, 2));
 }
 
 /// The programs that look at calls, as programs that the test may run. State lies where they expect it.
@@ -91,14 +97,18 @@ fn load(object: &mut MaybeUninit<OpenObject>) -> HttpSkel<'_> {
     maps.http_connections.set_autocreate(false).unwrap();
     maps.http_messages.set_autocreate(false).unwrap();
     maps.http_notes.set_autocreate(false).unwrap();
+    maps.rodata_data.as_mut().unwrap().http_room = [4; 3];
     let mut skeleton = open.load().unwrap();
-    // One place in each table is all that is needed.
+    // A few places in each table are all that is needed.
     for free in [
         &skeleton.maps.http_processes_free,
+        &skeleton.maps.http_workloads_free,
         &skeleton.maps.http_series_free,
     ] {
-        let place = 0_u32.to_ne_bytes();
-        free.update(&[], &place, MapFlags::ANY).unwrap();
+        for place in (0_u32..4).rev() {
+            free.update(&[], &place.to_ne_bytes(), MapFlags::ANY)
+                .unwrap();
+        }
     }
     let identify = &skeleton.progs.http_identify;
     let identified = identify.test_run(ProgramInput::default()).unwrap();

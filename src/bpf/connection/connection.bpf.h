@@ -42,8 +42,8 @@ __noinline int http_fill_first(__u32 direction)
 }
 
 /* The first receive of a stream, as far as is known: the connection that it makes, if it makes one. */
-static __always_inline struct http_connection *http_detect(struct task_struct *task,
-							   struct http_transfer *transfer)
+static __always_inline struct http_connection *
+http_detect(struct task_struct *task, const struct http_endpoint *endpoint, struct http_transfer *transfer)
 {
 	struct http_connection *conn = http_scratch_connection();
 
@@ -53,6 +53,7 @@ static __always_inline struct http_connection *http_detect(struct task_struct *t
 	conn->id = bpf_ktime_get_ns();
 	conn->copied_seq = 0;
 	conn->counted_by = 0;
+	conn->tally.port = http_port(endpoint->sk);
 	conn->protocol = HTTP_PROTOCOL_HTTP1;
 	return http1_first_receive(task, conn, transfer) ? conn : NULL;
 }
@@ -74,7 +75,7 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 		return;
 	may_begin = http1_may_begin(transfer->window, transfer->cursor.filled);
 	if (may_begin)
-		conn = http_detect(task, transfer);
+		conn = http_detect(task, endpoint, transfer);
 	if (conn) {
 		if (http_is_tcp(endpoint->sk))
 			conn->copied_seq = http_copied_seq(endpoint->sk);

@@ -33,7 +33,7 @@ static __always_inline void http1_receive(struct task_struct *task, struct http_
 		http1_walk(conn, transfer, HTTP_RECEIVE);
 	if (!transfer->requests)
 		return;
-	http_count_requests(task, &conn->process, transfer->requests);
+	http_count_requests(task, &conn->tally, transfer->requests);
 	/* A client that goes on expects an answer, and nobody can tell where it begins. */
 	if (http1_hides_answers(&conn->http1)) {
 		http_miss(HTTP_MISSED_UNBOUNDED, transfer->requests);
@@ -86,6 +86,7 @@ static __always_inline void http1_send(struct task_struct *task, struct http_con
 {
 	struct http_cursor *cur = &transfer->cursor;
 
+	http_expect_answers(task, &conn->tally);
 	http1_begin(&conn->http1.response);
 	if (http1_expects_head(&conn->http1.response)) {
 		cur->now = bpf_ktime_get_ns();

@@ -64,7 +64,7 @@ static __always_inline void http1_answered(struct task_struct *task, struct http
 {
 	if (answer == HTTP1_FINAL) {
 		http_return_run(conn);
-		http_count_exchange(task, &conn->series, exchange);
+		http_count_exchange(task, &conn->tally, exchange);
 	} else if (answer == HTTP1_UNMATCHED) {
 		http_miss(HTTP_MISSED_UNMATCHED, 1);
 	}

@@ -3,6 +3,7 @@
 #ifndef STATE_H
 #define STATE_H
 
+#include "counters/tally.h"
 #include "protocol/http1/pairing.h"
 
 enum http_protocol {
@@ -19,8 +20,7 @@ struct http_connection {
 	__u16 counted_by; /* the last walk that did */
 	enum http_protocol protocol;
 	__u8 mark; /* end.bpf.h says what it means */
-	__u32 process; /* where the process was found, and the series, that were counted last: places in their tables */
-	__u32 series;
+	struct http_tally tally;
 	union {
 		struct http1_connection http1;
 	};

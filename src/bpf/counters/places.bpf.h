@@ -4,8 +4,7 @@
  * space maps it into its memory and reads it without a call. Beside it lie a hash from keys to places, a stack of
  * the places that are free, and a bit for each that is used.
  *
- * Places are taken here and given back by user space, which clears one before it does, so that no entry of a live
- * process is ever evicted. Each shard of an entry says whose it is: a place that was remembered, and means another by
+ * Who gives a place back clears it before, so that no entry of a live process is ever evicted. Each shard of an entry says whose it is: a place that was remembered, and means another by
  * now, is found out by a look at what is counted up anyway. All is allocated before, since an allocation in the middle
  * of a receive may fail.
  */
@@ -45,21 +44,37 @@
 
 #define HTTP_PLACE_BITS 64 /* in a word of those for used places */
 
+/* From now on user space looks at a place. */
+static __always_inline void http_use_place(void *used, __u32 place)
+{
+	__u32 word = place / HTTP_PLACE_BITS;
+	__u64 *bits = bpf_map_lookup_elem(used, &word);
+
+	if (bits) /* before Linux 5.12 programs have no atomic or */
+		__sync_fetch_and_add(bits, 1ULL << place % HTTP_PLACE_BITS);
+}
+
 /*
  * Says that a place, which is filled already, is that of a key. False if another CPU was faster, and the place is not
  * needed.
  */
 static __always_inline bool http_keep_place(void *at, void *used, const void *key, __u32 *place)
 {
-	__u32 word = *place / HTTP_PLACE_BITS;
-	__u64 *bits;
-
 	if (bpf_map_update_elem(at, key, place, BPF_NOEXIST))
 		return false;
-	bits = bpf_map_lookup_elem(used, &word);
-	if (bits) /* before Linux 5.12 programs have no atomic or */
-		__sync_fetch_and_add(bits, 1ULL << *place % HTTP_PLACE_BITS);
+	http_use_place(used, *place);
 	return true;
+}
+
+/* Gives back a place, which is cleared and which no key leads to any more. */
+static __always_inline void http_give_back(void *used, void *free, __u32 place)
+{
+	__u32 word = place / HTTP_PLACE_BITS;
+	__u64 *bits = bpf_map_lookup_elem(used, &word);
+
+	if (bits)
+		__sync_fetch_and_add(bits, -(1ULL << place % HTTP_PLACE_BITS));
+	bpf_map_push_elem(free, &place, 0);
 }
 
 #endif /* PLACES_BPF_H */

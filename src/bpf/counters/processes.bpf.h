@@ -1,218 +1,284 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* The counters of processes, and of the kinds of answers of each: what user space reads once a second. */
+/*
+ * Counts requests and answers for processes, which user space reads once a second. A process that ends before user
+ * space knew of it is added to its workload here, and leaves nothing behind.
+ */
 #ifndef PROCESSES_BPF_H
 #define PROCESSES_BPF_H
 
 #include "counters/missed.bpf.h"
+#include "counters/owner.bpf.h"
 #include "counters/places.bpf.h"
+#include "counters/series.bpf.h"
+#include "counters/shares.bpf.h"
+#include "counters/tally.h"
+#include "counters/workloads.bpf.h"
 #include "http.h"
-#include "kernel/identity.bpf.h"
 #include "kernel/task.bpf.h"
 #include "protocol/exchange.h"
 
-HTTP_TABLE(http_processes, struct http_process_key, struct http_process, 4096); /* --max-processes */
-HTTP_TABLE(http_series, struct http_series_key, struct http_series, 16384);	/* --max-processes times 4 */
-
-/* Upper bounds of the duration buckets, inclusive; one more bucket holds what is over the last. Set by
- * user space before the programs are loaded. */
-const volatile __u64 http_bounds_ns[HTTP_BOUNDS];
-
-static __always_inline __u32 http_shard(void)
-{
-	return bpf_get_smp_processor_id() & (HTTP_SHARDS - 1);
-}
-
-static __always_inline __u32 http_bucket(__u64 ns)
-{
-	__u32 i;
-
-	for (i = 0; i < HTTP_BOUNDS; i++)
-		if (ns <= http_bounds_ns[i])
-			break;
-	return i;
-}
-
-static __always_inline bool http_is_process(const struct http_process_key *one,
-					    const struct http_process_key *other)
-{
-	return one->start_time == other->start_time && one->pid == other->pid;
-}
-
-static __always_inline bool http_is_series(const struct http_series_key *one,
-					   const struct http_series_key *other)
-{
-	return one->start_time == other->start_time && one->pid == other->pid &&
-	       one->status == other->status && one->method == other->method && one->version == other->version;
-}
-
-/* Whose the place is that a process has, or a series. Of nobody: whose key is all zeros. */
-static __always_inline void http_sign_process(struct http_process *process,
-					      const struct http_process_key *key)
-{
-	int i;
-
-	for (i = 0; i < HTTP_SHARDS; i++)
-		process->requests[i].key = *key;
-}
-
-static __always_inline void http_sign_series(struct http_series *series, const struct http_series_key *key)
-{
-	int i;
-
-	for (i = 0; i < HTTP_SHARDS; i++)
-		series->durations[i].key = *key;
-}
+HTTP_TABLE(http_processes, struct http_owner_key, struct http_process, 4096); /* --max-processes */
 
 /*
- * Notes who the current task's process is, whose place this is. A global function, which the verifier proves once and
- * not on each way that leads here; so it takes no pointers, like those of connection/http1_walk.bpf.h.
+ * Processes that user space has not taken over. Whoever deletes one here decides what becomes of it: of two who
+ * try, one succeeds.
  */
-__noinline int http_note_identity(__u32 place)
-{
-	struct http_process *process = bpf_map_lookup_elem(&http_processes, &place);
-
-	if (process)
-		http_identity_of(http_current_task(), &process->identity);
-	return 0;
-}
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096); /* as the table */
+	__type(key, struct http_owner_key);
+	__type(value, __u8);
+} http_untaken SEC(".maps");
 
 /* Takes a place for a process, if there is one and another CPU does not take it at the same time. */
-static __always_inline void http_add_process(struct task_struct *task, const struct http_process_key *key)
+static __always_inline void http_add_process(const struct http_owner_key *key, __u32 share, __u32 workload)
 {
-	static const struct http_process_key nobody;
+	static const struct http_owner_key nobody;
 	struct http_process *process;
+	__u8 untaken = 1;
 	__u32 place;
 
-	if (bpf_map_pop_elem(&http_processes_free, &place))
+	if (!http_may_take(share, HTTP_PROCESSES) || bpf_map_pop_elem(&http_processes_free, &place))
 		return;
 	process = bpf_map_lookup_elem(&http_processes, &place);
 	if (!process)
 		return;
-	http_sign_process(process, key);
-	BPF_CORE_READ_INTO(&process->comm, task, group_leader, comm);
-	http_note_identity(place);
-	if (http_keep_place(&http_processes_at, &http_processes_used, key, &place))
+	http_sign_owner(&process->owner, key);
+	process->owner.share = share;
+	process->workload = workload;
+	process->ended = 0;
+	if (!bpf_map_update_elem(&http_processes_at, key, &place, BPF_NOEXIST)) {
+		/* Only by who has won, and before user space looks at the place. It cannot end meanwhile: this is one of
+		 * its threads. */
+		bpf_map_update_elem(&http_untaken, key, &untaken, BPF_ANY);
+		http_use_place(&http_processes_used, place);
+		http_take(share, HTTP_PROCESSES, 1);
 		return;
-	http_sign_process(process, &nobody);
+	}
+	http_sign_owner(&process->owner, &nobody);
 	bpf_map_push_elem(&http_processes_free, &place, 0);
 }
 
-static __always_inline void http_add_series(const struct http_series_key *key)
+/*
+ * Makes a place for the process of the current task, and for its workload. Where there is none for the process, the place of
+ * its workload is returned; else -1. A global function, which the verifier proves once.
+ */
+__noinline int http_make_process(__u16 port)
 {
-	static const struct http_series_key nothing;
-	struct http_series *series;
-	__u32 place;
+	struct http_owner_key key = http_key_of(http_current_task());
+	struct http_identity *identity = http_identify_current();
+	__u32 share, *at;
+	int workload;
 
-	if (bpf_map_pop_elem(&http_series_free, &place))
-		return;
-	series = bpf_map_lookup_elem(&http_series, &place);
-	if (!series)
-		return;
-	http_sign_series(series, key);
-	if (http_keep_place(&http_series_at, &http_series_used, key, &place))
-		return;
-	http_sign_series(series, &nothing);
-	bpf_map_push_elem(&http_series_free, &place, 0);
+	if (!identity)
+		return -1;
+	share = http_share_of(identity->cgroup);
+	at = http_find_workload(identity, share, port);
+	if (!at)
+		return -1;
+	workload = *at;
+	http_add_process(&key, share, workload);
+	return bpf_map_lookup_elem(&http_processes_at, &key) ? -1 : workload;
 }
 
-/* Where the process of a task is; NULL if it is new and there is no room. */
-static __always_inline __u32 *http_find_process(struct task_struct *task)
+static __always_inline bool http_is_process(struct http_process *process, const struct http_owner_key *key)
 {
-	struct http_process_key key = http_key_of(task);
+	return process && http_is_same_owner(&process->owner.requests[http_shard()].key, key);
+}
+
+/* Finds, or makes, where the current task's process counts. */
+static __noinline int http_settle(struct task_struct *task, struct http_tally *tally)
+{
+	struct http_owner_key key = http_key_of(task);
 	__u32 *at = bpf_map_lookup_elem(&http_processes_at, &key);
 
-	if (at)
-		return at;
-	http_add_process(task, &key);
-	return bpf_map_lookup_elem(&http_processes_at, &key);
-}
-
-/* The process of a task, whose place is noted; NULL likewise. */
-static __noinline struct http_process *http_process_of(struct task_struct *task, __u32 *place)
-{
-	__u32 *at = http_find_process(task);
-
-	if (!at)
-		return NULL;
-	*place = *at;
-	return bpf_map_lookup_elem(&http_processes, place);
-}
-
-/* Counts requests. `place`: where their process had its last time. */
-static __always_inline void http_count_requests(struct task_struct *task, __u32 *place, __u64 n)
-{
-	struct http_process *process = bpf_map_lookup_elem(&http_processes, place);
-	struct http_process_key key = http_key_of(task);
-	__u32 shard = http_shard();
-
-	if (!process || !http_is_process(&process->requests[shard].key, &key)) {
-		process = http_process_of(task, place);
-		if (!process) {
-			http_miss(HTTP_MISSED_PROCESSES_FULL, n);
-			return;
-		}
-	}
-	__sync_fetch_and_add(&process->requests[shard].count, n);
-}
-
-/* The series of a key, whose place is noted; NULL if it is new and there is no room. */
-static __noinline struct http_series *http_series_of(struct task_struct *task,
-						     const struct http_series_key *key, __u32 *place)
-{
-	__u32 *at = bpf_map_lookup_elem(&http_series_at, key);
-
+	tally->tgid = 0;
 	if (!at) {
-		/* User space finds the series of a process by the process, and clears them with it. */
-		if (http_find_process(task))
-			http_add_series(key);
-		at = bpf_map_lookup_elem(&http_series_at, key);
+		tally->workload = http_make_process(tally->port);
+		at = bpf_map_lookup_elem(&http_processes_at, &key);
 		if (!at)
-			return NULL;
+			return 0;
 	}
-	*place = *at;
-	return bpf_map_lookup_elem(&http_series, place);
+	tally->tgid = key.pid;
+	tally->process = *at;
+	return 0;
 }
 
-/* Counts an answer. `place`: where its like had theirs the last time. */
-static __always_inline void http_count_exchange(struct task_struct *task, __u32 *place,
+/* Where the process of a key counts that has been settled; NULL if there is nothing. */
+static __always_inline struct http_owner *http_owner_of(const struct http_tally *tally,
+							const struct http_owner_key *key)
+{
+	struct http_process *process = bpf_map_lookup_elem(&http_processes, &tally->process);
+	struct http_workload *workload;
+
+	if (http_is_process(process, key))
+		return &process->owner;
+	workload = bpf_map_lookup_elem(&http_workloads, &tally->workload);
+	return workload && !tally->tgid ? &workload->owner : NULL;
+}
+
+/* Counts requests of a process that is not where its connection remembers it. */
+static __noinline int http_count_requests_anew(struct task_struct *task, struct http_tally *tally, __u64 n)
+{
+	struct http_owner_key key = http_key_of(task);
+	struct http_owner *owner;
+
+	http_settle(task, tally);
+	owner = http_owner_of(tally, &key);
+	if (owner)
+		http_add_requests(owner, n);
+	if (owner && !owner->key.pid)
+		__sync_fetch_and_add(&owner->unlisted, n);
+	if (!owner || !owner->key.pid)
+		http_miss(HTTP_MISSED_PROCESSES_FULL, n);
+	return 0;
+}
+
+/* Counts requests. */
+static __always_inline void http_count_requests(struct task_struct *task, struct http_tally *tally, __u64 n)
+{
+	struct http_process *process = bpf_map_lookup_elem(&http_processes, &tally->process);
+	struct http_owner_key key = http_key_of(task);
+
+	if (http_is_process(process, &key))
+		__sync_fetch_and_add(&process->owner.requests[http_shard()].count, n);
+	else
+		http_count_requests_anew(task, tally, n);
+}
+
+/* Answers are counted far down the stack, where there is no room to find a process that is new. */
+static __always_inline void http_expect_answers(struct task_struct *task, struct http_tally *tally)
+{
+	if (tally->tgid != (__u32)http_task_field(task, tgid))
+		http_settle(task, tally);
+}
+
+/*
+ * The place of the kind of answers that is asked for, or of all others of its owner; -1 if there is no room. A global
+ * function, which the verifier proves once.
+ */
+__noinline int http_place_series(void)
+{
+	int zero = 0;
+	struct http_new_series *new = bpf_map_lookup_elem(&http_new_series, &zero);
+	struct http_owner_key process;
+	struct http_owner *owner;
+	__u32 *at;
+
+	if (!new)
+		return -1;
+	process.start_time = new->key.start_time;
+	process.pid = new->key.pid;
+	owner = http_owner_of(&new->tally, &process);
+	at = NULL;
+	if (owner) {
+		new->key.start_time = owner->key.start_time;
+		new->key.pid = owner->key.pid;
+		at = http_find_series(owner, &new->key);
+	}
+	if (!at || !new->key.status)
+		http_miss(HTTP_MISSED_SERIES_FULL, 1);
+	return at ? *at : -1;
+}
+
+/* The series of an answer of the current task's process, whose place is noted; NULL if there is no room. */
+static __always_inline struct http_series *http_series_of(struct http_tally *tally,
+							  const struct http_owner_key *owner,
+							  const struct http_exchange *exchange)
+{
+	int zero = 0;
+	struct http_new_series *new = bpf_map_lookup_elem(&http_new_series, &zero);
+
+	if (!new)
+		return NULL;
+	new->key.start_time = owner->start_time;
+	new->key.pid = owner->pid;
+	new->key.status = exchange->status;
+	new->key.method = exchange->method;
+	new->key.version = exchange->version;
+	new->tally = *tally;
+	tally->series = http_place_series();
+	return bpf_map_lookup_elem(&http_series, &tally->series);
+}
+
+static __always_inline bool http_is_kind(const struct http_series_key *key,
+					 const struct http_owner_key *owner,
+					 const struct http_exchange *exchange)
+{
+	return key->start_time == owner->start_time && key->pid == (__u32)owner->pid &&
+	       key->status == exchange->status && key->method == exchange->method &&
+	       key->version == exchange->version;
+}
+
+/* Counts an answer. */
+static __always_inline void http_count_exchange(struct task_struct *task, struct http_tally *tally,
 						const struct http_exchange *exchange)
 {
-	struct http_series *series = bpf_map_lookup_elem(&http_series, place);
-	struct http_process_key owner = http_key_of(task);
-	struct http_series_key key = {
-		.start_time = owner.start_time,
-		.pid = owner.pid,
-		.status = exchange->status,
-		.method = exchange->method,
-		.version = exchange->version,
-	};
-	struct http_durations *durations;
-	__u32 shard = http_shard();
-	__u32 bucket;
+	struct http_series *series = bpf_map_lookup_elem(&http_series, &tally->series);
+	struct http_owner_key owner = http_key_of(task);
 
-	if (!series || !http_is_series(&series->durations[shard].key, &key)) {
-		series = http_series_of(task, &key, place);
-		if (!series) {
-			http_miss(HTTP_MISSED_SERIES_FULL, 1);
+	if (!series || !http_is_kind(&series->durations[http_shard()].key, &owner, exchange)) {
+		series = http_series_of(tally, &owner, exchange);
+		if (!series)
 			return;
-		}
 	}
-	durations = &series->durations[shard];
-	bucket = http_bucket(exchange->duration);
-	if (bucket <= HTTP_BOUNDS)
-		__sync_fetch_and_add(&durations->buckets[bucket], 1);
-	__sync_fetch_and_add(&durations->sum, exchange->duration ?: 1);
+	http_add_duration(series, exchange->duration);
 }
 
-/* The last thread of a process is gone: user space clears its entries after one more harvest. */
-static __always_inline void http_mark_exited(struct task_struct *task)
+/* Adds all that a process has counted to its workload, and clears its place. */
+static __always_inline void http_fold_process(const struct http_owner_key *key, __u32 place,
+					      struct http_process *process)
 {
-	struct http_process_key key = http_key_of(task);
-	__u32 *place = bpf_map_lookup_elem(&http_processes_at, &key);
-	struct http_process *process = place ? bpf_map_lookup_elem(&http_processes, place) : NULL;
+	static const struct http_owner_key nobody;
+	struct http_workload *workload = bpf_map_lookup_elem(&http_workloads, &process->workload);
+	__u32 into = process->workload;
+	__s64 given = 0;
+	__u32 n;
 
-	if (process)
-		process->exited = 1;
+	bpf_map_delete_elem(&http_processes_at, key);
+	if (workload)
+		http_add_requests(&workload->owner, http_take_requests(&process->owner));
+	for (n = 0; n <= HTTP_KINDS; n++) {
+		struct http_series_key kind = http_kind(key, n);
+		__u32 *at;
+
+		/* After the last one comes that of all others. */
+		if (n >= process->owner.kinds && n < HTTP_KINDS)
+			continue;
+		at = bpf_map_lookup_elem(&http_series_at, &kind);
+		if (!at)
+			continue;
+		given += http_fold_series(*at, into, key->start_time, key->pid);
+		bpf_map_delete_elem(&http_series_at, &kind);
+	}
+	http_take(process->owner.share, HTTP_SERIES, -given);
+	http_take(process->owner.share, HTTP_PROCESSES, -1);
+	process->owner.kinds = 0;
+	process->ended = 0;
+	http_sign_owner(&process->owner, &nobody);
+	http_give_back(&http_processes_used, &http_processes_free, place);
+}
+
+/* A process has ended: it has exited, or executes another program. */
+static __noinline int http_end_process(struct task_struct *task, __u32 execs)
+{
+	struct http_owner_key key = http_key_before(task, execs);
+	__u32 *at = bpf_map_lookup_elem(&http_processes_at, &key);
+	struct http_process *process;
+	__u32 place;
+
+	if (!at)
+		return 0;
+	place = *at;
+	process = bpf_map_lookup_elem(&http_processes, &place);
+	if (!process)
+		return 0;
+	/* Of the last threads of a process several may come here, of which one folds it. */
+	if (!bpf_map_delete_elem(&http_untaken, &key))
+		http_fold_process(&key, place, process);
+	else if (http_is_same_owner(&process->owner.key, &key))
+		process->ended = 1; /* user space clears it after one more harvest */
+	return 0;
 }
 
 #endif /* PROCESSES_BPF_H */

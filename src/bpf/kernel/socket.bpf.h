@@ -59,6 +59,14 @@ static __always_inline bool http_has_ended(struct sock *sk)
 	       http_copied_seq(sk) == http_read(sk, struct tcp_sock, rcv_nxt);
 }
 
+/* The port that a socket is bound to; 0 of a unix socket. */
+static __always_inline __u16 http_port(struct sock *sk)
+{
+	if (http_read(sk, struct sock, __sk_common.skc_family) == HTTP_AF_UNIX)
+		return 0;
+	return http_read(sk, struct sock, __sk_common.skc_num);
+}
+
 #define HTTP_UNKNOWN 0xffffffff
 
 /*

@@ -46,18 +46,25 @@ static __always_inline struct task_struct *http_current_task(void)
 		value;                                                         \
 	})
 
-/* The process of a task. */
-static __always_inline struct http_process_key http_key_of(struct task_struct *task)
+/* The process of a task, so many programs ago. */
+static __always_inline struct http_owner_key http_key_before(struct task_struct *task, __u32 execs)
 {
-	struct http_process_key key = { .pid = http_task_field(task, tgid) };
+	struct http_owner_key key = { .pid = http_task_field(task, tgid) };
+	struct task_struct *leader = http_task_field(task, group_leader);
 
-	key.start_time = http_task_field(http_task_field(task, group_leader), start_boottime);
+	key.start_time = (http_task_field(leader, start_boottime) & ~HTTP_EXECS) |
+			 ((http_task_field(leader, self_exec_id) - execs) & HTTP_EXECS);
 	return key;
+}
+
+static __always_inline struct http_owner_key http_key_of(struct task_struct *task)
+{
+	return http_key_before(task, 0);
 }
 
 static __always_inline bool http_is_agent(struct task_struct *task)
 {
-	return http_key_of(task).pid == agent_pid;
+	return (__u32)http_task_field(task, tgid) == agent_pid;
 }
 
 /* Whether the current task talks to itself, this agent's or another's. */

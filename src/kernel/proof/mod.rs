@@ -66,7 +66,7 @@ impl fmt::Display for Proof {
 /// What is known of the agent's own counts.
 pub(super) struct Own {
     /// In the table of processes.
-    place: u32,
+    pub(super) place: u32,
     id: ProcessId,
     /// What the agent's own conversations have added to what was missed.
     pub(super) missed: Cell<Missed>,
@@ -234,7 +234,7 @@ impl Bpf<'_> {
     /// What has been counted of the agent's own conversations so far.
     fn own_tally(&self) -> Result<Tally> {
         let mut tally = Tally {
-            requests: requests(&self.processes.entry(self.own.place)?),
+            requests: requests(&self.processes.entry(self.own.place)?.owner),
             ..Tally::default()
         };
         for place in self.series.used() {

@@ -65,7 +65,7 @@ export class Detail {
   showSeries(series) {
     const rows = series.map((it) => [
       it.method,
-      it.status,
+      it.status || "other",
       it.version,
       count(it.count),
       duration(it.mean_ms),

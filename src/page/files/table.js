@@ -138,7 +138,8 @@ class Row {
   }
 
   showBar(answers) {
-    const entries = Object.entries(answers);
+    // What has no code of its own comes as 0.
+    const entries = Object.entries(answers).map(([status, count]) => [status === "0" ? "other" : status, count]);
     const all = entries.reduce((sum, [, count]) => sum + count, 0);
     const text = entries.map(([status, count]) => `${status}: ${count}`).join(", ");
     if (text === this.shownAnswers) return;

@@ -9,8 +9,13 @@ use crate::agent::{Agent, Program, Response, parse};
 
 const IO_LIMIT: Duration = Duration::from_secs(20);
 
-/// An agent that listens on a port of its own choice.
+/// An agent that listens on a port of its own choice, and tells of each process.
 pub fn start(program: Program, args: &[&str]) -> (Agent, SocketAddr) {
+    start_by_workload(program, &[&["--per-process"], args].concat())
+}
+
+/// The same as it is without being told so.
+pub fn start_by_workload(program: Program, args: &[&str]) -> (Agent, SocketAddr) {
     let agent = program.start(&[&["--listen", "127.0.0.1:0"], args].concat());
     let address = address(&agent);
     (agent, address)

@@ -120,8 +120,9 @@ pub fn heads_of_any_form_take_their_time(backend: &str) {
     assert_eq!(played.told.len(), FORMS.len());
     for told in &played.told {
         let (status, least, most) = parse(told);
-        let mut series = process.series.iter();
-        let (_, counted) = series.find(|(key, _)| key.status == status).expect(told);
+        let mut series = process.totals.series.iter();
+        let counted = series.find(|it| it.key.status == status).expect(told);
+        let counted = &counted.durations;
         assert_eq!(counted.count(), TIMES, "{told}");
         let sum = Duration::from_nanos(counted.sum_ns);
         assert!(least <= sum && sum <= most, "{told}: {sum:?}");

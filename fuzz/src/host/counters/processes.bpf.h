@@ -6,7 +6,9 @@
 #include "kernel/task.bpf.h"
 #include "protocol/exchange.h"
 
-static void http_count_requests(struct task_struct *task, __u32 *place, __u64 n);
-static void http_count_exchange(struct task_struct *task, __u32 *place, const struct http_exchange *exchange);
+static void http_count_requests(struct task_struct *task, struct http_tally *tally, __u64 n);
+static void http_expect_answers(struct task_struct *task, struct http_tally *tally);
+static void http_count_exchange(struct task_struct *task, struct http_tally *tally,
+				const struct http_exchange *exchange);
 
 #endif /* HOST_PROCESSES_BPF_H */

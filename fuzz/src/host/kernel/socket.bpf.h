@@ -37,4 +37,9 @@ static bool http_has_ended(const struct sock *sk)
 	return false;
 }
 
+static __u16 http_port(const struct sock *sk)
+{
+	return sk ? 1 : 0;
+}
+
 #endif /* HOST_SOCKET_BPF_H */

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the agent itself costs, by how much there is to count: time of its own threads by the scheduler's count, which is the
+//! least of several seconds, and its memory.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::process::exit;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork};
+use scope_http_statistics::kernel::backend::Backend;
+
+use crate::agent::{Agent, INTERVAL};
+use crate::crowd::Crowd;
+use crate::load::exchange_of;
+
+/// Windows of one second, of which the cheapest counts.
+const WINDOWS: usize = 8;
+/// As shipped.
+const MAX_PROCESSES: u32 = 4096;
+const EXITS_A_SECOND: u32 = 5000;
+const FORKERS: u32 = 4;
+const KINDS: [u16; 3] = [200, 404, 500];
+
+struct Row {
+    name: &'static str,
+    processes: usize,
+    kinds: usize,
+    active: bool,
+    page: bool,
+}
+
+const ROWS: [Row; 5] = [
+    row("0", 0, 0, false, false),
+    row("10 000 x 1 idle", 10_000, 1, false, false),
+    row("10 000 x 1 active, a page open", 10_000, 1, true, true),
+    row("10 000 x 3 active", 10_000, 3, true, false),
+    row("50 000 x 1 active", 50_000, 1, true, false),
+];
+
+const fn row(name: &'static str, processes: usize, kinds: usize, active: bool, page: bool) -> Row {
+    Row {
+        name,
+        processes,
+        kinds,
+        active,
+        page,
+    }
+}
+
+pub fn print(quick: bool) -> Result<()> {
+    println!("\n| processes x kinds of answers | CPU a second, ms | resident, MiB | tick, ms |");
+    println!("|---|--:|--:|--:|");
+    for row in &ROWS {
+        if quick && row.processes > 10_000 {
+            continue;
+        }
+        measure(row)?;
+    }
+    exits()
+}
+
+fn measure(row: &Row) -> Result<()> {
+    // All are one user's, who gets half of a table.
+    let max = (2 * row.processes as u32 + 100).max(MAX_PROCESSES);
+    let agent = Agent::start(Backend::Sock, max, 1024)?;
+    // Each asks itself, once a second as long as it is active.
+    let crowd = Crowd::start(row.processes, |gate| {
+        let (mut client, mut server) = UnixStream::pair()?;
+        let mut ask = || {
+            KINDS[..row.kinds]
+                .iter()
+                .try_for_each(|status| exchange_of(&mut client, &mut server, *status))
+        };
+        ask()?;
+        gate.pass()?;
+        if row.active {
+            loop {
+                ask()?;
+                sleep(INTERVAL);
+            }
+        }
+        Ok((client, server))
+    })?;
+    crowd.wait()?;
+    agent.wait_for(row.processes)?;
+    crowd.open()?;
+    let page = row.page.then(|| look_at(&agent)).transpose()?;
+    if row.active {
+        sleep(3 * INTERVAL);
+    } else if row.processes > 0 {
+        // Until nothing is told any more of the one request of each.
+        sleep(64 * INTERVAL);
+    }
+    tell(row.name, &agent)?;
+    drop(page);
+    Ok(())
+}
+
+/// Reads the events of the page for as long as this is kept.
+fn look_at(agent: &Agent) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(agent.page()?)?;
+    write!(stream, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut reader = stream.try_clone()?;
+    thread::spawn(move || while reader.read(&mut [0; 1 << 16]).is_ok_and(|read| read > 0) {});
+    Ok(stream)
+}
+
+fn tell(name: &str, agent: &Agent) -> Result<()> {
+    let mut least: Option<(Duration, Duration)> = None;
+    for _ in 0..WINDOWS {
+        let (start, before) = (Instant::now(), agent.times()?);
+        sleep(INTERVAL);
+        let after = agent.times()?;
+        let a_second = |it: Duration| it.div_f64(start.elapsed().as_secs_f64());
+        let now = (a_second(after.0 - before.0), a_second(after.1 - before.1));
+        least = Some(least.map_or(now, |least| (least.0.min(now.0), least.1.min(now.1))));
+    }
+    let (all, sampler) = least.context("nothing was measured")?;
+    println!(
+        "| {name} | {:.1} | {:.0} | {:.1} |",
+        all.as_secs_f64() * 1e3,
+        agent.status("VmRSS")? as f64 / 1024.0,
+        sampler.as_secs_f64() * 1e3
+    );
+    Ok(())
+}
+
+/// Processes that end after one request each.
+fn exits() -> Result<()> {
+    let agent = Agent::start(Backend::Sock, MAX_PROCESSES, 1024)?;
+    let forkers = Crowd::start(FORKERS as usize, |gate| {
+        gate.pass()?;
+        let pause = Duration::from_secs(1) / (EXITS_A_SECOND / FORKERS);
+        let mut next = Instant::now();
+        loop {
+            // SAFETY: there is no other thread that could hold a lock in this moment.
+            match unsafe { fork() }.context("cannot start a process")? {
+                ForkResult::Parent { child } => _ = waitpid(child, None),
+                ForkResult::Child => {
+                    let asked = UnixStream::pair().map_err(Into::into).and_then(
+                        |(mut client, mut server)| exchange_of(&mut client, &mut server, 200),
+                    );
+                    exit(i32::from(asked.is_err()));
+                }
+            }
+            next += pause;
+            sleep(next.saturating_duration_since(Instant::now()));
+        }
+        #[expect(unreachable_code, reason = "it says what the loop would return")]
+        Ok(())
+    })?;
+    forkers.open()?;
+    sleep(10 * INTERVAL);
+    let start = Instant::now();
+    let before = agent.requests()?;
+    tell("5 000 exits a second, one request each", &agent)?;
+    let rate = (agent.requests()? - before) / start.elapsed().as_secs_f64();
+    ensure!(rate > 0.0, "nothing was counted");
+    println!("\n({rate:.0} exits a second were reached)");
+    Ok(())
+}

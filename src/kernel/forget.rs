@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Clears what is over in the kernel's tables, so that there is room for others.
+
+use anyhow::Result;
+
+use crate::kernel::load::Bpf;
+use crate::kernel::mirror::Known;
+use crate::kernel::shares::Resource;
+use crate::kernel::skeleton::types;
+use crate::kernel::table::Entry;
+use crate::model::counters::ProcessId;
+
+/// Readings after which a workload without a process, which has counted nothing for so long, can no longer be found by the
+/// programs, and after which it is cleared: whoever had found it before has a process that was read since.
+const UNLINKED: u32 = 60;
+const CLEARED: u32 = UNLINKED + 2;
+
+impl Bpf<'_> {
+    /// Clears the entries of processes that have ended, and those of workloads that have long been idle.
+    pub fn forget(&mut self, ended: &[ProcessId]) -> Result<()> {
+        for id in ended {
+            let Some((place, known)) = self.mirror.process(*id) else {
+                continue;
+            };
+            let entry = self.processes.entry(place)?;
+            self.forget_series(&entry.owner, known)?;
+            self.processes.clear(&[(place, entry.key())], self.access)?;
+            self.shares.give_back(known.share, Resource::Processes, 1);
+            // Not before: what stays in the kernel must not look like a new process.
+            self.mirror.remove_process(place);
+        }
+        self.forget_workloads()
+    }
+
+    fn forget_workloads(&mut self) -> Result<()> {
+        // The agent's own is idle as long as it lives.
+        let own = self.processes.entry(self.own.place)?.workload;
+        for place in self.mirror.idle_workloads(UNLINKED) {
+            let key = self.workloads.entry(place)?.key();
+            let is_unlinked = |place| self.mirror.workload(place).is_some_and(|it| it.unlinked);
+            if place == own || is_last(&key) || is_unlinked(place) {
+                continue;
+            }
+            // SAFETY: `Plain`.
+            let key = unsafe { plain::as_bytes(&key) };
+            self.workloads.unlink(&[key], self.access)?;
+            self.mirror.unlinked_workload(place);
+        }
+        for place in self.mirror.idle_workloads(CLEARED) {
+            let entry = self.workloads.entry(place)?;
+            if place == own || is_last(&entry.key()) {
+                continue;
+            }
+            let Some(workload) = self.mirror.workload(place) else {
+                continue;
+            };
+            let known = &workload.known;
+            self.forget_series(&entry.owner, known)?;
+            // Its key may lead to another place by now.
+            self.workloads.release(&[place], self.access)?;
+            self.shares.give_back(known.share, Resource::Workloads, 1);
+            self.mirror.remove_workload(place);
+        }
+        Ok(())
+    }
+
+    fn forget_series(&self, owner: &types::http_owner, known: &Known) -> Result<()> {
+        let mut places = Vec::new();
+        for place in &known.series {
+            places.push((*place, self.series.entry(*place)?.key()));
+        }
+        self.series.clear(&places, self.access)?;
+        let numbers = (0..owner.kinds).chain([HTTP_KINDS]);
+        let numbers: Vec<_> = numbers
+            .map(|n| types::http_series_key {
+                start_time: known.id.start_time,
+                pid: known.id.pid,
+                status: n as u16,
+                method: HTTP_NO_METHOD,
+                version: types::http_version(0),
+            })
+            .collect();
+        // SAFETY: `Plain`.
+        let numbers = numbers.iter().map(|key| unsafe { plain::as_bytes(key) });
+        self.series
+            .unlink(&numbers.collect::<Vec<_>>(), self.access)?;
+        self.shares
+            .give_back(known.share, Resource::Series, places.len());
+        Ok(())
+    }
+}
+
+/// The one for whatever has no other.
+fn is_last(key: &types::http_workload_key) -> bool {
+    key.cgroup == 0
+}
+
+/// As `src/bpf/http.h` has them: under this number are the answers that have no kind of their own.
+const HTTP_KINDS: u32 = 64;
+const HTTP_NO_METHOD: types::http_method = types::http_method(0xff);

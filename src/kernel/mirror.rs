@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What was read of the kernel's counters the last time, place by place, so that of the next reading only what has grown goes
+//! further. Pure.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::model::counters::{ProcessGrowth, ProcessId, SeriesKey, WorkloadGrowth};
+use crate::model::histogram::Histogram;
+use crate::model::increment::Increment;
+use crate::model::workload::Workload;
+
+/// Whose a series is, by its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    Process(u32),
+    Workload(u32),
+}
+
+/// What processes and workloads have in common.
+#[derive(Debug)]
+pub struct Known {
+    /// Of a workload: when it was first seen, and no pid.
+    pub id: ProcessId,
+    pub share: u32,
+    pub workload: Arc<Workload>,
+    /// The places of its series.
+    pub series: Vec<u32>,
+    requests: u64,
+    unlisted: u64,
+    /// Where in what has grown.
+    growth: Option<usize>,
+}
+
+#[derive(Debug)]
+pub struct KnownProcess {
+    pub known: Known,
+    /// The place of its workload.
+    pub workload: u32,
+    ended: bool,
+}
+
+#[derive(Debug)]
+pub struct KnownWorkload {
+    pub known: Known,
+    pub processes: usize,
+    /// Readings since it has last grown or had a process.
+    pub idle: u32,
+    /// The programs no longer find it by its key, which may be that of another place by now.
+    pub unlinked: bool,
+}
+
+#[derive(Debug)]
+struct KnownSeries {
+    owner: Owner,
+    key: SeriesKey,
+    total: Histogram,
+}
+
+impl Known {
+    pub fn new(id: ProcessId, share: u32, workload: Arc<Workload>) -> Self {
+        Self {
+            id,
+            share,
+            workload,
+            series: Vec::new(),
+            requests: 0,
+            unlisted: 0,
+            growth: None,
+        }
+    }
+}
+
+/// By place.
+#[derive(Default)]
+pub struct Mirror {
+    processes: Vec<Option<KnownProcess>>,
+    workloads: Vec<Option<KnownWorkload>>,
+    series: Vec<Option<KnownSeries>>,
+    /// Of processes and workloads, as series tell whose they are.
+    owners: HashMap<ProcessId, Owner>,
+    /// What was read and has not been taken yet.
+    grown: (Vec<ProcessGrowth>, Vec<WorkloadGrowth>),
+    /// Processes of which it is not known whether the kernel adds them to their workload; and those before what was
+    /// read was last taken.
+    undecided: HashSet<ProcessId>,
+    undecided_before: HashSet<ProcessId>,
+}
+
+fn at<T>(places: &[Option<T>], place: u32) -> Option<&T> {
+    places.get(place as usize)?.as_ref()
+}
+
+fn at_mut<T>(places: &mut [Option<T>], place: u32) -> Option<&mut T> {
+    places.get_mut(place as usize)?.as_mut()
+}
+
+fn put<T>(places: &mut Vec<Option<T>>, place: u32, value: T) {
+    let place = place as usize;
+    if places.len() <= place {
+        places.resize_with(place + 1, || None);
+    }
+    places[place] = Some(value);
+}
+
+impl Mirror {
+    pub fn knows_process(&self, place: u32) -> bool {
+        at(&self.processes, place).is_some()
+    }
+
+    pub fn unlinked_workload(&mut self, place: u32) {
+        if let Some(workload) = at_mut(&mut self.workloads, place) {
+            workload.unlinked = true;
+        }
+    }
+
+    pub fn workload(&self, place: u32) -> Option<&KnownWorkload> {
+        at(&self.workloads, place)
+    }
+
+    pub fn owner(&self, id: ProcessId) -> Option<Owner> {
+        self.owners.get(&id).copied()
+    }
+
+    /// Whether it was undecided the time before, too, so that the kernel would have added it up by now.
+    pub fn stays_undecided(&mut self, id: ProcessId) -> bool {
+        self.undecided.insert(id);
+        self.undecided_before.contains(&id)
+    }
+
+    /// A process that user space reads from now on. Its workload has to be known.
+    pub fn add_process(&mut self, place: u32, known: Known, workload: u32) {
+        self.owners.insert(known.id, Owner::Process(place));
+        if let Some(workload) = at_mut(&mut self.workloads, workload) {
+            workload.processes += 1;
+            workload.idle = 0;
+        }
+        let process = KnownProcess {
+            known,
+            workload,
+            ended: false,
+        };
+        put(&mut self.processes, place, process);
+    }
+
+    pub fn add_workload(&mut self, place: u32, known: Known) {
+        self.owners.insert(known.id, Owner::Workload(place));
+        let workload = KnownWorkload {
+            known,
+            processes: 0,
+            idle: 0,
+            unlinked: false,
+        };
+        put(&mut self.workloads, place, workload);
+    }
+
+    pub fn add_series(&mut self, place: u32, owner: Owner, key: SeriesKey) {
+        let known = match owner {
+            Owner::Process(place) => at_mut(&mut self.processes, place).map(|it| &mut it.known),
+            Owner::Workload(place) => at_mut(&mut self.workloads, place).map(|it| &mut it.known),
+        };
+        if let Some(known) = known {
+            known.series.push(place);
+            let total = Histogram::default();
+            put(&mut self.series, place, KnownSeries { owner, key, total });
+        }
+    }
+
+    pub fn knows_series(&self, place: u32) -> bool {
+        at(&self.series, place).is_some()
+    }
+
+    /// The counters of a known process.
+    pub fn process_read(&mut self, place: u32, requests: u64, ended: bool) {
+        let Some(process) = at_mut(&mut self.processes, place) else {
+            return;
+        };
+        let grown = requests.saturating_sub(process.known.requests);
+        if grown == 0 && ended == process.ended {
+            return;
+        }
+        process.known.requests = requests;
+        process.ended = ended;
+        let growth = growth_of_process(&mut self.grown.0, process);
+        growth.increment.requests += grown;
+        growth.ended = ended;
+    }
+
+    pub fn workload_read(&mut self, place: u32, requests: u64, unlisted: u64) {
+        let Some(workload) = at_mut(&mut self.workloads, place) else {
+            return;
+        };
+        let known = &mut workload.known;
+        let grown = requests.saturating_sub(known.requests);
+        let more = unlisted.saturating_sub(known.unlisted);
+        if grown == 0 && more == 0 {
+            return;
+        }
+        (known.requests, known.unlisted) = (requests, unlisted);
+        let growth = growth_of_workload(&mut self.grown.1, workload);
+        growth.increment.requests += grown;
+        growth.unlisted += more;
+    }
+
+    pub fn series_read(&mut self, place: u32, total: &Histogram) {
+        let Some(series) = at_mut(&mut self.series, place) else {
+            return;
+        };
+        let Some(grown) = total.checked_sub(&series.total) else {
+            return;
+        };
+        // A reading may have met one between its bucket and its sum, which then comes alone.
+        if grown == Histogram::default() {
+            return;
+        }
+        series.total = *total;
+        let growth = match series.owner {
+            Owner::Process(place) => at_mut(&mut self.processes, place)
+                .map(|it| &mut growth_of_process(&mut self.grown.0, it).increment),
+            Owner::Workload(place) => at_mut(&mut self.workloads, place)
+                .map(|it| &mut growth_of_workload(&mut self.grown.1, it).increment),
+        };
+        if let Some(growth) = growth {
+            growth.series.reserve_exact(1);
+            growth.series.push((series.key.clone(), grown));
+        }
+    }
+
+    /// Everything that was read since the last time.
+    pub fn take(&mut self) -> (Vec<ProcessGrowth>, Vec<WorkloadGrowth>) {
+        for growth in &self.grown.0 {
+            if let Some(Owner::Process(place)) = self.owners.get(&growth.id)
+                && let Some(process) = at_mut(&mut self.processes, *place)
+            {
+                process.known.growth = None;
+            }
+        }
+        for workload in self.workloads.iter_mut().flatten() {
+            let grows = workload.known.growth.take().is_some() || workload.processes > 0;
+            workload.idle = if grows { 0 } else { workload.idle + 1 };
+        }
+        // Those that the kernel has added up meanwhile are not heard of again.
+        self.undecided_before = std::mem::take(&mut self.undecided);
+        std::mem::take(&mut self.grown)
+    }
+
+    /// The places of workloads that have been idle for so many readings or more.
+    pub fn idle_workloads(&self, readings: u32) -> Vec<u32> {
+        let idle = |it: &Option<KnownWorkload>| it.as_ref().is_some_and(|it| it.idle >= readings);
+        let workloads = (0..).zip(&self.workloads);
+        workloads
+            .filter(|(_, it)| idle(it))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// Where a process is, and what is known of it.
+    pub fn process(&self, id: ProcessId) -> Option<(u32, &Known)> {
+        let Some(Owner::Process(place)) = self.owner(id) else {
+            return None;
+        };
+        Some((place, &at(&self.processes, place)?.known))
+    }
+
+    pub fn remove_process(&mut self, place: u32) {
+        let Some(process) = self
+            .processes
+            .get_mut(place as usize)
+            .and_then(Option::take)
+        else {
+            return;
+        };
+        if let Some(workload) = at_mut(&mut self.workloads, process.workload) {
+            workload.processes -= 1;
+        }
+        self.remove(&process.known);
+    }
+
+    pub fn remove_workload(&mut self, place: u32) {
+        let workload = self.workloads.get_mut(place as usize);
+        if let Some(workload) = workload.and_then(Option::take) {
+            self.remove(&workload.known);
+        }
+    }
+
+    fn remove(&mut self, known: &Known) {
+        self.owners.remove(&known.id);
+        for place in &known.series {
+            if let Some(series) = self.series.get_mut(*place as usize) {
+                *series = None;
+            }
+        }
+    }
+}
+
+fn growth_of_process<'g>(
+    grown: &'g mut Vec<ProcessGrowth>,
+    process: &mut KnownProcess,
+) -> &'g mut ProcessGrowth {
+    let at = *process.known.growth.get_or_insert_with(|| {
+        grown.push(ProcessGrowth {
+            id: process.known.id,
+            workload: Arc::clone(&process.known.workload),
+            increment: Increment::default(),
+            ended: process.ended,
+        });
+        grown.len() - 1
+    });
+    &mut grown[at]
+}
+
+fn growth_of_workload<'g>(
+    grown: &'g mut Vec<WorkloadGrowth>,
+    workload: &mut KnownWorkload,
+) -> &'g mut WorkloadGrowth {
+    let at = *workload.known.growth.get_or_insert_with(|| {
+        grown.push(WorkloadGrowth {
+            workload: Arc::clone(&workload.known.workload),
+            increment: Increment::default(),
+            unlisted: 0,
+        });
+        grown.len() - 1
+    });
+    &mut grown[at]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROCESS: u32 = 3;
+    const WORKLOAD: u32 = 70;
+    const SERIES: u32 = 5;
+    const OK: SeriesKey = SeriesKey {
+        method: "GET",
+        status: 200,
+        version: "1.1",
+    };
+
+    fn id(pid: u32) -> ProcessId {
+        ProcessId {
+            pid,
+            start_time: 100,
+        }
+    }
+
+    fn known(pid: u32) -> Known {
+        let workload = Workload {
+            executable: Some("server".into()),
+            ..Workload::default()
+        };
+        Known::new(id(pid), 1, Arc::new(workload))
+    }
+
+    fn histogram(count: u64, sum_ns: u64) -> Histogram {
+        let mut histogram = Histogram {
+            sum_ns,
+            ..Histogram::default()
+        };
+        histogram.buckets[4] = count;
+        histogram
+    }
+
+    /// A workload that has one process, which is read.
+    fn mirror() -> Mirror {
+        let mut mirror = Mirror::default();
+        mirror.add_workload(WORKLOAD, known(0));
+        mirror.add_process(PROCESS, known(7), WORKLOAD);
+        mirror
+    }
+
+    fn requests(grown: &(Vec<ProcessGrowth>, Vec<WorkloadGrowth>)) -> (Vec<u64>, Vec<u64>) {
+        let processes = grown.0.iter().map(|it| it.increment.requests);
+        let workloads = grown.1.iter().map(|it| it.increment.requests);
+        (processes.collect(), workloads.collect())
+    }
+
+    #[test]
+    fn growth_is_told_once() {
+        let mut mirror = mirror();
+        mirror.process_read(PROCESS, 23, false);
+        mirror.workload_read(WORKLOAD, 11, 5);
+        let grown = mirror.take();
+        assert_eq!(requests(&grown), (vec![23], vec![11]));
+        assert_eq!((grown.0[0].id, grown.1[0].unlisted), (id(7), 5));
+        mirror.process_read(PROCESS, 23, false);
+        mirror.workload_read(WORKLOAD, 11, 5);
+        assert_eq!(mirror.take(), Default::default());
+        mirror.process_read(PROCESS, 30, false);
+        mirror.workload_read(WORKLOAD, 11, 6);
+        let grown = mirror.take();
+        assert_eq!(requests(&grown), (vec![7], vec![0]));
+        assert_eq!(grown.1[0].unlisted, 1);
+        // A place that nobody has spoken of is nothing to tell of.
+        mirror.process_read(PROCESS + 1, 5, false);
+        mirror.workload_read(WORKLOAD + 1, 5, 0);
+        assert_eq!(mirror.take(), Default::default());
+    }
+
+    #[test]
+    fn what_is_read_twice_before_it_is_taken_comes_together() {
+        let mut mirror = mirror();
+        mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
+        for (requests, answers) in [(3, 2), (10, 9)] {
+            mirror.process_read(PROCESS, requests, false);
+            mirror.series_read(SERIES, &histogram(answers, 100 * answers));
+        }
+        let (processes, _) = mirror.take();
+        assert_eq!(processes.len(), 1);
+        let increment = &processes[0].increment;
+        assert_eq!(increment.requests, 10);
+        assert_eq!(increment.durations(), histogram(9, 900));
+    }
+
+    #[test]
+    fn the_end_is_told_without_any_growth() {
+        let mut mirror = mirror();
+        mirror.process_read(PROCESS, 23, false);
+        mirror.take();
+        mirror.process_read(PROCESS, 23, true);
+        let (processes, _) = mirror.take();
+        assert!(processes[0].ended && processes[0].increment.is_empty());
+        mirror.process_read(PROCESS, 23, true);
+        assert_eq!(mirror.take(), Default::default());
+        // What has come with the end is in it.
+        let mut mirror = self::mirror();
+        mirror.process_read(PROCESS, 5, true);
+        let (processes, _) = mirror.take();
+        assert!(processes[0].ended);
+        assert_eq!(processes[0].increment.requests, 5);
+    }
+
+    #[test]
+    fn answers_are_their_owners() {
+        let mut mirror = mirror();
+        let of_workload = SeriesKey { status: 404, ..OK };
+        mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
+        mirror.add_series(SERIES + 1, Owner::Workload(WORKLOAD), of_workload.clone());
+        mirror.series_read(SERIES, &histogram(2, 300));
+        mirror.series_read(SERIES + 1, &histogram(1, 50));
+        let (processes, workloads) = mirror.take();
+        assert_eq!(processes[0].increment.series, [(OK, histogram(2, 300))]);
+        let expected = [(of_workload, histogram(1, 50))];
+        assert_eq!(workloads[0].increment.series, expected);
+        mirror.series_read(SERIES, &histogram(5, 900));
+        let (processes, _) = mirror.take();
+        assert_eq!(processes[0].increment.series, [(OK, histogram(3, 600))]);
+    }
+
+    #[test]
+    fn a_sum_that_comes_after_its_answer_is_not_lost() {
+        let mut mirror = mirror();
+        mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
+        mirror.series_read(SERIES, &histogram(2, 100));
+        mirror.series_read(SERIES, &histogram(2, 300));
+        let (processes, _) = mirror.take();
+        assert_eq!(processes[0].increment.durations(), histogram(2, 300));
+        mirror.series_read(SERIES, &histogram(2, 300));
+        assert_eq!(mirror.take(), Default::default());
+    }
+
+    #[test]
+    fn answers_of_one_that_is_not_read_wait() {
+        let mut mirror = mirror();
+        assert_eq!(mirror.owner(id(8)), None);
+        mirror.add_series(SERIES, Owner::Process(PROCESS + 1), OK);
+        mirror.series_read(SERIES, &histogram(2, 300));
+        assert_eq!(mirror.take(), Default::default());
+        mirror.add_process(PROCESS + 1, known(8), WORKLOAD);
+        assert_eq!(mirror.owner(id(8)), Some(Owner::Process(PROCESS + 1)));
+        mirror.add_series(SERIES, Owner::Process(PROCESS + 1), OK);
+        mirror.series_read(SERIES, &histogram(2, 300));
+        assert_eq!(mirror.take().0[0].increment.durations(), histogram(2, 300));
+    }
+
+    #[test]
+    fn who_takes_a_place_over_begins_at_zero() {
+        let mut mirror = mirror();
+        mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
+        mirror.process_read(PROCESS, 23, false);
+        mirror.series_read(SERIES, &histogram(2, 300));
+        mirror.take();
+        let (place, process) = mirror.process(id(7)).unwrap();
+        assert_eq!((place, &process.series[..]), (PROCESS, &[SERIES][..]));
+        mirror.remove_process(PROCESS);
+        mirror.remove_process(PROCESS);
+        assert!(!mirror.knows_process(PROCESS));
+        assert!(mirror.process(id(7)).is_none());
+        mirror.add_process(PROCESS, known(9), WORKLOAD);
+        mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
+        mirror.process_read(PROCESS, 3, false);
+        mirror.series_read(SERIES, &histogram(1, 10));
+        let (processes, _) = mirror.take();
+        assert_eq!(
+            (processes[0].id, processes[0].increment.requests),
+            (id(9), 3)
+        );
+        assert_eq!(processes[0].increment.durations(), histogram(1, 10));
+    }
+
+    #[test]
+    fn a_workload_without_processes_and_growth_is_idle() {
+        let mut mirror = mirror();
+        let take = |mirror: &mut Mirror, times| (0..times).for_each(|_| _ = mirror.take());
+        take(&mut mirror, 5);
+        assert!(mirror.idle_workloads(1).is_empty());
+        mirror.remove_process(PROCESS);
+        take(&mut mirror, 3);
+        assert_eq!(mirror.idle_workloads(3), vec![WORKLOAD]);
+        // Also where the moment itself was missed.
+        assert_eq!(mirror.idle_workloads(2), vec![WORKLOAD]);
+        assert!(mirror.idle_workloads(4).is_empty());
+        mirror.workload_read(WORKLOAD, 1, 0);
+        take(&mut mirror, 1);
+        assert!(mirror.idle_workloads(1).is_empty());
+        // Answers alone are growth, too.
+        mirror.add_series(SERIES, Owner::Workload(WORKLOAD), OK);
+        take(&mut mirror, 2);
+        mirror.series_read(SERIES, &histogram(1, 10));
+        take(&mut mirror, 1);
+        assert!(mirror.idle_workloads(1).is_empty());
+        take(&mut mirror, 2);
+        mirror.add_process(PROCESS, known(8), WORKLOAD);
+        assert!(mirror.idle_workloads(1).is_empty());
+        mirror.remove_process(PROCESS);
+        take(&mut mirror, 1);
+        assert_eq!(mirror.idle_workloads(1), vec![WORKLOAD]);
+
+        mirror.remove_workload(WORKLOAD);
+        assert!(mirror.workload(WORKLOAD).is_none());
+        assert!(mirror.owner(id(0)).is_none() && !mirror.knows_series(SERIES));
+        assert!(mirror.idle_workloads(0).is_empty());
+    }
+
+    #[test]
+    fn a_process_that_stays_undecided_is_told_by_the_second_time() {
+        let mut mirror = mirror();
+        assert!(!mirror.stays_undecided(id(8)));
+        // However often it is read before that is taken.
+        assert!(!mirror.stays_undecided(id(8)));
+        mirror.take();
+        assert!(mirror.stays_undecided(id(8)));
+        assert!(!mirror.stays_undecided(id(9)));
+        mirror.take();
+        mirror.take();
+        // Which the kernel has added up, so that it was not met.
+        assert!(!mirror.stays_undecided(id(9)));
+        assert_eq!(mirror.undecided.len() + mirror.undecided_before.len(), 1);
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is added up: requests, and answers by their kind.
+
+use std::time::Instant;
+
+use crate::model::counters::SeriesKey;
+use crate::model::histogram::Histogram;
+
+/// What one tick has brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Increment {
+    pub requests: u64,
+    /// Of those series only that have grown.
+    pub series: Vec<(SeriesKey, Histogram)>,
+}
+
+impl Increment {
+    pub fn is_empty(&self) -> bool {
+        self.requests == 0 && self.series.is_empty()
+    }
+
+    /// Requests answered, by status code.
+    pub fn answers(&self) -> Vec<(u16, u64)> {
+        let mut answers: Vec<(u16, u64)> = Vec::with_capacity(self.series.len());
+        for (key, histogram) in &self.series {
+            let count = histogram.count();
+            match answers.iter_mut().find(|(status, _)| *status == key.status) {
+                Some((_, sum)) => *sum += count,
+                None => answers.push((key.status, count)),
+            }
+        }
+        answers
+    }
+
+    /// Of all requests answered.
+    pub fn durations(&self) -> Histogram {
+        let mut durations = Histogram::default();
+        for (_, histogram) in &self.series {
+            durations += histogram;
+        }
+        durations
+    }
+
+    pub fn append(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.series.extend(other.series);
+    }
+}
+
+/// Kinds of answers that are told apart; all others are one.
+const KINDS: usize = 64;
+
+/// All that there has ever been. No number in it goes back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub requests: u64,
+    /// In the order of the keys.
+    pub series: Vec<Series>,
+}
+
+/// Requests that were answered alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    pub key: SeriesKey,
+    pub durations: Histogram,
+    /// When the first was seen.
+    pub since: Instant,
+}
+
+impl Totals {
+    pub fn add(&mut self, increment: &Increment, now: Instant) {
+        self.requests += increment.requests;
+        for (key, durations) in &increment.series {
+            self.add_series(key, durations, now);
+        }
+    }
+
+    pub fn add_all(&mut self, other: &Self) {
+        self.requests += other.requests;
+        for series in &other.series {
+            self.add_series(&series.key, &series.durations, series.since);
+        }
+    }
+
+    /// One that is known stays what it is; of new ones there is only so much room, as in the kernel.
+    fn add_series(&mut self, key: &SeriesKey, durations: &Histogram, since: Instant) {
+        let find = |key: &SeriesKey| self.series.binary_search_by(|it| it.key.cmp(key));
+        let (key, found) = match find(key) {
+            Err(_) if self.series.len() >= KINDS => (&SeriesKey::OTHER, find(&SeriesKey::OTHER)),
+            found => (key, found),
+        };
+        match found {
+            Ok(at) => {
+                let series = &mut self.series[at];
+                series.durations += durations;
+                series.since = series.since.min(since);
+            }
+            Err(at) => {
+                let series = Series {
+                    key: key.clone(),
+                    durations: *durations,
+                    since,
+                };
+                // Most have one kind or two: room for more would be most of what is kept of them.
+                self.series.reserve_exact(1);
+                self.series.insert(at, series);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(status: u16, count: u64) -> (SeriesKey, Histogram) {
+        let key = SeriesKey {
+            method: "GET",
+            status,
+            version: "1.1",
+        };
+        let mut histogram = Histogram {
+            sum_ns: 7 * count,
+            ..Histogram::default()
+        };
+        histogram.buckets[0] = count;
+        (key, histogram)
+    }
+
+    #[test]
+    fn totals_grow_by_kind_and_stay_in_order() {
+        let mut totals = Totals::default();
+        for series in [
+            vec![answered(404, 3)],
+            vec![answered(200, 5), answered(404, 2)],
+            vec![answered(500, 11)],
+        ] {
+            let increment = Increment {
+                requests: 13,
+                series,
+            };
+            totals.add(&increment, Instant::now());
+        }
+        let mut twice = totals.clone();
+        twice.add_all(&totals);
+        assert_eq!(twice.requests, 2 * 39);
+        let counts = |totals: &Totals| -> Vec<_> {
+            let series = totals.series.iter();
+            series
+                .map(|it| (it.key.status, it.durations.count(), it.durations.sum_ns))
+                .collect()
+        };
+        assert_eq!(counts(&totals), [(200, 5, 35), (404, 5, 35), (500, 11, 77)]);
+        assert_eq!(
+            counts(&twice),
+            [(200, 10, 70), (404, 10, 70), (500, 22, 154)]
+        );
+    }
+
+    #[test]
+    fn kinds_have_a_bound_and_nothing_is_lost_beyond() {
+        let mut totals = Totals::default();
+        for _ in 0..2 {
+            for status in 200..400 {
+                let increment = Increment {
+                    requests: 1,
+                    series: vec![answered(status, 3)],
+                };
+                totals.add(&increment, Instant::now());
+            }
+        }
+        assert_eq!(totals.series.len(), KINDS + 1);
+        let other = &totals
+            .series
+            .iter()
+            .find(|it| it.key == SeriesKey::OTHER)
+            .unwrap();
+        assert_eq!(other.durations.count(), 2 * 3 * (200 - KINDS as u64));
+        let all = totals.series.iter().map(|it| it.durations.count());
+        assert_eq!(all.sum::<u64>(), 1200);
+    }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+//! All workloads from one tick to the next: what their processes have counted, and what the kernel has for them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::model::counters::WorkloadGrowth;
+use crate::model::increment::{Increment, Totals};
+use crate::model::snapshot::WorkloadSnapshot;
+use crate::model::workload::Workload;
+
+/// How long one stays that has no process and counts nothing. It has to outlast the kernel's entry, and a scraper that is
+/// away for some minutes.
+const KEPT: Duration = Duration::from_secs(600);
+
+/// More than a host runs at the same time.
+const MOST: usize = 10_000;
+
+struct Tracked {
+    totals: Totals,
+    rest: Totals,
+    unlisted: u64,
+    processes: usize,
+    since: Instant,
+    /// When it has last changed.
+    latest: Instant,
+    /// Of the last tick, if nothing has changed since.
+    snapshot: Option<Arc<WorkloadSnapshot>>,
+}
+
+#[derive(Default)]
+pub struct Workloads {
+    all: BTreeMap<Arc<Workload>, Tracked>,
+}
+
+impl Workloads {
+    fn changed(&mut self, workload: &Arc<Workload>, now: Instant) -> &mut Tracked {
+        let tracked = self
+            .all
+            .entry(Arc::clone(workload))
+            .or_insert_with(|| Tracked {
+                totals: Totals::default(),
+                rest: Totals::default(),
+                unlisted: 0,
+                processes: 0,
+                since: now,
+                latest: now,
+                snapshot: None,
+            });
+        tracked.latest = now;
+        tracked.snapshot = None;
+        tracked
+    }
+
+    /// By what its processes have counted.
+    pub fn grow(&mut self, workload: &Arc<Workload>, increment: &Increment, now: Instant) {
+        self.changed(workload, now).totals.add(increment, now);
+    }
+
+    /// By what the kernel has counted for it, of no process that is known.
+    pub fn grow_itself(&mut self, growth: &WorkloadGrowth, now: Instant) {
+        let tracked = self.changed(&growth.workload, now);
+        tracked.totals.add(&growth.increment, now);
+        tracked.rest.add(&growth.increment, now);
+        tracked.unlisted += growth.unlisted;
+    }
+
+    pub fn begin_process(&mut self, workload: &Arc<Workload>, now: Instant) {
+        self.changed(workload, now).processes += 1;
+    }
+
+    pub fn end_process(&mut self, workload: &Arc<Workload>, now: Instant) {
+        let tracked = self.changed(workload, now);
+        tracked.processes = tracked.processes.saturating_sub(1);
+    }
+
+    /// Has those make room that have been idle for longest: what they have counted goes to the one that stands for all that
+    /// there is no room for.
+    fn make_room(&mut self, now: Instant) {
+        let is_idle = |it: &Tracked| it.processes == 0;
+        let mut idle: Vec<_> = self.all.iter().filter(|(_, it)| is_idle(it)).collect();
+        idle.sort_by_key(|(_, it)| it.latest);
+        let surplus = self.all.len() - MOST;
+        let idle: Vec<_> = idle
+            .into_iter()
+            .take(surplus)
+            .map(|(it, _)| Arc::clone(it))
+            .collect();
+        for workload in idle.into_iter().filter(|it| **it != Workload::default()) {
+            if let Some(gone) = self.all.remove(&workload) {
+                let other = self.changed(&Arc::default(), now);
+                other.totals.add_all(&gone.totals);
+                other.rest.add_all(&gone.rest);
+                other.unlisted += gone.unlisted;
+            }
+        }
+    }
+
+    /// What is known of them now.
+    pub fn tick(&mut self, now: Instant) -> Vec<Arc<WorkloadSnapshot>> {
+        if self.all.len() > MOST {
+            self.make_room(now);
+        }
+        self.all.retain(|workload, it| {
+            // The one for all others has what they have left behind.
+            let is_other = **workload == Workload::default();
+            let is_old = now.saturating_duration_since(it.latest) >= KEPT;
+            is_other || it.processes > 0 || !is_old
+        });
+        let snapshots = self.all.iter_mut().map(|(workload, tracked)| {
+            let of_now = || {
+                Arc::new(WorkloadSnapshot {
+                    workload: Arc::clone(workload),
+                    totals: tracked.totals.clone(),
+                    rest: tracked.rest.clone(),
+                    unlisted: tracked.unlisted,
+                    processes: tracked.processes,
+                    since: tracked.since,
+                })
+            };
+            Arc::clone(tracked.snapshot.get_or_insert_with(of_now))
+        });
+        snapshots.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_make_room_leave_their_counts_behind() {
+        let mut workloads = Workloads::default();
+        let start = Instant::now();
+        let named = |n: usize| {
+            Arc::new(Workload {
+                executable: Some(n.to_string().into()),
+                ..Workload::default()
+            })
+        };
+        for n in 0..MOST + 3 {
+            let increment = Increment {
+                requests: 7,
+                series: Vec::new(),
+            };
+            let now = start + Duration::from_millis(n as u64);
+            workloads.grow(&named(n), &increment, now);
+        }
+        workloads.begin_process(&named(1), start);
+        let snapshots = workloads.tick(start + Duration::from_secs(60));
+        let total: u64 = snapshots.iter().map(|it| it.totals.requests).sum();
+        assert_eq!(total, 7 * (MOST as u64 + 3));
+        let is_listed = |n| snapshots.iter().any(|it| it.workload == named(n));
+        assert!(!is_listed(0) && is_listed(1) && !is_listed(2) && is_listed(MOST + 2));
+        assert_eq!(snapshots[0].workload.executable, None);
+        assert_eq!(snapshots[0].totals.requests, 3 * 7);
+    }
+}

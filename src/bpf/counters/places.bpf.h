@@ -4,9 +4,9 @@
  * space maps it into its memory and reads it without a call. Beside it lie a hash from keys to places, a stack of
  * the places that are free, and a bit for each that is used.
  *
- * Who gives a place back clears it before, so that no entry of a live process is ever evicted. Each shard of an entry says whose it is: a place that was remembered, and means another by
- * now, is found out by a look at what is counted up anyway. All is allocated before, since an allocation in the middle
- * of a receive may fail.
+ * Who gives a place back clears it before, so that no entry of a live process is ever evicted. Each shard of an entry
+ * says whose it is: a place that was remembered, and means another by now, is found out by a look at what is counted up
+ * anyway. All is allocated before, since an allocation in the middle of a receive may fail.
  */
 #ifndef PLACES_BPF_H
 #define PLACES_BPF_H

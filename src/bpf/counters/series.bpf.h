@@ -28,13 +28,6 @@ static __always_inline __u32 http_bucket(__u64 ns)
 	return i;
 }
 
-static __always_inline bool http_is_series(const struct http_series_key *one,
-					   const struct http_series_key *other)
-{
-	return one->start_time == other->start_time && one->pid == other->pid &&
-	       one->status == other->status && one->method == other->method && one->version == other->version;
-}
-
 /* As http_sign_owner(). */
 static __always_inline void http_sign_series(struct http_series *series, const struct http_series_key *key)
 {

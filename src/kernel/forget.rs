@@ -9,6 +9,7 @@ use crate::kernel::shares::Resource;
 use crate::kernel::skeleton::types;
 use crate::kernel::table::Entry;
 use crate::model::counters::ProcessId;
+use crate::model::increment::KINDS;
 
 /// Readings after which a workload without a process, which has counted nothing for so long, can no longer be found by the
 /// programs, and after which it is cleared: whoever had found it before has a process that was read since.
@@ -70,7 +71,8 @@ impl Bpf<'_> {
             places.push((*place, self.series.entry(*place)?.key()));
         }
         self.series.clear(&places, self.access)?;
-        let numbers = (0..owner.kinds).chain([HTTP_KINDS]);
+        // Behind the last number are the answers that have no kind of their own.
+        let numbers = (0..owner.kinds).chain([KINDS as u32]);
         let numbers: Vec<_> = numbers
             .map(|n| types::http_series_key {
                 start_time: known.id.start_time,
@@ -95,6 +97,32 @@ fn is_last(key: &types::http_workload_key) -> bool {
     key.cgroup == 0
 }
 
-/// As `src/bpf/http.h` has them: under this number are the answers that have no kind of their own.
-const HTTP_KINDS: u32 = 64;
+/// As `src/bpf/http.h` has it.
 const HTTP_NO_METHOD: types::http_method = types::http_method(0xff);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_the_programs() {
+        let header = include_str!("../bpf/http.h");
+        let kinds = format!("HTTP_KINDS = {KINDS},");
+        let no_method = format!(
+            "#define HTTP_NO_METHOD ((enum http_method){:#x})",
+            HTTP_NO_METHOD.0
+        );
+        assert!(header.contains(&kinds) && header.contains(&no_method));
+        let resources = header.split_once("enum http_resource {").unwrap().1;
+        let resources = resources.split_once("HTTP_RESOURCES").unwrap().0;
+        let expected = [
+            ("HTTP_PROCESSES", Resource::Processes),
+            ("HTTP_WORKLOADS", Resource::Workloads),
+            ("HTTP_SERIES", Resource::Series),
+        ];
+        let named: Vec<_> = resources.split(',').map(str::trim).collect();
+        for (name, resource) in expected {
+            assert_eq!(named[resource as usize], name);
+        }
+    }
+}

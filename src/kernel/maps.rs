@@ -32,17 +32,13 @@ impl Access {
 
     /// Deletes an entry, and says whether it was there.
     pub fn take(self, map: &impl MapCore, key: &[u8]) -> Result<bool> {
-        match self.uninterrupted(|| map.delete(key)) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error)
-                .with_context(|| format!("{} keeps an entry", map.name().to_string_lossy())),
-        }
+        self.uninterrupted(|| delete(map, key))
+            .with_context(|| format!("{} keeps an entry", map.name().to_string_lossy()))
     }
 
     /// Deletes entries, where they are there.
     pub fn delete(self, map: &impl MapCore, keys: &[&[u8]]) -> Result<()> {
-        self.each(keys, |key| delete(map, key))
+        self.each(keys, |key| delete(map, key).map(drop))
             .with_context(|| format!("{} keeps an entry", map.name().to_string_lossy()))
     }
 
@@ -74,10 +70,11 @@ pub fn same<'obj, T>(map: &MapImpl<'obj, T>) -> MapImpl<'obj, T> {
     unsafe { ptr::read(map) }
 }
 
-fn delete(map: &impl MapCore, key: &[u8]) -> libbpf_rs::Result<()> {
+/// Whether it was there.
+fn delete(map: &impl MapCore, key: &[u8]) -> libbpf_rs::Result<bool> {
     match map.delete(key) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        outcome => outcome.map(|()| true),
     }
 }
 

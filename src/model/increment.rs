@@ -47,8 +47,8 @@ impl Increment {
     }
 }
 
-/// Kinds of answers that are told apart; all others are one.
-const KINDS: usize = 64;
+/// Kinds of answers that are told apart, by the programs as well (`HTTP_KINDS`); all others are one.
+pub const KINDS: usize = 64;
 
 /// All that there has ever been. No number in it goes back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -40,10 +40,6 @@ impl<T, const LENGTH: usize> Window<T, LENGTH> {
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         self.values.iter_mut()
     }
-
-    pub fn latest(&self) -> Option<&T> {
-        self.values.back()
-    }
 }
 
 impl<const LENGTH: usize> Window<f64, LENGTH> {
@@ -87,10 +83,10 @@ mod tests {
     #[test]
     fn what_there_is_no_more_room_for_falls_out() {
         let mut window: Window<u32, 3> = Window::default();
-        assert_eq!(window.latest(), None);
+        assert_eq!(window.iter().last(), None);
         let fallen: Vec<_> = (1..=5).map(|value| window.push(value)).collect();
         assert_eq!(fallen, [None, None, None, Some(1), Some(2)]);
         assert!(window.iter().eq(&[3, 4, 5]));
-        assert_eq!(window.latest(), Some(&5));
+        assert_eq!(window.iter().last(), Some(&5));
     }
 }

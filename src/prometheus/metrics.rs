@@ -148,7 +148,7 @@ impl Metrics {
     }
 }
 
-fn labels(answer: &[(&'static str, &str)], row: &rows::Labels<'_>) -> Labels {
+pub(super) fn labels(answer: &[(&'static str, &str)], row: &rows::Labels<'_>) -> Labels {
     let row = row.iter().map(|(name, value)| (*name, &**value));
     Labels::new(answer.iter().copied().chain(row))
 }

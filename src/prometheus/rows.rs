@@ -13,7 +13,7 @@ pub type Labels<'a> = Vec<(&'static str, Cow<'a, str>)>;
 
 pub struct Row<'a> {
     pub labels: Labels<'a>,
-    pub totals: Cow<'a, Totals>,
+    pub totals: &'a Totals,
     /// When its first request was seen.
     pub since: Option<Instant>,
 }
@@ -26,7 +26,7 @@ impl<'a> Row<'a> {
     pub fn of_workload(snapshot: &'a WorkloadSnapshot) -> Self {
         Self {
             labels: of_workload(&snapshot.workload),
-            totals: Cow::Borrowed(&snapshot.totals),
+            totals: &snapshot.totals,
             since: Some(snapshot.since),
         }
     }
@@ -37,7 +37,7 @@ impl<'a> Row<'a> {
         labels.extend(of_workload(&snapshot.workload));
         Self {
             labels,
-            totals: Cow::Borrowed(&snapshot.totals),
+            totals: &snapshot.totals,
             since: None,
         }
     }
@@ -46,7 +46,7 @@ impl<'a> Row<'a> {
     pub fn of_others(totals: &'a Totals) -> Self {
         Self {
             labels: vec![OVERFLOW],
-            totals: Cow::Borrowed(totals),
+            totals,
             since: None,
         }
     }

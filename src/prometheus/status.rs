@@ -5,8 +5,7 @@ use std::fmt::Result;
 
 use prometheus_client::encoding::DescriptorEncoder;
 
-use crate::prometheus::label_text::Labels;
-use crate::prometheus::metrics::{Metrics, gauge};
+use crate::prometheus::metrics::{Metrics, gauge, labels};
 use crate::prometheus::rows::of_workload;
 
 const NO_LABELS: [(&str, &str); 0] = [];
@@ -107,9 +106,8 @@ impl Metrics {
         )?;
         for workload in &self.content.snapshot.workloads {
             if workload.unlisted > 0 {
-                let labels = of_workload(&workload.workload);
-                let labels = labels.iter().map(|(name, text)| (*name, &**text));
-                unlisted.count(&Labels::new(labels), workload.unlisted)?;
+                let labels = labels(&[], &of_workload(&workload.workload));
+                unlisted.count(&labels, workload.unlisted)?;
             }
         }
         Ok(())

@@ -31,16 +31,49 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const WANTED: Duration = Duration::from_secs(10);
 /// The probe has no time to decode more, whatever the host runs.
 const MOST_BYTES: usize = 1_200_000;
+/// Texts from one that tries to tell more to the next.
+const TRY_MORE: usize = 10;
 
-/// How much of a report has been left out to keep it short: 0 is nothing.
-pub type Reduction = Arc<AtomicUsize>;
+/// How much of a report is left out to keep it short.
+#[derive(Debug, Default)]
+pub struct Reduction {
+    level: AtomicUsize,
+    /// Made so far.
+    texts: AtomicUsize,
+    /// Whether it was said that something is left out.
+    said: AtomicBool,
+}
+
+impl Reduction {
+    /// 0 is nothing.
+    pub fn level(&self) -> usize {
+        self.level.load(Ordering::Relaxed)
+    }
+
+    /// Where the next text begins: it was too long a moment ago, but not for ever.
+    fn next(&self) -> usize {
+        let texts = self.texts.fetch_add(1, Ordering::Relaxed);
+        let more = usize::from(texts.is_multiple_of(TRY_MORE));
+        self.level().saturating_sub(more)
+    }
+
+    fn set(&self, level: usize) {
+        self.level.store(level, Ordering::Relaxed);
+        if level > 0 && !self.said.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "there is so much to report that Weave Scope would have no time for it: something is left out \
+                 (scope_http_report_reduction)"
+            );
+        }
+    }
+}
 
 pub struct Reports {
     snapshots: Snapshots,
     made: watch::Sender<Option<Arc<Text>>>,
     ask: Notify,
     asked: Mutex<Asked>,
-    pub reduction: Reduction,
+    pub reduction: Arc<Reduction>,
 }
 
 /// When somebody has asked last.
@@ -81,7 +114,7 @@ impl Reports {
             made: watch::channel(None).0,
             ask: Notify::new(),
             asked: Mutex::default(),
-            reduction: Reduction::default(),
+            reduction: Arc::default(),
         });
         tokio::spawn(Arc::clone(&reports).make_each(host.into(), snapshots));
         reports
@@ -160,24 +193,9 @@ impl Reports {
     }
 }
 
-/// Texts from one that tries to tell more to the next.
-const TRY_MORE: usize = 10;
-static TRIES: AtomicUsize = AtomicUsize::new(0);
-/// Whether it was said that something is left out.
-static SAID: AtomicBool = AtomicBool::new(false);
-
 /// As short as it has to be.
 fn make(snapshot: &Snapshot, host: &str, gzip: bool, reduction: &Reduction) -> Result<Text> {
-    let before = reduction.load(Ordering::Relaxed);
-    // It was too long a moment ago; but not for ever.
-    let mut level = if TRIES
-        .fetch_add(1, Ordering::Relaxed)
-        .is_multiple_of(TRY_MORE)
-    {
-        before.saturating_sub(1)
-    } else {
-        before
-    };
+    let mut level = reduction.next();
     let json = loop {
         let report = report(snapshot, host, DETAILS[level]);
         let json = serde_json::to_vec(&report).context("cannot write the report")?;
@@ -186,13 +204,7 @@ fn make(snapshot: &Snapshot, host: &str, gzip: bool, reduction: &Reduction) -> R
         }
         level += 1;
     };
-    if level > 0 && !SAID.swap(true, Ordering::Relaxed) {
-        log::warn!(
-            "there is so much to report that Weave Scope would have no time for it: something is left out \
-             (scope_http_report_reduction)"
-        );
-    }
-    reduction.store(level, Ordering::Relaxed);
+    reduction.set(level);
     let gzip = if gzip { Some(compressed(&json)?) } else { None };
     Ok(Text {
         taken: snapshot.taken,
@@ -264,7 +276,7 @@ mod tests {
             let text = make(&crowded(processes), "example.org", false, &reduction).unwrap();
             let size = text.json.len();
             assert!(size <= MOST_BYTES, "{processes}: {size}");
-            let level = reduction.load(Ordering::Relaxed);
+            let level = reduction.level();
             assert!(level >= before, "{processes}: {level}");
             assert_eq!(level == 0, processes <= 1_000);
             before = level;
@@ -273,7 +285,7 @@ mod tests {
         for _ in 0..before * TRY_MORE {
             make(&crowded(100), "example.org", false, &reduction).unwrap();
         }
-        assert_eq!(reduction.load(Ordering::Relaxed), 0);
+        assert_eq!(reduction.level(), 0);
     }
 
     #[tokio::test]

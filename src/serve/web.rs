@@ -6,7 +6,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -57,7 +56,7 @@ impl FromStr for Listen {
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     pub failures: Failures,
-    pub reduction: Reduction,
+    pub reduction: Arc<Reduction>,
 }
 
 /// Serves for as long as it is polled.
@@ -163,7 +162,7 @@ impl Web {
             let vitals = Vitals {
                 snapshot_age: content.snapshot.age(Instant::now()),
                 harvest_failures: self.health.failures.count(),
-                report_reduction: self.health.reduction.load(Ordering::Relaxed),
+                report_reduction: self.health.reduction.level(),
             };
             let seen = self.seen_before(request, content.snapshot.taken);
             self.scrapes

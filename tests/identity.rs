@@ -2,22 +2,19 @@
 //! Who a process is, for processes that `/proc` is too late for, closed, or another one's.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 
 use common::agent::{Agent, Program, folder};
 use common::cgroup::ControlGroup;
-use common::load::{Address, Client, get};
-use common::process::{Process, eventually};
+use common::homemade::{Homemade, Kind};
+use common::process::eventually;
 use common::web::{self, sample, text};
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
@@ -27,66 +24,17 @@ const AGENT: Program = common::agent!();
 
 const REQUESTS: &str = "http_server_requests_total";
 
-/// The kernel's name of the processes that serve, which is the one that recent Node has.
-const COMM: &std::ffi::CStr = c"MainThread";
-
-const FORKS: &str = "FORKS_FOR_EACH_CONNECTION";
-
-/// A server that has a process for each connection, which ends with it. It is this test program, started again.
-struct Forking {
-    process: Process,
-    address: Address,
-}
-
 mod reader {
     #[test]
     #[ignore = "the entry of the servers that other tests start"]
-    fn forks() {
-        if std::env::var_os(super::FORKS).is_some() {
-            super::serve();
-        }
+    fn serves() {
+        common::homemade::serve();
     }
 }
 
-fn serve() -> ! {
-    let listener = TcpListener::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
-    // SAFETY: nothing is called when a child ends; nobody waits for it.
-    unsafe { signal(Signal::SIGCHLD, SigHandler::SigIgn) }.unwrap();
-    loop {
-        let (mut connection, _) = listener.accept().unwrap();
-        // SAFETY: the thread that goes on in the child is the only one that ever does anything.
-        if let ForkResult::Child = unsafe { fork() }.unwrap() {
-            prctl::set_name(COMM).unwrap();
-            let _ = connection.read(&mut [0; 4096]);
-            let head = format!("HTTP/1.1 200 OK\r\nPid: {}\r\n", std::process::id());
-            let _ = write!(connection, "{head}Content-Length: 0\r\n\r\n");
-            std::process::exit(0);
-        }
-    }
-}
-
-impl Forking {
-    fn start(group: &ControlGroup) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = Address::Tcp(listener.local_addr().unwrap());
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["reader::forks", "--exact", "--ignored", "--nocapture"])
-            .env(FORKS, "")
-            .stdin(std::os::fd::OwnedFd::from(listener))
-            .stdout(Stdio::null());
-        let process = Process::start(&mut command, "");
-        fs::write(group.members(), process.pid().to_string()).unwrap();
-        Self { process, address }
-    }
-
-    /// Has one request served. Returns the pid of the process that did, which is gone by then or soon.
-    fn ask(&self) -> u32 {
-        let answer = Client::connect(&self.address).ask(get("/").as_bytes());
-        let pid = answer.header("pid").unwrap().parse().unwrap();
-        assert_ne!(u64::from(pid), self.process.pid());
-        pid
-    }
+/// A server that has a process for each connection, which ends with it, by the name of this test program.
+fn forking(group: &ControlGroup) -> Homemade {
+    Homemade::start_as(Kind::Forking, &own_name(), 0, Some(group))
 }
 
 /// The name of this test program, which is longer than those that the kernel has of processes.
@@ -122,20 +70,17 @@ fn skipped(metrics: &str) -> usize {
 }
 
 /// Asserts that all of so many processes count under these labels, however short they live.
-fn assert_each_has(metrics: SocketAddr, server: &Forking, processes: usize, labels: &str) {
-    let Address::Tcp(address) = &server.address else {
-        unreachable!("it listens on a port")
-    };
+fn assert_each_has(metrics: SocketAddr, server: &Homemade, processes: usize, labels: &str) {
     let before = skipped(&text(metrics, "/metrics"));
-    for _ in 0..processes {
-        server.ask();
+    for pid in server.ask(processes as u64) {
+        assert_ne!(u64::from(pid), server.pid());
     }
     let expected = format!("process_executable_name=\"{}\"{labels}", own_name());
     let mut rows = Vec::new();
     let all = |rows: &[(String, f64)]| rows.iter().map(|(_, requests)| requests).sum::<f64>();
     eventually(true, || {
         let metrics = text(metrics, "/metrics");
-        rows = asked_on(&metrics, address.port());
+        rows = asked_on(&metrics, server.port());
         all(&rows) as usize + skipped(&metrics) - before >= processes
     });
     assert_eq!(rows, [(expected, all(&rows))]);
@@ -145,7 +90,7 @@ fn processes_that_live_for_one_request(backend: &'static str) {
     let id = random_id();
     let group = ControlGroup::of_version_2(&format!("docker/{id}"));
     let (_agent, metrics) = web::start_by_workload(AGENT, &["--backend", backend]);
-    let server = Forking::start(&group);
+    let server = forking(&group);
     assert_each_has(metrics, &server, 20, &format!(",container_id=\"{id}\""));
 }
 
@@ -197,8 +142,8 @@ fn groups_of_version_1() {
     // Where the runtime was started.
     let service = ControlGroup::of_version_2("http-test.slice/http-runtime.service");
     let (_agent, metrics) = web::start_by_workload(AGENT, &[]);
-    let server = Forking::start(&service);
-    fs::write(group.members(), server.process.pid().to_string()).unwrap();
+    let server = forking(&service);
+    fs::write(group.members(), server.pid().to_string()).unwrap();
     assert_each_has(metrics, &server, 20, &format!(",container_id=\"{id}\""));
 }
 
@@ -223,7 +168,7 @@ fn pods_and_units_have_labels() {
         (format!("http-jobs/{id}"), String::new()),
     ] {
         let group = ControlGroup::of_version_2(&path);
-        let server = Forking::start(&group);
+        let server = forking(&group);
         assert_each_has(metrics, &server, 1, &labels);
     }
 }
@@ -242,7 +187,7 @@ fn the_name_needs_no_right_to_trace_processes() {
     }
     let agent = Agent::try_start(command, &["--listen", "127.0.0.1:0"]).unwrap();
     let group = ControlGroup::of_version_2("http-untraced");
-    let server = Forking::start(&group);
+    let server = forking(&group);
     assert_each_has(web::address(&agent), &server, 1, "");
 }
 
@@ -276,7 +221,7 @@ fn in_a_pid_namespace_the_host_s_pids_have_their_own_names() {
     assert!(log.contains(words), "{log}");
     let id = random_id();
     let group = ControlGroup::of_version_2(&format!("docker/{id}"));
-    let server = Forking::start(&group);
+    let server = forking(&group);
     assert_each_has(
         web::address(&agent),
         &server,

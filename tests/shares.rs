@@ -3,11 +3,11 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::agent::{Agent, Program};
+use common::alone;
 use common::homemade::{Homemade, Kind, unique};
 use common::load::{Client, get};
 use common::process::eventually;
@@ -35,12 +35,6 @@ mod reader {
     fn serves() {
         common::homemade::serve();
     }
-}
-
-/// Each of these tests keeps the machine busy, and measures what that does.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn executable(name: &str) -> String {

@@ -4,9 +4,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use common::agent::Program;
+use common::alone;
 use common::by_backend;
 use common::process::{eventually, tie_to_parent};
 use common::web::{sample, start, text};
@@ -55,11 +55,9 @@ const WHOLE: [Case; 11] = [
 /// Answers to requests that were not seen: of `answered_late` and, where a splice is not seen either, of `spliced`.
 const UNMATCHED: f64 = 2.0;
 
-/// What is missed is counted for all: one at a time.
-static ALONE: Mutex<()> = Mutex::new(());
-
 fn every_verdict_is_right(backend: &str) {
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // What is missed is counted for all.
+    let _alone = alone();
     let mut joined = JOINED.map(|case| (Running::start(case.name), case));
     let (_agent, address) = start(AGENT, &["--backend", backend]);
     for (running, _) in &mut joined {

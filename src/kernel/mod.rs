@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod choice;
 mod connections;
+mod decode;
 pub mod facts;
 mod forget;
 pub mod harvest;

@@ -20,7 +20,7 @@ use std::{fmt, io};
 
 use anyhow::{Context, Result, bail};
 
-use crate::kernel::harvest::{durations, owner, requests};
+use crate::kernel::decode::{durations, owner, requests};
 use crate::kernel::load::Bpf;
 use crate::kernel::table::Entry;
 use crate::model::counters::{ProcessId, SeriesKey};

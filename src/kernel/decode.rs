@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the programs have, as numbers and bytes, in the words of the model.
+
+use crate::identity::cgroup::Cgroup;
+use crate::kernel::skeleton::types;
+use crate::model::counters::{ProcessId, SeriesKey};
+use crate::model::histogram::Histogram;
+use crate::model::reason::Reason;
+use crate::model::workload::Workload;
+
+/// Those of all groups of CPUs.
+pub(super) fn requests(owner: &types::http_owner) -> u64 {
+    owner.requests.iter().map(|shard| shard.count).sum()
+}
+
+/// The same.
+pub(super) fn durations(series: &types::http_series) -> Histogram {
+    let mut total = Histogram::default();
+    for durations in &series.durations {
+        total += &Histogram {
+            sum_ns: durations.sum,
+            buckets: durations.buckets,
+        };
+    }
+    total
+}
+
+pub(super) fn owner(key: &types::http_series_key) -> ProcessId {
+    ProcessId {
+        pid: key.pid,
+        start_time: key.start_time,
+    }
+}
+
+impl From<&types::http_series_key> for SeriesKey {
+    fn from(key: &types::http_series_key) -> Self {
+        Self {
+            method: method(key.method).unwrap_or("_OTHER"),
+            status: key.status,
+            version: version(key.version).unwrap_or("unknown"),
+        }
+    }
+}
+
+/// A method of the programs. What they add to theirs has to be added here.
+fn method(method: types::http_method) -> Option<&'static str> {
+    use types::http_method;
+    match method {
+        http_method::HTTP_METHOD_OTHER => Some("_OTHER"),
+        http_method::HTTP_METHOD_CONNECT => Some("CONNECT"),
+        http_method::HTTP_METHOD_DELETE => Some("DELETE"),
+        http_method::HTTP_METHOD_GET => Some("GET"),
+        http_method::HTTP_METHOD_HEAD => Some("HEAD"),
+        http_method::HTTP_METHOD_OPTIONS => Some("OPTIONS"),
+        http_method::HTTP_METHOD_PATCH => Some("PATCH"),
+        http_method::HTTP_METHOD_POST => Some("POST"),
+        http_method::HTTP_METHOD_PUT => Some("PUT"),
+        http_method::HTTP_METHOD_TRACE => Some("TRACE"),
+        _ => None,
+    }
+}
+
+fn version(version: types::http_version) -> Option<&'static str> {
+    use types::http_version;
+    match version {
+        http_version::HTTP_VERSION_1_0 => Some("1.0"),
+        http_version::HTTP_VERSION_1_1 => Some("1.1"),
+        _ => None,
+    }
+}
+
+/// A reason as the programs have it.
+pub(super) fn in_kernel(reason: Reason) -> types::http_reason {
+    use types::http_reason;
+    match reason {
+        Reason::ProcessesFull => http_reason::HTTP_MISSED_PROCESSES_FULL,
+        Reason::SeriesFull => http_reason::HTTP_MISSED_SERIES_FULL,
+        Reason::ConnectionsFull => http_reason::HTTP_MISSED_CONNECTIONS_FULL,
+        Reason::Unmatched => http_reason::HTTP_MISSED_UNMATCHED,
+        Reason::RequestsLost => http_reason::HTTP_MISSED_REQUESTS_LOST,
+        Reason::ResponsesLost => http_reason::HTTP_MISSED_RESPONSES_LOST,
+        Reason::Unbounded => http_reason::HTTP_MISSED_UNBOUNDED,
+        Reason::TooLong => http_reason::HTTP_MISSED_TOO_LONG,
+        Reason::Unreadable => http_reason::HTTP_MISSED_UNREADABLE,
+        Reason::IoUring => http_reason::HTTP_MISSED_IO_URING,
+        Reason::KernelThread => http_reason::HTTP_MISSED_KERNEL_THREAD,
+        Reason::Compat => http_reason::HTTP_MISSED_COMPAT,
+        Reason::Syscall => http_reason::HTTP_MISSED_SYSCALL,
+        Reason::Recursion => http_reason::HTTP_MISSED_RECURSION,
+    }
+}
+
+/// A name as the kernel keeps it: bytes, ended by a zero.
+fn text(name: &[i8]) -> String {
+    let bytes: Vec<u8> = name
+        .iter()
+        .map(|c| c.cast_unsigned())
+        .take_while(|c| *c != 0)
+        .collect();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What the kernel has to say of a workload.
+pub(super) fn described(entry: &types::http_workload) -> Workload {
+    let identity = &entry.identity;
+    let names = identity.cgroup_names.split(|c| *c == 0);
+    let names: Vec<_> = names
+        .take_while(|name| !name.is_empty())
+        .map(text)
+        .collect();
+    let executable = text(&identity.executable);
+    Workload {
+        executable: (!executable.is_empty()).then(|| executable.into()),
+        cgroup: Cgroup::of(names.iter().map(String::as_str)),
+        port: (entry.port as u16 != 0).then_some(entry.port as u16),
+    }
+}
+
+impl From<&types::http_owner_key> for ProcessId {
+    fn from(key: &types::http_owner_key) -> Self {
+        Self {
+            pid: key.pid as u32,
+            start_time: key.start_time,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What follows the prefix in the names of an enumeration that the programs share with us, in order.
+    fn enumerators(prefix: &str) -> impl Iterator<Item = (u8, &str)> {
+        let lines = include_str!("../bpf/http.h").lines();
+        let names = lines.filter_map(move |line| line.trim_start().strip_prefix(prefix));
+        (0..).zip(names.filter_map(|name| name.split(',').next()))
+    }
+
+    #[test]
+    fn each_method_and_each_version_of_the_programs_has_a_name() {
+        let mut methods = 0;
+        for (code, name) in enumerators("HTTP_METHOD_") {
+            let expected = if name == "OTHER" { "_OTHER" } else { name };
+            assert_eq!(method(types::http_method(code)), Some(expected));
+            methods += 1;
+        }
+        assert_eq!(method(types::http_method(methods)), None);
+        let mut versions = 0;
+        for (code, name) in enumerators("HTTP_VERSION_") {
+            assert_eq!(
+                version(types::http_version(code)),
+                Some(&*name.replace('_', "."))
+            );
+            versions += 1;
+        }
+        assert_eq!(version(types::http_version(versions)), None);
+    }
+
+    #[test]
+    fn each_reason_of_the_programs_is_one_of_ours() {
+        let known: BTreeSet<_> = Reason::ALL
+            .iter()
+            .map(|reason| in_kernel(*reason).0)
+            .collect();
+        let all = 0..types::http_reason::HTTP_REASONS.0;
+        assert_eq!(known, all.collect());
+    }
+}

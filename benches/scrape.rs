@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
 use scope_http_statistics::identity::cgroup::Cgroup;
+use scope_http_statistics::model::buckets::BOUNDS_US;
 use scope_http_statistics::model::counters::{KernelState, SeriesKey};
 use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::increment::{Increment, Totals};
@@ -123,12 +124,9 @@ fn snapshot() -> Snapshot {
                 status,
                 version: "1.1",
             };
-            let mut histogram = Histogram {
-                sum_ns: u64::from(pid) * 1_000_003,
-                ..Histogram::default()
-            };
-            for (index, bucket) in histogram.buckets.iter_mut().enumerate() {
-                *bucket = u64::from(pid) * index as u64;
+            let mut histogram = Histogram::default();
+            for bound in BOUNDS_US {
+                histogram += &Histogram::of(u64::from(pid), bound * 1000);
             }
             (key, histogram)
         })

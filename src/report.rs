@@ -43,11 +43,11 @@ pub const DETAILS: [Detail; 8] = [
     shorter(5, true, 20, usize::MAX),
     shorter(1, true, 20, usize::MAX),
     shorter(1, false, 20, usize::MAX),
-    shorter(1, false, 6, usize::MAX),
-    shorter(1, false, 4, 2500),
-    shorter(1, false, 4, 1000),
-    shorter(1, false, 4, 300),
-    shorter(1, false, 4, 100),
+    shorter(1, false, 8, usize::MAX),
+    shorter(1, false, 6, 2500),
+    shorter(1, false, 6, 1000),
+    shorter(1, false, 6, 300),
+    shorter(1, false, 6, 100),
 ];
 
 #[derive(Serialize)]
@@ -152,17 +152,19 @@ impl Values {
             let series = self.responses.entry(template::responses(*status));
             series.or_default().add(trend, snapshot, samples);
         }
-        let durations = [
-            (template::DURATION_P50, &process.duration_p50_ms),
-            (template::DURATION_P99, &process.duration_p99_ms),
-        ];
-        for (id, trend) in durations {
-            if let Some(trend) = trend {
-                // Percentiles have no sum: the younger process takes over.
-                let mut series = Series::default();
-                series.add(trend, snapshot, samples);
-                self.durations.insert(id, series);
-            }
+        let latency = process.latency.iter().flat_map(|latency| {
+            [
+                (template::DURATION_P50, &latency.p50_ms),
+                (template::DURATION_P90, &latency.p90_ms),
+                (template::DURATION_P99, &latency.p99_ms),
+                (template::DURATION_MAX, &latency.max_ms),
+            ]
+        });
+        for (id, trend) in latency {
+            // They have no sum: the younger process takes over.
+            let mut series = Series::default();
+            series.add(trend, snapshot, samples);
+            self.durations.insert(id, series);
         }
     }
 

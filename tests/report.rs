@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use scope_http_statistics::model::counters::{Harvest, KernelState, ProcessGrowth, ProcessId};
 use scope_http_statistics::model::increment::Increment;
 use scope_http_statistics::model::reason::Missed;
-use scope_http_statistics::model::snapshot::{AgentState, ProcessSnapshot, Snapshot, Trend};
+use scope_http_statistics::model::snapshot::{
+    AgentState, Latency, ProcessSnapshot, Snapshot, Trend,
+};
 use scope_http_statistics::model::tick::Moment;
 use scope_http_statistics::model::tracker::Tracker;
 use scope_http_statistics::page::history::History;
@@ -37,8 +39,12 @@ fn answering(mut process: ProcessSnapshot, responses: &[(u16, f64)]) -> ProcessS
         .iter()
         .map(|(status, rate)| (*status, trend(&[0.0, *rate])))
         .collect();
-    process.duration_p50_ms = Some(trend(&[0.25]));
-    process.duration_p99_ms = Some(trend(&[7.5]));
+    process.latency = Some(Latency {
+        p50_ms: trend(&[0.25]),
+        p90_ms: trend(&[5.0]),
+        p99_ms: trend(&[7.5]),
+        max_ms: trend(&[9.0]),
+    });
     process
 }
 
@@ -198,7 +204,7 @@ fn keys_nodes_by_host_and_pid_and_gives_them_nothing_but_metrics() {
 fn samples_are_dated_in_full_and_oldest_first() {
     let reports = reports();
     let metrics = metrics(&reports);
-    assert_eq!(metrics.len(), 8);
+    assert_eq!(metrics.len(), 10);
     for (_, metric) in metrics {
         assert_eq!(keys(metric), BTreeSet::from(["samples", "min", "max"]));
         let samples = metric["samples"].as_array().unwrap();
@@ -250,7 +256,9 @@ fn codes_that_nobody_has_registered_are_counted_together() {
     let expected = BTreeMap::from([
         ("http_requests_per_second", 5.0),
         ("http_request_duration_p50_ms", 0.25),
+        ("http_request_duration_p90_ms", 5.0),
         ("http_request_duration_p99_ms", 7.5),
+        ("http_request_duration_max_ms", 9.0),
         ("http_200_responses_per_second", 2.0),
         ("http_404_responses_per_second", 1.0),
         ("http_OTHERS_responses_per_second", 2.0),
@@ -260,14 +268,15 @@ fn codes_that_nobody_has_registered_are_counted_together() {
 
 #[test]
 fn a_node_has_at_most_twenty_metrics_those_with_the_most_traffic() {
-    let responses: Vec<_> = (400..=417).zip((1..).map(f64::from)).collect();
-    let report = json(vec![answering(process(7, 1, &[0.0, 171.0]), &responses)]);
+    let responses: Vec<_> = (400..=415).zip((1..).map(f64::from)).collect();
+    let report = json(vec![answering(process(7, 1, &[0.0, 136.0]), &responses)]);
     let metrics = metrics_of(&report, 7);
     assert_eq!(metrics.len(), 20);
-    assert_eq!(metrics["http_requests_per_second"], 171.0);
-    assert!(metrics.contains_key("http_request_duration_p50_ms"));
-    assert!(metrics.contains_key("http_request_duration_p99_ms"));
-    // Eighteen codes for seventeen places.
+    assert_eq!(metrics["http_requests_per_second"], 136.0);
+    for latency in ["p50", "p90", "p99", "max"] {
+        assert!(metrics.contains_key(&*format!("http_request_duration_{latency}_ms")));
+    }
+    // Sixteen codes for fifteen places.
     assert!(!metrics.contains_key("http_400_responses_per_second"));
     assert_eq!(metrics["http_401_responses_per_second"], 2.0);
 }
@@ -290,11 +299,13 @@ fn processes_that_shared_a_pid_share_its_node() {
 fn of_processes_that_shared_a_pid_the_younger_has_the_percentiles() {
     let older = answering(process(7, 1, &[0.0, 3.0]), &[(200, 3.0)]);
     let mut younger = answering(process(7, 2, &[0.0, 5.0]), &[(200, 4.0), (500, 1.0)]);
-    younger.duration_p50_ms = Some(trend(&[40.0]));
+    younger.latency.as_mut().unwrap().p50_ms = trend(&[40.0]);
     let expected = BTreeMap::from([
         ("http_requests_per_second", 8.0),
         ("http_request_duration_p50_ms", 40.0),
+        ("http_request_duration_p90_ms", 5.0),
         ("http_request_duration_p99_ms", 7.5),
+        ("http_request_duration_max_ms", 9.0),
         ("http_200_responses_per_second", 7.0),
         ("http_500_responses_per_second", 1.0),
     ]);

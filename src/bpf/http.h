@@ -11,7 +11,10 @@
 #define HTTP_COMM_LEN 16
 
 enum {
-	HTTP_BOUNDS = 19,   /* upper bounds of duration buckets */
+	HTTP_SPANS = 16,    /* of durations, each four times as long as the one before */
+	HTTP_SPAN_BUCKETS = 40,
+	HTTP_SPAN_PLACES = 64, /* for buckets, and for parts of a span of the same length */
+	HTTP_COARSE_BUCKETS = 20,
 	HTTP_SHARDS = 4,    /* groups of CPUs that count apart; a power of two */
 	HTTP_SHARES = 1024, /* groups of users, of which each has its share of the tables; a power of two */
 	HTTP_KINDS = 64,    /* of answers that an owner has series for; all others of its are one */
@@ -106,15 +109,24 @@ struct http_series_key {
 	enum http_version version; /* of the request */
 };
 
+/* Each group of CPUs has a cache line of its own. */
 struct http_durations {
 	struct http_series_key key; /* whose they are */
 	__u64 sum;		    /* ns; at least one for each, so that it tells whether any came */
-	__u64 buckets[HTTP_BOUNDS + 1];
-	__u64 pad;
+	__u64 pad[5];
 };
 
 struct http_series {
 	struct http_durations durations[HTTP_SHARDS];
+	__u32 spans[HTTP_SPANS]; /* where the buckets are; 0 if there are none yet */
+	__u32 coarse[HTTP_COARSE_BUCKETS]; /* of durations for which there was no room in spans */
+	__u32 share;		  /* which spans are taken out of */
+	__u32 pad[3];
+};
+
+/* Buckets for a part of all durations. User space takes the counts out. */
+struct http_span {
+	__u32 buckets[HTTP_SPAN_BUCKETS];
 };
 
 /* What tables have places for. */
@@ -122,6 +134,7 @@ enum http_resource {
 	HTTP_PROCESSES,
 	HTTP_WORKLOADS,
 	HTTP_SERIES,
+	HTTP_SPAN,
 	HTTP_RESOURCES,
 };
 

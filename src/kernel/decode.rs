@@ -4,7 +4,6 @@
 use crate::identity::cgroup::Cgroup;
 use crate::kernel::skeleton::types;
 use crate::model::counters::{ProcessId, SeriesKey};
-use crate::model::histogram::Histogram;
 use crate::model::reason::Reason;
 use crate::model::workload::Workload;
 
@@ -13,16 +12,9 @@ pub(super) fn requests(owner: &types::http_owner) -> u64 {
     owner.requests.iter().map(|shard| shard.count).sum()
 }
 
-/// The same.
-pub(super) fn durations(series: &types::http_series) -> Histogram {
-    let mut total = Histogram::default();
-    for durations in &series.durations {
-        total += &Histogram {
-            sum_ns: durations.sum,
-            buckets: durations.buckets,
-        };
-    }
-    total
+/// What all requests took together.
+pub(super) fn sum_ns(series: &types::http_series) -> u64 {
+    series.durations.iter().map(|shard| shard.sum).sum()
 }
 
 pub(super) fn owner(key: &types::http_series_key) -> ProcessId {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Clears what is over in the kernel's tables, so that there is room for others.
 
+use std::mem::offset_of;
+
 use anyhow::Result;
 
 use crate::kernel::load::Bpf;
@@ -15,6 +17,9 @@ use crate::model::increment::KINDS;
 /// programs, and after which it is cleared: whoever had found it before has a process that was read since.
 const UNLINKED: u32 = 60;
 const CLEARED: u32 = UNLINKED + 2;
+
+/// Where a series has its spans.
+const SPANS: usize = offset_of!(types::http_series, spans);
 
 impl Bpf<'_> {
     /// Clears the entries of processes that have ended, and those of workloads that have long been idle.
@@ -66,8 +71,10 @@ impl Bpf<'_> {
     }
 
     fn forget_series(&self, owner: &types::http_owner, known: &Known) -> Result<()> {
-        let mut places = Vec::new();
+        let (mut places, mut spans) = (Vec::new(), 0);
         for place in &known.series {
+            let of_series = self.series.take_out(*place, SPANS)?;
+            spans += self.spans.give_back(of_series, self.access)?;
             places.push((*place, self.series.entry(*place)?.key()));
         }
         self.series.clear(&places, self.access)?;
@@ -88,6 +95,7 @@ impl Bpf<'_> {
             .unlink(&numbers.collect::<Vec<_>>(), self.access)?;
         self.shares
             .give_back(known.share, Resource::Series, places.len());
+        self.shares.give_back(known.share, Resource::Spans, spans);
         Ok(())
     }
 }
@@ -119,6 +127,7 @@ mod tests {
             ("HTTP_PROCESSES", Resource::Processes),
             ("HTTP_WORKLOADS", Resource::Workloads),
             ("HTTP_SERIES", Resource::Series),
+            ("HTTP_SPAN", Resource::Spans),
         ];
         let named: Vec<_> = resources.split(',').map(str::trim).collect();
         for (name, resource) in expected {

@@ -12,15 +12,18 @@ use libbpf_rs::skel::Skel;
 use libbpf_rs::{Iter, MapCore};
 use plain::Plain;
 
-use crate::kernel::decode::{described, durations, in_kernel, owner, requests};
+use crate::kernel::decode::{described, in_kernel, owner, requests, sum_ns};
 use crate::kernel::load::{Bpf, Seen};
 use crate::kernel::maps::read;
 use crate::kernel::mirror::Known;
 use crate::kernel::program_stats;
 use crate::kernel::programs::{self, Notes};
 use crate::kernel::proof::script::KINDS;
+use crate::kernel::shares::Resource;
 use crate::kernel::skeleton::types;
+use crate::kernel::spans;
 use crate::kernel::table::{Entry, Table, UNKNOWN};
+use crate::model::buckets::BOUNDS_US;
 use crate::model::counters::{Harvest, KernelState, MapFill, ProcessId, ProgramStats};
 use crate::model::reason::{Missed, Reason};
 
@@ -42,6 +45,8 @@ const NEXT_REQUESTS: usize = size_of::<types::http_requests>();
 const SUM: usize = offset_of!(types::http_durations, sum);
 const NEXT_SUM: usize = size_of::<types::http_durations>();
 const UNLISTED: usize = offset_of!(types::http_owner, unlisted);
+const COARSE: usize = offset_of!(types::http_series, coarse);
+const COARSE_BUCKETS: usize = BOUNDS_US.len() + 1;
 /// With the place of the workload, which does not change.
 const ENDED: usize = offset_of!(types::http_process, workload);
 
@@ -121,6 +126,11 @@ impl Bpf<'_> {
                 // And the one for whatever has no other.
                 fill("http_workloads", &self.workloads, 2, 2),
                 fill("http_series", &self.series, self.own_kinds()?, KINDS),
+                MapFill {
+                    name: "http_spans",
+                    entries: self.shares.all(Resource::Spans) as usize,
+                    capacity: self.spans.capacity(),
+                },
             ],
             connections: self.connections(start),
             counts: self.own.counted.get(),
@@ -225,7 +235,10 @@ impl Bpf<'_> {
                 };
                 self.mirror.add_series(place, owner, (&key).into());
             }
-            self.mirror.series_read(place, &durations(&entry));
+            let coarse: [u32; COARSE_BUCKETS] = self.series.take_out(place, COARSE)?;
+            let fine = self.spans.take_out(&entry)?;
+            let buckets = fine.into_iter().chain(spans::coarse(&coarse));
+            self.mirror.series_read(place, sum_ns(&entry), buckets);
         }
         Ok(())
     }

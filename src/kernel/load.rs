@@ -26,11 +26,14 @@ use crate::kernel::proof::script::KINDS;
 use crate::kernel::proof::{Own, TALKER};
 use crate::kernel::shares::Shares;
 use crate::kernel::skeleton::{HttpSkel, HttpSkelBuilder, OpenHttpSkel, types};
+use crate::kernel::spans::Spans;
 use crate::kernel::table::{self, Entry, Table};
-use crate::model::histogram::BOUNDS_US;
+use crate::model::buckets::BUCKETS;
 
 /// A process or workload seldom shows more kinds of answers: methods times status codes.
 const SERIES_PER_OWNER: u32 = 4;
+/// Most durations of one kind lie closer together than sixteen times, and not all series that there is room for are needed.
+const SPANS_PER_SERIES: u32 = 2;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -55,6 +58,7 @@ pub struct Bpf<'obj> {
     pub(super) processes: Table<types::http_process, MapMut<'obj>>,
     pub(super) workloads: Table<types::http_workload, MapMut<'obj>>,
     pub(super) series: Table<types::http_series, MapMut<'obj>>,
+    pub(super) spans: Spans<MapMut<'obj>>,
     pub(super) shares: Shares,
     pub(super) mirror: Mirror,
     pub(super) seen: Seen,
@@ -139,6 +143,7 @@ impl<'obj> Bpf<'obj> {
             http_series_free,
             http_series_used
         );
+        let spans = Spans::of(same(&maps.http_spans), same(&maps.http_spans_free))?;
         let shares = Shares::of(&maps.http_shares)?;
         let identified = skeleton
             .progs
@@ -167,6 +172,7 @@ impl<'obj> Bpf<'obj> {
             processes,
             workloads,
             series,
+            spans,
             shares,
             mirror: Mirror::default(),
             seen: Seen::default(),
@@ -333,13 +339,18 @@ fn configured<'obj>(
         .set_max_entries(series.saturating_mul(2))?;
     maps.http_series_free.set_max_entries(series)?;
     (maps.http_series_used).set_max_entries(series.div_ceil(table::PLACE_BITS))?;
+    let spans = series.saturating_mul(SPANS_PER_SERIES);
+    maps.http_spans.set_max_entries(spans)?;
+    maps.http_spans_free.set_max_entries(spans)?;
 
     let rodata = maps
         .rodata_data
         .as_mut()
         .context("the BPF object has no constants")?;
-    rodata.http_bounds_ns = BOUNDS_US.map(|bound| bound * 1000);
-    rodata.http_room = [processes, workloads, series];
+    rodata.http_bounds_ns = BUCKETS.bounds_ns();
+    rodata.http_first_buckets = BUCKETS.first();
+    rodata.http_coarse_buckets = BUCKETS.classics();
+    rodata.http_room = [processes, workloads, series, spans];
     rodata.http_seed = RandomState::new().hash_one(());
     rodata.http_in_storage = in_storage;
     rodata.http_notes_taken = takes_notes;

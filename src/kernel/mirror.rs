@@ -54,7 +54,7 @@ pub struct KnownWorkload {
 struct KnownSeries {
     owner: Owner,
     key: SeriesKey,
-    total: Histogram,
+    sum_ns: u64,
 }
 
 impl Known {
@@ -161,8 +161,12 @@ impl Mirror {
         };
         if let Some(known) = known {
             known.series.push(place);
-            let total = Histogram::default();
-            put(&mut self.series, place, KnownSeries { owner, key, total });
+            let series = KnownSeries {
+                owner,
+                key,
+                sum_ns: 0,
+            };
+            put(&mut self.series, place, series);
         }
     }
 
@@ -202,18 +206,22 @@ impl Mirror {
         growth.unlisted += more;
     }
 
-    pub fn series_read(&mut self, place: u32, total: &Histogram) {
+    /// The buckets are those that have come since the last time; a reading may have met one between its bucket and its sum,
+    /// which then comes alone.
+    pub fn series_read(
+        &mut self,
+        place: u32,
+        sum_ns: u64,
+        buckets: impl IntoIterator<Item = (u16, u64)>,
+    ) {
         let Some(series) = at_mut(&mut self.series, place) else {
             return;
         };
-        let Some(grown) = total.checked_sub(&series.total) else {
-            return;
-        };
-        // A reading may have met one between its bucket and its sum, which then comes alone.
-        if grown == Histogram::default() {
+        let grown = Histogram::new(sum_ns.saturating_sub(series.sum_ns), buckets);
+        if grown.is_empty() {
             return;
         }
-        series.total = *total;
+        series.sum_ns = sum_ns;
         let growth = match series.owner {
             Owner::Process(place) => at_mut(&mut self.processes, place)
                 .map(|it| &mut growth_of_process(&mut self.grown.0, it).increment),
@@ -352,13 +360,10 @@ mod tests {
         Known::new(id(pid), 1, Arc::new(workload))
     }
 
+    const BUCKET: u16 = 70;
+
     fn histogram(count: u64, sum_ns: u64) -> Histogram {
-        let mut histogram = Histogram {
-            sum_ns,
-            ..Histogram::default()
-        };
-        histogram.buckets[4] = count;
-        histogram
+        Histogram::new(sum_ns, [(BUCKET, count)])
     }
 
     /// A workload that has one process, which is read.
@@ -401,9 +406,9 @@ mod tests {
     fn what_is_read_twice_before_it_is_taken_comes_together() {
         let mut mirror = mirror();
         mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
-        for (requests, answers) in [(3, 2), (10, 9)] {
+        for (requests, sum_ns, answers) in [(3, 200, 2), (10, 900, 7)] {
             mirror.process_read(PROCESS, requests, false);
-            mirror.series_read(SERIES, &histogram(answers, 100 * answers));
+            mirror.series_read(SERIES, sum_ns, [(BUCKET, answers)]);
         }
         let (processes, _) = mirror.take();
         assert_eq!(processes.len(), 1);
@@ -436,13 +441,13 @@ mod tests {
         let of_workload = SeriesKey { status: 404, ..OK };
         mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
         mirror.add_series(SERIES + 1, Owner::Workload(WORKLOAD), of_workload.clone());
-        mirror.series_read(SERIES, &histogram(2, 300));
-        mirror.series_read(SERIES + 1, &histogram(1, 50));
+        mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
+        mirror.series_read(SERIES + 1, 50, [(BUCKET, 1)]);
         let (processes, workloads) = mirror.take();
         assert_eq!(processes[0].increment.series, [(OK, histogram(2, 300))]);
         let expected = [(of_workload, histogram(1, 50))];
         assert_eq!(workloads[0].increment.series, expected);
-        mirror.series_read(SERIES, &histogram(5, 900));
+        mirror.series_read(SERIES, 900, [(BUCKET, 3)]);
         let (processes, _) = mirror.take();
         assert_eq!(processes[0].increment.series, [(OK, histogram(3, 600))]);
     }
@@ -451,11 +456,11 @@ mod tests {
     fn a_sum_that_comes_after_its_answer_is_not_lost() {
         let mut mirror = mirror();
         mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
-        mirror.series_read(SERIES, &histogram(2, 100));
-        mirror.series_read(SERIES, &histogram(2, 300));
+        mirror.series_read(SERIES, 100, [(BUCKET, 2)]);
+        mirror.series_read(SERIES, 300, []);
         let (processes, _) = mirror.take();
         assert_eq!(processes[0].increment.durations(), histogram(2, 300));
-        mirror.series_read(SERIES, &histogram(2, 300));
+        mirror.series_read(SERIES, 300, []);
         assert_eq!(mirror.take(), Default::default());
     }
 
@@ -464,12 +469,12 @@ mod tests {
         let mut mirror = mirror();
         assert_eq!(mirror.owner(id(8)), None);
         mirror.add_series(SERIES, Owner::Process(PROCESS + 1), OK);
-        mirror.series_read(SERIES, &histogram(2, 300));
+        mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
         assert_eq!(mirror.take(), Default::default());
         mirror.add_process(PROCESS + 1, known(8), WORKLOAD);
         assert_eq!(mirror.owner(id(8)), Some(Owner::Process(PROCESS + 1)));
         mirror.add_series(SERIES, Owner::Process(PROCESS + 1), OK);
-        mirror.series_read(SERIES, &histogram(2, 300));
+        mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
         assert_eq!(mirror.take().0[0].increment.durations(), histogram(2, 300));
     }
 
@@ -478,7 +483,7 @@ mod tests {
         let mut mirror = mirror();
         mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
         mirror.process_read(PROCESS, 23, false);
-        mirror.series_read(SERIES, &histogram(2, 300));
+        mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
         mirror.take();
         let (place, process) = mirror.process(id(7)).unwrap();
         assert_eq!((place, &process.series[..]), (PROCESS, &[SERIES][..]));
@@ -489,7 +494,7 @@ mod tests {
         mirror.add_process(PROCESS, known(9), WORKLOAD);
         mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
         mirror.process_read(PROCESS, 3, false);
-        mirror.series_read(SERIES, &histogram(1, 10));
+        mirror.series_read(SERIES, 10, [(BUCKET, 1)]);
         let (processes, _) = mirror.take();
         assert_eq!(
             (processes[0].id, processes[0].increment.requests),
@@ -516,7 +521,7 @@ mod tests {
         // Answers alone are growth, too.
         mirror.add_series(SERIES, Owner::Workload(WORKLOAD), OK);
         take(&mut mirror, 2);
-        mirror.series_read(SERIES, &histogram(1, 10));
+        mirror.series_read(SERIES, 10, [(BUCKET, 1)]);
         take(&mut mirror, 1);
         assert!(mirror.idle_workloads(1).is_empty());
         take(&mut mirror, 2);

@@ -17,6 +17,7 @@ pub enum Resource {
     Processes,
     Workloads,
     Series,
+    Spans,
 }
 
 pub struct Shares {
@@ -42,6 +43,11 @@ impl Shares {
             self.held(share, resource)
                 .fetch_sub(places as u64, Ordering::Relaxed);
         }
+    }
+
+    /// Places that are taken by all together.
+    pub fn all(&self, resource: Resource) -> u64 {
+        self.held(self.last, resource).load(Ordering::Relaxed)
     }
 
     fn held(&self, share: u32, resource: Resource) -> &AtomicU64 {

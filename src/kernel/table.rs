@@ -2,18 +2,16 @@
 //! A table of counters, whose entries the programs add and count up, and which is read in our own memory: the kernel is not
 //! called for it, and nothing in it waits. `src/bpf/counters/places.bpf.h` says what lies beside a table.
 
-use std::cell::RefCell;
-use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, AsRawFd};
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use libbpf_rs::{MapCore, MapFlags};
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::MmapRaw;
 use plain::Plain;
 
+use crate::kernel::mapped::{Mapped, map};
 use crate::kernel::maps::Access;
 
 /// What a table has in each place, in whole words.
@@ -35,8 +33,6 @@ pub const PLACE_BITS: u32 = u64::BITS;
 pub const UNKNOWN: u64 = 0;
 /// Spreads keys over all numbers.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-/// So much of a table is mapped at least: what is mapped counts as the agent's memory.
-const LEAST_MAPPED: usize = 64 << 10;
 
 /// The maps of a table.
 pub struct Maps<M> {
@@ -147,6 +143,11 @@ impl<T: Entry, M: MapCore> Table<T, M> {
         Ok(changed)
     }
 
+    /// Takes small numbers out of an entry, which begin so many bytes from its beginning.
+    pub fn take_out<const N: usize>(&self, place: u32, at: usize) -> Result<[u32; N]> {
+        self.entries.take_out(place, at)
+    }
+
     /// The number so many bytes from the beginning of an entry.
     pub fn word(&self, place: u32, at: usize) -> Result<u64> {
         self.entries.with(place, |words| {
@@ -198,57 +199,6 @@ impl<T: Entry, M: MapCore> Table<T, M> {
         // SAFETY: it is mapped as long as `self` lives, a page has any alignment, and all who write to it do so atomically.
         unsafe { slice::from_raw_parts(self.used.as_mut_ptr().cast(), words) }
     }
-}
-
-/// The entries of an array, as many from the first on as were asked for.
-struct Mapped<M> {
-    map: M,
-    /// From one entry to the next.
-    stride: usize,
-    length: usize,
-    mapped: RefCell<MmapRaw>,
-}
-
-impl<M: MapCore> Mapped<M> {
-    fn of(entries: M) -> Result<Self> {
-        let stride = (entries.value_size() as usize).next_multiple_of(size_of::<u64>());
-        let length = stride * entries.max_entries() as usize;
-        let mapped = map(&entries, LEAST_MAPPED.min(length))?;
-        Ok(Self {
-            map: entries,
-            stride,
-            length,
-            mapped: RefCell::new(mapped),
-        })
-    }
-
-    /// Does something with the words of an entry.
-    fn with<R>(&self, place: u32, work: impl FnOnce(&[AtomicU64]) -> R) -> Result<R> {
-        let start = place as usize * self.stride;
-        let end = start + self.stride;
-        ensure!(
-            end <= self.length,
-            "a table of counters has no place {place}"
-        );
-        let mut mapped = self.mapped.borrow_mut();
-        if end > mapped.len() {
-            let more = end.next_power_of_two().min(self.length);
-            *mapped = map(&self.map, more).context("a table of counters cannot be mapped")?;
-        }
-        // SAFETY: the entry ends within what is mapped, which stays so while it is borrowed; entries are aligned to words; and all
-        // who write to it meanwhile do so a word at a time.
-        Ok(work(unsafe {
-            let first = mapped.as_mut_ptr().add(start).cast();
-            slice::from_raw_parts(first, self.stride / size_of::<u64>())
-        }))
-    }
-}
-
-/// The first bytes of an array.
-fn map(array: &impl AsFd, length: usize) -> io::Result<MmapRaw> {
-    MmapOptions::new()
-        .len(length)
-        .map_raw(array.as_fd().as_raw_fd())
 }
 
 #[cfg(test)]

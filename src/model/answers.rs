@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a process has answered of late, by status code, and how long it took.
 
+use std::collections::VecDeque;
+
 use crate::model::histogram::Histogram;
 use crate::model::increment::Increment;
-use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::Trend;
+use crate::model::quantile::{max_ms, quantile_ms};
+use crate::model::snapshot::{Latency, Trend};
 use crate::model::tick::Tick;
 use crate::model::window::Window;
 
@@ -13,17 +15,25 @@ const RECENT: usize = 15;
 
 type Samples = Window<f64, RECENT>;
 
-/// There are many processes, and each has little in most ticks: so there are no maps here.
+/// There are many processes, and each has little in most ticks: so there are no maps here, and small numbers.
 #[derive(Default)]
 pub struct Answers {
     /// Of the codes that were seen in the recent ticks, in their order.
     per_second: Vec<(u16, Samples)>,
-    /// What each of the recent ticks brought: buckets that are not empty.
-    durations: Window<Vec<(u8, u64)>, RECENT>,
+    /// The number of the latest tick.
+    tick: u8,
+    /// What each of the recent ticks brought, oldest first.
+    cells: VecDeque<Cell>,
     /// All of these together.
-    recent: [u64; Histogram::BUCKETS],
-    p50_ms: Samples,
-    p99_ms: Samples,
+    recent: Histogram,
+    /// p50, p90, p99 and the longest, of each tick.
+    latency: Window<[f32; 4], RECENT>,
+}
+
+struct Cell {
+    tick: u8,
+    bucket: u16,
+    count: u32,
 }
 
 impl Answers {
@@ -41,32 +51,44 @@ impl Answers {
             samples.push(tick.rate(count.map_or(0, |(_, count)| *count)));
             samples.peak() > 0.0
         });
-        self.measure(&increment.durations());
+        self.measure(increment);
     }
 
-    fn measure(&mut self, durations: &Histogram) {
-        let filled: Vec<_> = durations.filled().collect();
-        for (bucket, count) in &filled {
-            self.recent[usize::from(*bucket)] += count;
+    fn measure(&mut self, increment: &Increment) {
+        self.tick = self.tick.wrapping_add(1);
+        while let Some(oldest) = self.cells.front()
+            && usize::from(self.tick.wrapping_sub(oldest.tick)) >= RECENT
+        {
+            self.recent.remove(oldest.bucket, oldest.count.into());
+            self.cells.pop_front();
         }
-        for (bucket, count) in self.durations.push(filled).unwrap_or_default() {
-            self.recent[usize::from(bucket)] -= count;
+        for (bucket, count) in increment.series.iter().flat_map(|(_, it)| it.filled()) {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            self.recent.add(bucket, count.into());
+            self.cells.push_back(Cell {
+                tick: self.tick,
+                bucket,
+                count,
+            });
         }
-        let recent = Histogram {
-            sum_ns: 0,
-            buckets: self.recent,
-        };
-        for (q, samples) in [(0.5, &mut self.p50_ms), (0.99, &mut self.p99_ms)] {
-            match quantile_ms(q, &recent) {
-                Some(duration) => _ = samples.push(duration),
-                None => *samples = Samples::default(),
+        let quantile = |q| quantile_ms(q, &self.recent);
+        let measured = [
+            quantile(0.5),
+            quantile(0.9),
+            quantile(0.99),
+            max_ms(&self.recent),
+        ];
+        match measured {
+            [Some(p50), Some(p90), Some(p99), Some(max)] => {
+                self.latency.push([p50, p90, p99, max].map(|ms| ms as f32));
             }
+            _ => self.latency = Window::default(),
         }
     }
 
     /// Whether the recent ticks have brought nothing.
     pub fn is_idle(&self) -> bool {
-        self.per_second.is_empty() && self.p50_ms.is_empty()
+        self.per_second.is_empty() && self.cells.is_empty()
     }
 
     /// In the order of the codes.
@@ -77,12 +99,21 @@ impl Answers {
             .collect()
     }
 
-    pub fn p50_ms(&self) -> Option<Trend> {
-        (!self.p50_ms.is_empty()).then(|| self.p50_ms.trend())
-    }
-
-    pub fn p99_ms(&self) -> Option<Trend> {
-        (!self.p99_ms.is_empty()).then(|| self.p99_ms.trend())
+    /// How long the requests took, if there were any.
+    pub fn latency(&self) -> Option<Latency> {
+        if self.latency.is_empty() {
+            return None;
+        }
+        let [p50_ms, p90_ms, p99_ms, max_ms] = [0, 1, 2, 3].map(|it| {
+            let values = self.latency.iter().map(|values| f64::from(values[it]));
+            Trend::of(values)
+        });
+        Some(Latency {
+            p50_ms,
+            p90_ms,
+            p99_ms,
+            max_ms,
+        })
     }
 }
 
@@ -103,12 +134,11 @@ mod tests {
     }
 
     impl Ticks {
-        /// Each of `answered` is a status, how many, and the bucket of their durations.
-        fn tick(&mut self, elapsed: Duration, answered: &[(u16, u64, usize)]) {
+        /// Each of `answered` is a status, how many, and how long each took, in microseconds.
+        fn tick(&mut self, elapsed: Duration, answered: &[(u16, u64, u64)]) {
             let tick = Tick { elapsed };
-            let series = answered.iter().map(|(status, count, bucket)| {
-                let mut histogram = Histogram::default();
-                histogram.buckets[*bucket] = *count;
+            let series = answered.iter().map(|(status, count, us)| {
+                let histogram = Histogram::of(*count, us * 1000);
                 let key = SeriesKey {
                     method: "GET",
                     status: *status,
@@ -167,26 +197,48 @@ mod tests {
     #[test]
     fn percentiles_are_of_all_answers_of_the_last_fifteen_ticks() {
         let mut ticks = Ticks::default();
-        // In the first bucket, which ends at 0.1 ms, and in the seventh, from 5 to 10 ms.
-        ticks.tick(SECOND, &[(200, 50, 0)]);
-        ticks.tick(SECOND, &[(200, 40, 6), (500, 10, 6)]);
-        let p50 = ticks.answers.p50_ms();
-        assert_eq!(values(p50.as_ref()), [0.05, 0.1]);
-        let p99 = values(ticks.answers.p99_ms().as_ref());
-        assert!((p99[0] - 0.099).abs() < 1e-9, "{p99:?}");
-        assert!((p99[1] - 9.9).abs() < 1e-9, "{p99:?}");
-
+        let assert_last = |ticks: &Ticks, expected: [f64; 4]| {
+            let latency = ticks.answers.latency().unwrap();
+            let told = [
+                latency.p50_ms,
+                latency.p90_ms,
+                latency.p99_ms,
+                latency.max_ms,
+            ];
+            for (told, expected) in told.iter().zip(expected) {
+                let last = *told.values.last().unwrap();
+                assert!(
+                    (last / expected - 1.0).abs() < 0.05,
+                    "{told:?}, not {expected}"
+                );
+            }
+        };
+        ticks.tick(SECOND, &[(200, 50, 70)]);
+        ticks.tick(
+            SECOND,
+            &[(200, 38, 8_000), (500, 10, 9_000), (500, 2, 120_000)],
+        );
+        assert_last(&ticks, [0.07, 9.0, 120.0, 120.0]);
+        assert_eq!(ticks.answers.latency().unwrap().p50_ms.values.len(), 2);
         for _ in 2..RECENT {
             ticks.tick(SECOND, &[]);
         }
-        assert_eq!(values(ticks.answers.p50_ms().as_ref()), [0.1; 5]);
+        assert_last(&ticks, [0.07, 9.0, 120.0, 120.0]);
         ticks.tick(SECOND, &[]);
-        let p50 = ticks.answers.p50_ms();
-        assert_eq!(values(p50.as_ref()).last(), Some(&7.5));
+        assert_last(&ticks, [8.0, 9.0, 120.0, 120.0]);
         assert!(!ticks.answers.is_idle());
         ticks.tick(SECOND, &[]);
         assert!(ticks.answers.is_idle());
-        assert_eq!(ticks.answers.p50_ms(), None);
-        assert_eq!(ticks.answers.p99_ms(), None);
+        assert_eq!(ticks.answers.latency(), None);
+    }
+
+    #[test]
+    fn ticks_without_an_end_leave_nothing_behind() {
+        let mut ticks = Ticks::default();
+        for _ in 0..1000 {
+            ticks.tick(SECOND, &[(200, 3, 70), (200, 2, 900)]);
+        }
+        assert_eq!(ticks.answers.recent.count(), 5 * RECENT as u64);
+        assert_eq!(ticks.answers.cells.len(), 2 * RECENT);
     }
 }

@@ -98,7 +98,7 @@ impl Totals {
             Err(at) => {
                 let series = Series {
                     key: key.clone(),
-                    durations: *durations,
+                    durations: durations.clone(),
                     since,
                 };
                 // Most have one kind or two: room for more would be most of what is kept of them.
@@ -119,12 +119,7 @@ mod tests {
             status,
             version: "1.1",
         };
-        let mut histogram = Histogram {
-            sum_ns: 7 * count,
-            ..Histogram::default()
-        };
-        histogram.buckets[0] = count;
-        (key, histogram)
+        (key, Histogram::of(count, 7))
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! What is known of the processes, and how it changes from one second to the next. Pure: no file, no clock, no kernel.
 
 pub mod answers;
+pub mod buckets;
 pub mod counters;
 mod dates;
 pub mod histogram;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::model::counters::{KernelState, ProcessId};
 use crate::model::increment::{Increment, Totals};
 use crate::model::reason::Missed;
+use crate::model::window::LISTED;
 use crate::model::workload::Workload;
 
 /// What a value has been of late.
@@ -18,6 +19,27 @@ pub struct Trend {
     pub peak: f64,
     /// Of these together; of rates, a measure of the traffic.
     pub sum: f64,
+}
+
+impl Trend {
+    /// Of all values that are remembered, oldest first.
+    pub fn of(values: impl ExactSizeIterator<Item = f64> + Clone) -> Self {
+        let unlisted = values.len().saturating_sub(LISTED);
+        Self {
+            values: values.clone().skip(unlisted).collect(),
+            peak: values.clone().fold(0.0, f64::max),
+            sum: values.sum(),
+        }
+    }
+}
+
+/// How long requests took that were answered in the last 15 ticks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Latency {
+    pub p50_ms: Trend,
+    pub p90_ms: Trend,
+    pub p99_ms: Trend,
+    pub max_ms: Trend,
 }
 
 /// One process as of one tick. As long as it is idle, and has been for so long that nothing is said of what was before, it
@@ -36,9 +58,8 @@ pub struct ProcessSnapshot {
     pub requests_per_second: Trend,
     /// By the status codes of the last 15 ticks, in their order.
     pub responses_per_second: Vec<(u16, Trend)>,
-    /// How long the requests took that were answered in the last 15 ticks, if there were any.
-    pub duration_p50_ms: Option<Trend>,
-    pub duration_p99_ms: Option<Trend>,
+    /// If any were answered.
+    pub latency: Option<Latency>,
 }
 
 /// One workload as of one tick: its processes of all times together.

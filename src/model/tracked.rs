@@ -97,8 +97,7 @@ impl Tracked {
             totals: self.totals.clone(),
             requests_per_second: self.requests_per_second.trend(),
             responses_per_second: self.answers.per_second(),
-            duration_p50_ms: self.answers.p50_ms(),
-            duration_p99_ms: self.answers.p99_ms(),
+            latency: self.answers.latency(),
         }
     }
 }

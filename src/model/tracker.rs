@@ -150,8 +150,9 @@ impl Tracker {
 mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+    use crate::model::buckets::BUCKETS;
     use crate::model::counters::{SeriesKey, WorkloadGrowth};
-    use crate::model::histogram::{BOUNDS_US, Histogram};
+    use crate::model::histogram::Histogram;
     use crate::model::increment::Increment;
     use crate::model::window::LISTED;
     use crate::model::workload::Workload;
@@ -248,14 +249,12 @@ mod tests {
     };
 
     /// Answers that took less than the first bound, and one more that took longer than the last.
+    /// Of which one took very long.
     fn histogram(fast: u64, sum_ns: u64) -> Histogram {
-        let mut histogram = Histogram {
+        Histogram::new(
             sum_ns,
-            ..Histogram::default()
-        };
-        histogram.buckets[0] = fast;
-        histogram.buckets[BOUNDS_US.len()] = 1;
-        histogram
+            [(BUCKETS.of(50_000), fast), (BUCKETS.of(11_000_000_000), 1)],
+        )
     }
 
     fn rates(snapshot: &Snapshot) -> Vec<f64> {

@@ -33,8 +33,12 @@ impl<T, const LENGTH: usize> Window<T, LENGTH> {
         oldest
     }
 
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &T> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &T> + Clone {
         self.values.iter()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
@@ -56,12 +60,7 @@ impl<const LENGTH: usize> Window<f64, LENGTH> {
     }
 
     pub fn trend(&self) -> Trend {
-        let unlisted = self.values.len().saturating_sub(LISTED);
-        Trend {
-            values: self.values.iter().skip(unlisted).copied().collect(),
-            peak: self.peak(),
-            sum: self.values.iter().sum(),
-        }
+        Trend::of(self.values.iter().copied())
     }
 
     /// Forgets all but what is listed, and gives back the memory.
@@ -69,10 +68,6 @@ impl<const LENGTH: usize> Window<f64, LENGTH> {
         self.values
             .drain(..self.values.len().saturating_sub(LISTED));
         self.values.shrink_to_fit();
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
     }
 }
 

@@ -137,12 +137,7 @@ mod tests {
                     status,
                     version: "1.1",
                 };
-                let mut histogram = Histogram {
-                    sum_ns: count * 50_000,
-                    ..Histogram::default()
-                };
-                histogram.buckets[0] = count;
-                (key, histogram)
+                (key, Histogram::of(count, 50_000))
             })
     }
 

@@ -1,31 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The last minute of one process.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::histogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::model::buckets::BUCKETS;
 use crate::model::increment::Increment;
-use crate::model::quantile::quantile_ms;
-use crate::model::snapshot::ProcessSnapshot;
+use crate::model::quantile::{max_ms, quantile_ms};
+use crate::model::snapshot::{ProcessSnapshot, Trend};
 use crate::model::tick::rate;
 use crate::page::view::{Point, Process, Series};
 
 /// Seconds.
 pub const REMEMBERED: usize = 60;
 
-/// So much of one kind in one second. Processes are many, and most of them are idle most of the time: only what has happened is
-/// kept, and in few bytes.
-struct Cell {
-    tick: u64,
-    kind: Kind,
-    count: u64,
+/// What a process has done in one second. Processes are many, and most of them are idle most of the time: only what has happened
+/// is kept, and in few bytes.
+#[derive(Serialize, Deserialize)]
+struct Second {
+    /// Only its lowest byte: what is older than some minutes has been forgotten.
+    tick: u8,
+    requests: u64,
+    /// By status.
+    answers: Vec<(u16, u64)>,
+    /// The buckets of p50 and p99, if anything was answered.
+    durations: Option<(u16, u16)>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Requests,
-    Answers { status: u16, bucket: u8 },
+impl Second {
+    fn new(increment: &Increment, tick: u64) -> Self {
+        let durations = increment.durations();
+        let bucket = |q| quantile_ms(q, &durations).map(|ms| BUCKETS.of((ms * 1e6) as u64));
+        Self {
+            tick: tick as u8,
+            requests: increment.requests,
+            answers: increment.answers(),
+            durations: bucket(0.5).zip(bucket(0.99)),
+        }
+    }
+
+    /// Ticks between it and a later one.
+    fn age(&self, tick: u64) -> usize {
+        usize::from((tick as u8).wrapping_sub(self.tick))
+    }
+
+    fn point(&self, elapsed: Duration) -> Point {
+        let mut classes = [0; 5];
+        // Others than these do not exist; the kernel takes any three digits. Of those that are not told apart the first is not
+        // known.
+        for (status, count) in self.answers.iter().filter(|(status, _)| *status > 0) {
+            let class = usize::from(status / 100).clamp(1, 5) - 1;
+            classes[class] += count;
+        }
+        let middle = |bucket| {
+            let (lower, upper) = BUCKETS.range(bucket);
+            rounded((lower + (upper - lower) / 2) as f64 / 1e6)
+        };
+        Point {
+            requests: rounded(rate(self.requests, elapsed)),
+            answers: classes.map(|count| rounded(rate(count, elapsed))),
+            p50_ms: self.durations.map(|(p50, _)| middle(p50)),
+            p99_ms: self.durations.map(|(_, p99)| middle(p99)),
+        }
+    }
 }
 
 /// What is remembered of a process.
@@ -33,7 +72,7 @@ pub struct Recent {
     /// The first tick that it was seen in.
     since: u64,
     /// Oldest first.
-    cells: VecDeque<Cell>,
+    seconds: Vec<u8>,
     requests: u64,
 }
 
@@ -41,7 +80,7 @@ impl Recent {
     pub fn new(tick: u64) -> Self {
         Self {
             since: tick,
-            cells: VecDeque::new(),
+            seconds: Vec::new(),
             requests: 0,
         }
     }
@@ -49,43 +88,43 @@ impl Recent {
     /// Takes in what a tick has brought.
     pub fn push(&mut self, increment: &Increment, tick: u64) {
         self.forget(tick);
-        let mut push = |kind, count| {
-            let mut of_tick = self.cells.iter_mut().rev().take_while(|it| it.tick == tick);
-            match of_tick.find(|it| it.kind == kind) {
-                Some(alike) => alike.count += count,
-                None => self.cells.push_back(Cell { tick, kind, count }),
-            }
-        };
-        if increment.requests > 0 {
-            push(Kind::Requests, increment.requests);
-        }
-        for (key, durations) in &increment.series {
-            let status = key.status;
-            for (bucket, count) in durations.filled() {
-                push(Kind::Answers { status, bucket }, count);
-            }
-        }
-        self.requests += increment.requests;
+        let second = Second::new(increment, tick);
+        self.requests += second.requests;
+        let seconds = std::mem::take(&mut self.seconds);
+        // Writing to memory cannot fail.
+        self.seconds = postcard::to_extend(&second, seconds).unwrap_or_default();
     }
 
-    /// Forgets what was more than a minute before a tick.
+    /// Forgets what was more than a minute before a tick. To be called once in two minutes at least.
     pub fn forget(&mut self, tick: u64) {
-        while let Some(oldest) = self.cells.front()
-            && oldest.tick + REMEMBERED as u64 <= tick
+        let mut kept = &self.seconds[..];
+        while let Ok((oldest, rest)) = postcard::take_from_bytes::<Second>(kept)
+            && oldest.age(tick) >= REMEMBERED
         {
-            if let Kind::Requests = oldest.kind {
-                self.requests -= oldest.count;
-            }
-            self.cells.pop_front();
+            self.requests -= oldest.requests;
+            kept = rest;
         }
-        if self.cells.is_empty() {
-            self.cells.shrink_to_fit();
+        let forgotten = self.seconds.len() - kept.len();
+        self.seconds.drain(..forgotten);
+        if self.seconds.is_empty() {
+            self.seconds.shrink_to_fit();
         }
     }
 
     /// Requests received in the last minute.
     pub fn requests(&self) -> u64 {
         self.requests
+    }
+
+    /// The seconds of the last minute up to a tick in which something has happened, oldest first.
+    fn seconds(&self, tick: u64) -> impl Iterator<Item = Second> {
+        let mut left = &self.seconds[..];
+        let all = std::iter::from_fn(move || {
+            let (second, rest) = postcard::take_from_bytes::<Second>(left).ok()?;
+            left = rest;
+            Some(second)
+        });
+        all.filter(move |second| second.age(tick) < REMEMBERED)
     }
 
     /// As of a tick. `elapsed` is how long the last ones were, up to that.
@@ -96,16 +135,15 @@ impl Recent {
         elapsed: &[Duration],
         whole: bool,
     ) -> Process {
-        let (mut answers, mut durations) = (BTreeMap::new(), Histogram::default());
-        let oldest = (tick + 1).saturating_sub(REMEMBERED as u64);
-        for cell in self.cells.iter().filter(|cell| cell.tick >= oldest) {
-            if let Kind::Answers { status, bucket } = cell.kind {
-                *answers.entry(status).or_default() += cell.count;
-                durations.buckets[usize::from(bucket)] += cell.count;
-            }
+        let seconds: Vec<_> = self.seconds(tick).collect();
+        let mut answers = BTreeMap::new();
+        for (status, count) in seconds.iter().flat_map(|second| &second.answers) {
+            *answers.entry(*status).or_default() += count;
         }
-        let changed = whole || self.cells.back().is_some_and(|last| last.tick == tick);
-        let rates = &process.requests_per_second.values;
+        let changed = whole || seconds.last().is_some_and(|last| last.age(tick) == 0);
+        let latency = process.latency.as_ref();
+        let last = |trend: &Trend| trend.values.last().copied();
+        let rates = &process.requests_per_second;
         Process {
             pid: process.id.pid,
             start_time: process.id.start_time,
@@ -118,67 +156,35 @@ impl Recent {
                 .map(str::to_owned),
             exited: process.exited,
             requests: process.totals.requests,
-            requests_per_second: rates.last().copied().unwrap_or(0.0),
+            requests_per_second: last(rates).unwrap_or(0.0),
             answers,
-            p50_ms: quantile_ms(0.5, &durations),
-            p99_ms: quantile_ms(0.99, &durations),
-            points: self.points(tick, elapsed, whole),
+            p50_ms: latency.and_then(|it| last(&it.p50_ms)).map(rounded),
+            p90_ms: latency.and_then(|it| last(&it.p90_ms)).map(rounded),
+            p99_ms: latency.and_then(|it| last(&it.p99_ms)).map(rounded),
+            max_ms: latency.and_then(|it| last(&it.max_ms)).map(rounded),
+            points: self.points(&seconds, tick, elapsed, whole),
             series: changed.then(|| series(process)),
         }
     }
 
-    fn points(&self, tick: u64, elapsed: &[Duration], whole: bool) -> Vec<Point> {
+    fn points(
+        &self,
+        seconds: &[Second],
+        tick: u64,
+        elapsed: &[Duration],
+        whole: bool,
+    ) -> Vec<Point> {
         let known = (tick + 1 - self.since) as usize;
         let count = if whole { known.min(elapsed.len()) } else { 1 };
-        let first = tick + 1 - count as u64;
         let elapsed = &elapsed[elapsed.len() - count..];
-        let skipped = self.cells.partition_point(|cell| cell.tick < first);
-        let mut cells = self.cells.iter().skip(skipped).peekable();
-        let seconds = (first..).zip(elapsed);
-        seconds
-            .map(|(tick, elapsed)| {
-                let mut second = Second::default();
-                while let Some(cell) = cells.next_if(|cell| cell.tick == tick) {
-                    second.add(cell);
-                }
-                second.point(*elapsed)
-            })
-            .collect()
-    }
-}
-
-/// What has happened in one.
-#[derive(Default)]
-struct Second {
-    requests: u64,
-    /// By the first digit of the status.
-    answers: [u64; 5],
-    durations: Histogram,
-}
-
-impl Second {
-    fn add(&mut self, cell: &Cell) {
-        match cell.kind {
-            Kind::Requests => self.requests += cell.count,
-            Kind::Answers { status, bucket } => {
-                // Others than these do not exist; the kernel takes any three digits. Of those that are not told apart
-                // the first is not known.
-                if status > 0 {
-                    let class = usize::from(status / 100).clamp(1, 5) - 1;
-                    self.answers[class] += cell.count;
-                }
-                self.durations.buckets[usize::from(bucket)] += cell.count;
-            }
-        }
-    }
-
-    fn point(&self, elapsed: Duration) -> Point {
-        Point {
-            requests: rounded(rate(self.requests, elapsed)),
-            answers: self.answers.map(|count| rounded(rate(count, elapsed))),
-            p50_ms: quantile_ms(0.5, &self.durations).map(rounded),
-            p99_ms: quantile_ms(0.99, &self.durations).map(rounded),
-        }
+        let skipped = seconds.partition_point(|second| second.age(tick) >= count);
+        let mut seconds = seconds[skipped..].iter().peekable();
+        let ages = (0..count).rev().zip(elapsed);
+        ages.map(|(age, elapsed)| {
+            let second = seconds.next_if(|second| second.age(tick) == age);
+            second.map_or_else(Point::default, |second| second.point(*elapsed))
+        })
+        .collect()
     }
 }
 
@@ -190,14 +196,17 @@ fn rounded(value: f64) -> f64 {
 fn series(process: &ProcessSnapshot) -> Vec<Series> {
     let series = process.totals.series.iter().filter_map(|it| {
         let (key, histogram) = (&it.key, &it.durations);
+        let quantile = |q| quantile_ms(q, histogram).map(rounded);
         Some(Series {
             method: key.method.to_owned(),
             status: key.status,
             version: key.version.to_owned(),
             count: histogram.count(),
             mean_ms: histogram.sum_ns as f64 / histogram.count().max(1) as f64 / 1e6,
-            p50_ms: quantile_ms(0.5, histogram)?,
-            p99_ms: quantile_ms(0.99, histogram)?,
+            p50_ms: quantile(0.5)?,
+            p90_ms: quantile(0.9)?,
+            p99_ms: quantile(0.99)?,
+            max_ms: max_ms(histogram).map(rounded)?,
         })
     });
     series.collect()

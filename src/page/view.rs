@@ -34,9 +34,11 @@ pub struct Process {
     pub requests_per_second: f64,
     /// Answers of the last minute by status code.
     pub answers: BTreeMap<u16, u64>,
-    /// Of the answers of the last minute, if there were any.
+    /// Of the answers of the last 15 seconds, if there were any.
     pub p50_ms: Option<f64>,
+    pub p90_ms: Option<f64>,
     pub p99_ms: Option<f64>,
+    pub max_ms: Option<f64>,
     /// A point for each second, oldest first.
     pub points: Vec<Point>,
     /// Left out where nothing has changed in the last second, unless the view is whole.
@@ -77,7 +79,9 @@ pub struct Series {
     pub count: u64,
     pub mean_ms: f64,
     pub p50_ms: f64,
+    pub p90_ms: f64,
     pub p99_ms: f64,
+    pub max_ms: f64,
 }
 
 impl Process {

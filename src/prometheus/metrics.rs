@@ -17,7 +17,8 @@ use prometheus_client::encoding::{
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::model::histogram::{BOUNDS_US, Histogram};
+use crate::model::buckets::BOUNDS_US;
+use crate::model::histogram::Histogram;
 use crate::prometheus::label_text::Labels;
 use crate::prometheus::rows;
 use crate::prometheus::series_lifetime::ScrapeContent;
@@ -211,7 +212,7 @@ fn in_seconds(histogram: &Histogram) -> (f64, Buckets) {
     let bounds = BOUNDS_US.into_iter().map(|bound| bound as f64 / 1e6);
     let mut bounds = bounds.chain([f64::INFINITY]);
     let buckets = histogram
-        .buckets
+        .classic()
         .map(|count| (bounds.next().unwrap_or(f64::INFINITY), count));
     (histogram.sum_ns as f64 / 1e9, buckets)
 }
@@ -238,16 +239,12 @@ mod tests {
             status: 200,
             version: "1.1",
         };
-        let mut durations = Histogram {
-            sum_ns: 1_500_200_000,
-            ..Histogram::default()
-        };
-        durations.buckets[1] = 1;
-        durations.buckets[15] = 1;
+        let mut durations = Histogram::of(1, 200_000);
+        durations += &Histogram::of(1, 1_500_000_000);
         let workload = |requests, workload: Workload, since| {
             let series = Series {
                 key: key.clone(),
-                durations,
+                durations: durations.clone(),
                 since,
             };
             Arc::new(WorkloadSnapshot {

@@ -211,8 +211,7 @@ mod tests {
             status: 200,
             version: "1.1",
         };
-        let mut histogram = Histogram::default();
-        histogram.buckets[3] = requests;
+        let histogram = Histogram::of(requests, 700_000);
         let increment = Increment {
             requests,
             series: vec![(key, histogram)],

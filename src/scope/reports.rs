@@ -225,7 +225,7 @@ mod tests {
 
     use crate::model::counters::{KernelState, ProcessId};
     use crate::model::reason::Missed;
-    use crate::model::snapshot::{AgentState, ProcessSnapshot, Trend};
+    use crate::model::snapshot::{AgentState, Latency, ProcessSnapshot, Trend};
 
     use super::*;
 
@@ -254,8 +254,12 @@ mod tests {
             id: ProcessId { pid, start_time: 1 },
             requests_per_second: trend.clone(),
             responses_per_second: [200, 404, 500].map(|code| (code, trend.clone())).into(),
-            duration_p50_ms: Some(trend.clone()),
-            duration_p99_ms: Some(trend.clone()),
+            latency: Some(Latency {
+                p50_ms: trend.clone(),
+                p90_ms: trend.clone(),
+                p99_ms: trend.clone(),
+                max_ms: trend.clone(),
+            }),
             ..ProcessSnapshot::default()
         };
         let empty = empty(Instant::now());

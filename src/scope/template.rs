@@ -8,7 +8,9 @@ use serde::Serialize;
 
 pub const REQUESTS: &str = "http_requests_per_second";
 pub const DURATION_P50: &str = "http_request_duration_p50_ms";
+pub const DURATION_P90: &str = "http_request_duration_p90_ms";
 pub const DURATION_P99: &str = "http_request_duration_p99_ms";
+pub const DURATION_MAX: &str = "http_request_duration_max_ms";
 /// Responses with a status code that has no template of its own.
 const OTHERS: &str = "http_OTHERS_responses_per_second";
 
@@ -46,7 +48,9 @@ pub static TEMPLATES: LazyLock<BTreeMap<String, Template>> = LazyLock::new(|| {
     let mut ordered = vec![named(REQUESTS, "HTTP Req/Second")];
     ordered.extend(ERRORS.map(of_status));
     ordered.push(named(DURATION_P50, "HTTP Latency p50 (ms)"));
+    ordered.push(named(DURATION_P90, "HTTP Latency p90 (ms)"));
     ordered.push(named(DURATION_P99, "HTTP Latency p99 (ms)"));
+    ordered.push(named(DURATION_MAX, "HTTP Latency max (ms)"));
     ordered.extend(NO_ERRORS.map(of_status));
     ordered.push(named(OTHERS, "HTTP Resp OTHERS/Second"));
 
@@ -113,14 +117,16 @@ mod tests {
             responses(400),
             responses(451),
             DURATION_P50,
+            DURATION_P90,
             DURATION_P99,
+            DURATION_MAX,
             responses(200),
             OTHERS,
         ];
         let places = order.map(|id| ids.iter().position(|it| it.id == id).unwrap());
         assert_eq!(places[0], 0);
         assert!(places.is_sorted(), "{places:?}");
-        assert_eq!(places[8], TEMPLATES.len() - 1);
+        assert_eq!(places[places.len() - 1], TEMPLATES.len() - 1);
         assert_eq!(TEMPLATES[REQUESTS].priority, 0.1);
     }
 }

@@ -37,14 +37,16 @@ impl Order {
 }
 
 /// Heads of the columns, and whether they are of numbers.
-pub const COLUMNS: [(&str, bool); 7] = [
+pub const COLUMNS: [(&str, bool); 9] = [
     ("PID", true),
     ("PROCESS", false),
     ("CONTAINER", false),
     ("REQ/S", true),
     ("ERRORS", true),
     ("P50", true),
+    ("P90", true),
     ("P99", true),
+    ("MAX", true),
 ];
 
 pub fn cells(process: &Process) -> [String; COLUMNS.len()] {
@@ -56,7 +58,9 @@ pub fn cells(process: &Process) -> [String; COLUMNS.len()] {
         rate(process.requests_per_second),
         process.errors().map_or_else(nothing, share),
         process.p50_ms.map_or_else(nothing, duration),
+        process.p90_ms.map_or_else(nothing, duration),
         process.p99_ms.map_or_else(nothing, duration),
+        process.max_ms.map_or_else(nothing, duration),
     ]
 }
 
@@ -143,7 +147,9 @@ mod tests {
             requests_per_second: rate,
             answers: answers.iter().copied().collect(),
             p50_ms: Some(0.25),
+            p90_ms: Some(99.0),
             p99_ms: Some(1234.5),
+            max_ms: Some(2000.0),
             points: Vec::new(),
             series: None,
         }
@@ -168,9 +174,9 @@ mod tests {
             process(7, "idle", 0.0, &[]),
             process(4_194_304, "server\x1b[2J", 1234.4, &[(200, 97), (500, 3)]),
         ]));
-        let expected = "    PID  PROCESS     CONTAINER  REQ/S  ERRORS    P50    P99\n\
-                        4194304  server\u{fffd}[2J  -           1234    3.0%  250us  1.23s\n      \
-                        7  idle        -              0       -  250us  1.23s\n";
+        let expected = "    PID  PROCESS     CONTAINER  REQ/S  ERRORS    P50     P90    P99    MAX\n\
+                        4194304  server\u{fffd}[2J  -           1234    3.0%  250us  99.0ms  1.23s  2.00s\n      \
+                        7  idle        -              0       -  250us  99.0ms  1.23s  2.00s\n";
         assert_eq!(text, expected);
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `scope-http-statistics top`: the processes of a running agent, live in the terminal.
 
+use std::mem::take;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,11 @@ use crate::terminal::table::{COLUMNS, Order, cells, rate};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const KEYS: &str = " q quit   sort by: r requests/s  e errors  9 p99  n name  p pid   ↑↓ scroll";
-const WIDTHS: [u16; COLUMNS.len()] = [8, 24, 13, 9, 8, 8, 8];
+const WIDTHS: [u16; COLUMNS.len()] = [8, 24, 13, 9, 8, 8, 8, 8, 8];
+/// Columns that make room where a terminal is narrow, the first one first. None is ever cut.
+const EXPENDABLE: [&str; 6] = ["CONTAINER", "P90", "MAX", "P50", "ERRORS", "P99"];
+/// What the last seconds need to be seen.
+const SECONDS: u16 = 16;
 
 /// An agent answers much faster, and where there is none, that is known at once.
 const FIRST: Duration = Duration::from_millis(500);
@@ -151,24 +156,33 @@ impl Screen {
     }
 
     fn draw_processes(&self, frame: &mut Frame<'_>, area: Rect) {
-        let table = WIDTHS.iter().sum::<u16>() + WIDTHS.len() as u16;
+        let columns = columns(area.width);
+        let widths = columns.iter().map(|column| WIDTHS[*column]);
+        let table = wide(&columns);
         let [left, right] =
             Layout::horizontal([Constraint::Length(table), Constraint::Min(0)]).areas(area);
         if self.view.processes.is_empty() {
             let text = " Waiting for the first request, as of: curl http://127.0.0.1:8000/";
             return frame.render_widget(Paragraph::new(text), area);
         }
-        let heads = COLUMNS.iter().enumerate();
-        let heads = heads.map(|(column, (head, _))| aligned(column, (*head).to_owned()));
+        let heads = columns.iter();
+        let heads = heads.map(|column| aligned(*column, COLUMNS[*column].0.to_owned()));
         let seen = &self.view.processes[self.scroll..];
         let rows = seen.iter().map(|process| {
-            let row = cells(process).into_iter().enumerate();
-            let row = Row::new(row.map(|(column, cell)| aligned(column, cell)));
+            let mut row = cells(process);
+            let cells = columns
+                .iter()
+                .map(|column| (*column, take(&mut row[*column])));
+            let row = Row::new(
+                cells
+                    .map(|(column, cell)| aligned(column, cell))
+                    .collect::<Vec<_>>(),
+            );
             row.style(style(process))
         });
         let bold = Style::new().add_modifier(Modifier::BOLD);
         frame.render_widget(
-            Table::new(rows, WIDTHS).header(Row::new(heads).style(bold)),
+            Table::new(rows, widths).header(Row::new(heads).style(bold)),
             left,
         );
         for (process, line) in seen.iter().zip(right.rows().skip(1)) {
@@ -185,6 +199,24 @@ impl Screen {
             Line::styled(format!(" missed: {}", some.join(", ")), Color::Yellow)
         }
     }
+}
+
+/// What columns take together, with what is between them.
+fn wide(columns: &[usize]) -> u16 {
+    let widths = columns.iter().map(|column| WIDTHS[*column] + 1);
+    widths.sum()
+}
+
+/// The columns that there is room for.
+fn columns(width: u16) -> Vec<usize> {
+    let mut columns: Vec<_> = (0..COLUMNS.len()).collect();
+    for head in EXPENDABLE {
+        if wide(&columns) + SECONDS <= width {
+            break;
+        }
+        columns.retain(|column| COLUMNS[*column].0 != head);
+    }
+    columns
 }
 
 fn aligned(column: usize, text: String) -> Line<'static> {
@@ -242,7 +274,9 @@ mod tests {
             requests_per_second: *rates.last().unwrap(),
             answers: BTreeMap::from([(200, 3)]),
             p50_ms: Some(1.5),
+            p90_ms: None,
             p99_ms: None,
+            max_ms: None,
             points: rates.iter().map(point).collect(),
             series: None,
         }
@@ -284,6 +318,19 @@ mod tests {
         assert!(shown[2].contains(" ▄█"), "{shown:?}");
         assert!(shown[3].contains("8 quiet"), "{shown:?}");
         assert!(shown[5].contains("missed: io_uring 7"), "{shown:?}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_has_fewer_columns_and_all_of_their_digits() {
+        let heads = |width| {
+            columns(width)
+                .into_iter()
+                .map(|it| COLUMNS[it].0)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(heads(120).len(), COLUMNS.len());
+        assert_eq!(heads(80), ["PID", "PROCESS", "REQ/S", "ERRORS", "P99"]);
+        assert_eq!(heads(40), ["PID", "PROCESS", "REQ/S"]);
     }
 
     #[test]

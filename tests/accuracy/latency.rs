@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::load::{Address, Client, get};
-use scope_http_statistics::model::histogram::BOUNDS_US;
+use scope_http_statistics::model::buckets::BUCKETS;
 
 use crate::answers::Answers;
 use crate::audit::{Books, Entry};
@@ -23,7 +23,7 @@ pub struct Measured {
     pub least: Duration,
     pub most: Duration,
     /// By backend: the sum of one request, and its bucket.
-    pub counted: Vec<(Duration, usize)>,
+    pub counted: Vec<(Duration, u16)>,
 }
 
 impl Measured {
@@ -31,8 +31,8 @@ impl Measured {
         assert!(entry.agrees(), "{what}: {} in the log", entry.log);
         let counted = entry.counts.iter().map(|count| {
             let sum = Duration::from_nanos(count.histogram.sum_ns);
-            let filled = count.histogram.buckets.iter().position(|n| *n > 0);
-            (sum, filled.unwrap())
+            let (bucket, _) = count.histogram.filled().next().unwrap();
+            (sum, bucket)
         });
         let counted = counted.collect();
         Self {
@@ -45,15 +45,10 @@ impl Measured {
 
     pub fn agrees(&self) -> bool {
         self.counted.iter().all(|(sum, bucket)| {
-            self.least <= *sum && *sum <= self.most && *bucket == bucket_of(*sum)
+            let in_bucket = *bucket == BUCKETS.of(sum.as_nanos() as u64);
+            self.least <= *sum && *sum <= self.most && in_bucket
         })
     }
-}
-
-/// The first whose bound is not exceeded, as Prometheus has it.
-pub fn bucket_of(time: Duration) -> usize {
-    let within = |bound: &u64| time <= Duration::from_micros(*bound);
-    BOUNDS_US.iter().position(within).unwrap_or(BOUNDS_US.len())
 }
 
 pub fn measure(witnesses: &Witnesses, files: &Path) -> Vec<Measured> {

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use scope_http_statistics::model::histogram::BOUNDS_US;
+use scope_http_statistics::model::buckets::BUCKETS;
 
 use crate::answers::Answers;
 use crate::audit::Entry;
@@ -117,8 +117,7 @@ fn text(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }
 
-fn bound(bucket: usize) -> String {
-    BOUNDS_US.get(bucket).map_or("above".to_owned(), |us| {
-        format!("≤ {} ms", *us as f64 / 1000.0)
-    })
+fn bound(bucket: u16) -> String {
+    let (_, upper) = BUCKETS.range(bucket);
+    format!("≤ {:.2} ms", upper as f64 / 1e6)
 }

@@ -55,10 +55,10 @@ pub struct Count {
 
 impl Count {
     pub fn since(&self, earlier: &Self) -> Self {
-        let mut histogram = self.histogram;
+        let mut histogram = self.histogram.clone();
         histogram.sum_ns -= earlier.histogram.sum_ns;
-        for (n, before) in histogram.buckets.iter_mut().zip(earlier.histogram.buckets) {
-            *n -= before;
+        for (bucket, before) in earlier.histogram.filled() {
+            histogram.remove(bucket, before);
         }
         Self {
             requests: self.requests - earlier.requests,

@@ -97,7 +97,7 @@ fn load(object: &mut MaybeUninit<OpenObject>) -> HttpSkel<'_> {
     maps.http_connections.set_autocreate(false).unwrap();
     maps.http_messages.set_autocreate(false).unwrap();
     maps.http_notes.set_autocreate(false).unwrap();
-    maps.rodata_data.as_mut().unwrap().http_room = [4; 3];
+    maps.rodata_data.as_mut().unwrap().http_room = [4; 4];
     let mut skeleton = open.load().unwrap();
     // A few places in each table are all that is needed.
     for free in [

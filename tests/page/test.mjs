@@ -112,7 +112,7 @@ async function sortsFiltersAndIsUsedByKeyboard(page) {
   await page.keyboard.type(String(asked.pid));
   await until("a filtered table", async () => (await page.locator("#processes tbody tr").count()) === 1);
   assert.match(await page.locator("#matches").textContent(), /^1 of \d+$/);
-  for (const header of ["Container", "Requests/s", "Errors", "p50", "p99", "a process"]) await page.keyboard.press("Tab");
+  for (const header of ["Container", "Requests/s", "Errors", "p50", "p90", "p99", "max", "a process"]) await page.keyboard.press("Tab");
   await page.keyboard.press("Tab");
   await page.keyboard.press("Enter");
   await page.getByRole("dialog").waitFor();
@@ -150,7 +150,9 @@ const process_ = (i, overrides = {}) => ({
   requests_per_second: i * Math.random(),
   answers: { 200: 97 + i, 404: 3, 500: i % 3 },
   p50_ms: 0.25,
+  p90_ms: 3,
   p99_ms: 12,
+  max_ms: 120,
   points: Array.from({ length: 60 }, () => ({ requests: Math.random() * i, answers: [0, i, 0, 1, 0], p50_ms: 1, p99_ms: 2 })),
   series: [],
   ...overrides,

@@ -181,16 +181,15 @@ __noinline int http_place_series(void)
 	return at ? *at : -1;
 }
 
-/* The series of an answer of the current task's process, whose place is noted; NULL if there is no room. */
-static __always_inline struct http_series *http_series_of(struct http_tally *tally,
-							  const struct http_owner_key *owner,
-							  const struct http_exchange *exchange)
+/* Finds, or makes, where an answer of the current task's process counts. False if there is no room. */
+static __always_inline bool http_settle_series(struct http_tally *tally, const struct http_owner_key *owner,
+					       const struct http_exchange *exchange)
 {
 	int zero = 0;
 	struct http_new_series *new = bpf_map_lookup_elem(&http_new_series, &zero);
 
 	if (!new)
-		return NULL;
+		return false;
 	new->key.start_time = owner->start_time;
 	new->key.pid = owner->pid;
 	new->key.status = exchange->status;
@@ -198,7 +197,7 @@ static __always_inline struct http_series *http_series_of(struct http_tally *tal
 	new->key.version = exchange->version;
 	new->tally = *tally;
 	tally->series = http_place_series();
-	return bpf_map_lookup_elem(&http_series, &tally->series);
+	return tally->series != HTTP_NOWHERE;
 }
 
 static __always_inline bool http_is_kind(const struct http_series_key *key,
@@ -217,12 +216,9 @@ static __always_inline void http_count_exchange(struct task_struct *task, struct
 	struct http_series *series = bpf_map_lookup_elem(&http_series, &tally->series);
 	struct http_owner_key owner = http_key_of(task);
 
-	if (!series || !http_is_kind(&series->durations[http_shard()].key, &owner, exchange)) {
-		series = http_series_of(tally, &owner, exchange);
-		if (!series)
-			return;
-	}
-	http_add_duration(series, exchange->duration);
+	if ((series && http_is_kind(&series->durations[http_shard()].key, &owner, exchange)) ||
+	    http_settle_series(tally, &owner, exchange))
+		http_add_duration(tally->series, exchange->duration);
 }
 
 /* Adds all that a process has counted to its workload, and clears its place. */

@@ -9,24 +9,11 @@
 #include "counters/owner.bpf.h"
 #include "counters/places.bpf.h"
 #include "counters/shares.bpf.h"
+#include "counters/spans.bpf.h"
 #include "counters/tally.h"
 #include "http.h"
 
 HTTP_TABLE(http_series, struct http_series_key, struct http_series, 16384); /* user space says how many */
-
-/* Upper bounds of the duration buckets, inclusive; one more bucket holds what is over the last. Set by
- * user space before the programs are loaded. */
-const volatile __u64 http_bounds_ns[HTTP_BOUNDS];
-
-static __always_inline __u32 http_bucket(__u64 ns)
-{
-	__u32 i;
-
-	for (i = 0; i < HTTP_BOUNDS; i++)
-		if (ns <= http_bounds_ns[i])
-			break;
-	return i;
-}
 
 /* As http_sign_owner(). */
 static __always_inline void http_sign_series(struct http_series *series, const struct http_series_key *key)
@@ -117,6 +104,7 @@ static __always_inline int http_add_series(struct http_owner *owner, const struc
 	if (!series)
 		return 0;
 	http_sign_series(series, key);
+	series->share = owner->share;
 	new->number = http_kind(&owner->key, key->status ? owner->kinds : HTTP_KINDS);
 	numbered = key->status ?
 			   http_number_kind(owner, new) :
@@ -158,55 +146,132 @@ static __always_inline __u32 *http_find_series(struct http_owner *owner, struct 
 	return at;
 }
 
-static __always_inline void http_add_duration(struct http_series *series, __u64 ns)
+/* Takes a place for buckets, if there is one and another CPU does not take it at the same time. */
+static __always_inline __u32 http_take_span(struct http_series *series, __u32 place, __u32 span)
 {
-	struct http_durations *durations = &series->durations[http_shard()];
-	__u32 bucket = http_bucket(ns);
+	__u64 claim = (__u64)place << 32 | span;
+	__u32 taken = 0;
+	__u8 one = 1;
 
-	if (bucket <= HTTP_BOUNDS)
-		__sync_fetch_and_add(&durations->buckets[bucket], 1);
-	__sync_fetch_and_add(&durations->sum, ns ?: 1);
+	if (!http_may_take(series->share, HTTP_SPAN) ||
+	    bpf_map_update_elem(&http_claims, &claim, &one, BPF_NOEXIST))
+		return 0;
+	if (series->spans[span & (HTTP_SPANS - 1)]) {
+		taken = series->spans[span & (HTTP_SPANS - 1)];
+	} else if (!bpf_map_pop_elem(&http_spans_free, &taken)) {
+		series->spans[span & (HTTP_SPANS - 1)] = taken;
+		http_take(series->share, HTTP_SPAN, 1);
+	}
+	bpf_map_delete_elem(&http_claims, &claim);
+	return taken;
 }
 
-/* Moves what a series has counted to another one, and returns how many answers that were. */
-static __always_inline __u64 http_move_durations(struct http_series *from, struct http_series *to)
+/* The buckets of a span, which are made where there are none; NULL if there is no room. */
+static __always_inline struct http_span *http_span_of(struct http_series *series, __u32 place, __u32 span)
 {
-	struct http_durations *target = &to->durations[http_shard()];
-	__u64 answers = 0;
-	int shard, i;
+	__u32 at = series->spans[span & (HTTP_SPANS - 1)];
 
-	for (shard = 0; shard < HTTP_SHARDS; shard++) {
-		struct http_durations *source = &from->durations[shard];
+	if (!at)
+		at = http_take_span(series, place, span);
+	return at ? bpf_map_lookup_elem(&http_spans, &at) : NULL;
+}
 
-		if (!source->sum)
+static __always_inline void http_add_coarse(struct http_series *series, __u32 bucket, __u32 count)
+{
+	__u32 coarse = http_coarse_bucket(bucket);
+
+	if (coarse < HTTP_COARSE_BUCKETS)
+		__sync_fetch_and_add(&series->coarse[coarse], count);
+}
+
+/* Counts an answer. A global function, which the verifier proves once. */
+__noinline int http_add_duration(__u32 place, __u64 ns)
+{
+	struct http_series *series = bpf_map_lookup_elem(&http_series, &place);
+	__u32 bucket = http_bucket(ns), within = bucket % HTTP_SPAN_PLACES;
+	struct http_span *span;
+
+	if (!series)
+		return 0;
+	span = http_span_of(series, place, bucket / HTTP_SPAN_PLACES);
+	if (span && within < HTTP_SPAN_BUCKETS)
+		__sync_fetch_and_add(&span->buckets[within], 1);
+	else
+		http_add_coarse(series, bucket, 1);
+	/* Last, since it tells that there is something to read. */
+	__sync_fetch_and_add(&series->durations[http_shard()].sum, ns ?: 1);
+	return 0;
+}
+
+/*
+ * Moves what a series has counted in a span to another one, if there is one, and gives the buckets back. Returns how many
+ * answers that were. A global function, which the verifier proves once.
+ */
+__noinline int http_move_span(__u32 from, __u32 to, __u32 span)
+{
+	struct http_series *source = bpf_map_lookup_elem(&http_series, &from);
+	struct http_series *target = bpf_map_lookup_elem(&http_series, &to);
+	struct http_span *old, *new = NULL;
+	__u32 place, i;
+	int answers = 0;
+
+	if (!source)
+		return 0;
+	place = source->spans[span & (HTTP_SPANS - 1)];
+	old = bpf_map_lookup_elem(&http_spans, &place);
+	if (!place || !old)
+		return 0;
+	if (target)
+		new = http_span_of(target, to, span);
+	for (i = 0; i < HTTP_SPAN_BUCKETS; i++) {
+		__u32 count = old->buckets[i];
+
+		if (!count)
 			continue;
-		for (i = 0; i <= HTTP_BOUNDS; i++) {
-			__u64 count = source->buckets[i];
-
-			if (count)
-				__sync_fetch_and_add(&target->buckets[i], count);
-			answers += count;
-			source->buckets[i] = 0;
-		}
-		__sync_fetch_and_add(&target->sum, source->sum);
-		source->sum = 0;
+		if (new)
+			__sync_fetch_and_add(&new->buckets[i], count);
+		else if (target)
+			http_add_coarse(target, span * HTTP_SPAN_PLACES + i, count);
+		answers += count;
+		old->buckets[i] = 0;
 	}
+	source->spans[span & (HTTP_SPANS - 1)] = 0;
+	http_take(source->share, HTTP_SPAN, -1);
+	bpf_map_push_elem(&http_spans_free, &place, 0);
 	return answers;
 }
 
-/* Clears what has nowhere to go, and returns how many answers that were. */
-static __always_inline __u64 http_drop_durations(struct http_series *series)
+/*
+ * Moves all that a series has counted to another one, if there is one, and returns how many answers that were. A global
+ * function, which the verifier proves once.
+ */
+__noinline int http_move_durations(__u32 from, __u32 to)
 {
-	__u64 answers = 0;
-	int shard, i;
+	struct http_series *source = bpf_map_lookup_elem(&http_series, &from);
+	struct http_series *target = bpf_map_lookup_elem(&http_series, &to);
+	__u64 sum = 0;
+	int answers = 0, i;
 
-	for (shard = 0; shard < HTTP_SHARDS; shard++) {
-		for (i = 0; i <= HTTP_BOUNDS; i++) {
-			answers += series->durations[shard].buckets[i];
-			series->durations[shard].buckets[i] = 0;
-		}
-		series->durations[shard].sum = 0;
+	if (!source)
+		return 0;
+	for (i = 0; i < HTTP_SPANS; i++)
+		if (source->spans[i])
+			answers += http_move_span(from, to, i);
+	/* Checked outside of loops: compilers add to a pointer before they look at it. */
+	if (target)
+		for (i = 0; i < HTTP_COARSE_BUCKETS; i++)
+			if (source->coarse[i])
+				__sync_fetch_and_add(&target->coarse[i], source->coarse[i]);
+	for (i = 0; i < HTTP_COARSE_BUCKETS; i++) {
+		answers += source->coarse[i];
+		source->coarse[i] = 0;
 	}
+	for (i = 0; i < HTTP_SHARDS; i++) {
+		sum += source->durations[i].sum;
+		source->durations[i].sum = 0;
+	}
+	if (target)
+		__sync_fetch_and_add(&target->durations[http_shard()].sum, sum);
 	return answers;
 }
 

@@ -122,7 +122,7 @@ __noinline int http_fold_series(__u32 place, __u32 into, __u64 start_time, __u32
 {
 	static const struct http_series_key nothing;
 	struct http_workload *workload = bpf_map_lookup_elem(&http_workloads, &into);
-	struct http_series *from = bpf_map_lookup_elem(&http_series, &place), *to;
+	struct http_series *from = bpf_map_lookup_elem(&http_series, &place);
 	struct http_series_key key, kind;
 	__u64 answers;
 	__u32 *at;
@@ -137,9 +137,8 @@ __noinline int http_fold_series(__u32 place, __u32 into, __u64 start_time, __u32
 	kind.start_time = workload->owner.key.start_time;
 	kind.pid = 0;
 	at = http_find_series(&workload->owner, &kind);
-	to = at ? bpf_map_lookup_elem(&http_series, at) : NULL;
-	answers = to ? http_move_durations(from, to) : http_drop_durations(from);
-	if (!to || kind.status != key.status)
+	answers = http_move_durations(place, at ? *at : HTTP_NOWHERE);
+	if (!at || kind.status != key.status)
 		http_miss(HTTP_MISSED_SERIES_FULL, answers);
 	bpf_map_delete_elem(&http_series_at, &key);
 	http_sign_series(from, &nothing);

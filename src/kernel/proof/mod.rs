@@ -20,7 +20,7 @@ use std::{fmt, io};
 
 use anyhow::{Context, Result, bail};
 
-use crate::kernel::decode::{durations, owner, requests};
+use crate::kernel::decode::{owner, requests};
 use crate::kernel::load::Bpf;
 use crate::kernel::table::Entry;
 use crate::model::counters::{ProcessId, SeriesKey};
@@ -241,7 +241,13 @@ impl Bpf<'_> {
             let series = self.series.entry(place)?;
             let key = series.key();
             if self.own.is(owner(&key)) {
-                let answers = durations(&series).count();
+                let answers = self
+                    .spans
+                    .read(&series)?
+                    .into_iter()
+                    .map(|(_, count)| count);
+                let coarse = series.coarse.iter().map(|count| u64::from(*count));
+                let answers = answers.chain(coarse).sum();
                 tally.answers.insert(SeriesKey::from(&key), answers);
             }
         }

@@ -45,7 +45,9 @@ export class Detail {
     write(this.part("detail-pid"), String(process.pid));
     write(this.part("detail-requests"), count(process.requests));
     write(this.part("detail-p50"), duration(process.p50_ms));
+    write(this.part("detail-p90"), duration(process.p90_ms));
     write(this.part("detail-p99"), duration(process.p99_ms));
+    write(this.part("detail-max"), duration(process.max_ms));
     write(this.part("detail-container"), process.container ?? "none");
     this.part("detail-state").hidden = !process.exited;
 
@@ -70,13 +72,15 @@ export class Detail {
       count(it.count),
       duration(it.mean_ms),
       duration(it.p50_ms),
+      duration(it.p90_ms),
       duration(it.p99_ms),
+      duration(it.max_ms),
     ]);
     const body = this.part("series").tBodies[0];
     while (body.rows.length > rows.length) body.deleteRow(-1);
     while (body.rows.length < rows.length) {
       const row = body.insertRow();
-      for (let i = 0; i < 7; i++) row.insertCell().className = i > 2 ? "number" : "";
+      for (let i = 0; i < 9; i++) row.insertCell().className = i > 2 ? "number" : "";
     }
     rows.forEach((values, n) => {
       const { cells } = body.rows[n];

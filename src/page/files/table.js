@@ -10,7 +10,9 @@ const KEYS = {
   rate: (it) => it.requests_per_second,
   errors: (it) => it.errors ?? -1,
   p50: (it) => it.p50_ms ?? -1,
+  p90: (it) => it.p90_ms ?? -1,
   p99: (it) => it.p99_ms ?? -1,
+  max: (it) => it.max_ms ?? -1,
 };
 const TEXTS = ["name", "container"];
 
@@ -102,7 +104,9 @@ class Row {
     this.rate = cell("td", "number rate");
     this.errors = cell("td", "number");
     this.p50 = cell("td", "number wide");
+    this.p90 = cell("td", "number wide");
     this.p99 = cell("td", "number");
+    this.max = cell("td", "number wide");
     this.sparkline = new Sparkline();
     this.bar = cell("div", "bar");
     this.bar.setAttribute("role", "img");
@@ -116,8 +120,8 @@ class Row {
     // Laid out as a grid, which some take for no table any more.
     this.element.role = "row";
     name.role = "rowheader";
-    for (const it of [this.container, this.rate, graph, this.errors, this.p50, this.p99, status]) it.role = "cell";
-    this.element.append(name, this.container, this.rate, graph, this.errors, this.p50, this.p99, status);
+    for (const it of [this.container, this.rate, graph, this.errors, this.p50, this.p90, this.p99, this.max, status]) it.role = "cell";
+    this.element.append(name, this.container, this.rate, graph, this.errors, this.p50, this.p90, this.p99, this.max, status);
     this.element.addEventListener("click", open);
   }
 
@@ -129,7 +133,9 @@ class Row {
     write(this.rate, rate(process.requests_per_second));
     write(this.errors, share(process.errors));
     write(this.p50, duration(process.p50_ms));
+    write(this.p90, duration(process.p90_ms));
     write(this.p99, duration(process.p99_ms));
+    write(this.max, duration(process.max_ms));
     this.container.title = process.container ?? "";
     this.errors.classList.toggle("bad", process.errors > 0);
     this.element.classList.toggle("exited", process.exited);

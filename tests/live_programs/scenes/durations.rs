@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use scope_http_statistics::model::histogram::BOUNDS_US;
+use scope_http_statistics::model::buckets::BUCKETS;
 
 use super::cast::{Scene, play, tcp, tell};
 use super::observer;
@@ -128,9 +128,8 @@ pub fn heads_of_any_form_take_their_time(backend: &str) {
         assert!(least <= sum && sum <= most, "{told}: {sum:?}");
         // One takes less than all, and none less than its part of the least.
         let buckets = bucket_of(least / TIMES as u32)..=bucket_of(most);
-        let filled = counted.buckets.iter().enumerate().filter(|(_, n)| **n > 0);
-        for (bucket, _) in filled {
-            assert!(buckets.contains(&bucket), "{told}: {:?}", counted.buckets);
+        for (bucket, _) in counted.filled() {
+            assert!(buckets.contains(&bucket), "{told}: {counted:?}");
         }
     }
 }
@@ -152,10 +151,8 @@ fn parse(told: &str) -> (u16, Duration, Duration) {
     )
 }
 
-/// The first whose bound is not exceeded.
-fn bucket_of(time: Duration) -> usize {
-    let within = |bound: &u64| time <= Duration::from_micros(*bound);
-    BOUNDS_US.iter().position(within).unwrap_or(BOUNDS_US.len())
+fn bucket_of(time: Duration) -> u16 {
+    BUCKETS.of(time.as_nanos() as u64)
 }
 
 /// Tells of each form the least and the most that its requests may have taken together.

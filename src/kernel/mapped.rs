@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An array of the programs in our own memory.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::slice;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use libbpf_rs::MapCore;
+use memmap2::{MmapOptions, MmapRaw};
+
+/// So much of an array is mapped at least: what is mapped counts as the agent's memory.
+const LEAST_MAPPED: usize = 64 << 10;
+
+/// The entries of an array, as many from the first on as were asked for.
+pub struct Mapped<M> {
+    map: M,
+    /// From one entry to the next.
+    stride: usize,
+    length: usize,
+    mapped: RefCell<MmapRaw>,
+}
+
+impl<M: MapCore> Mapped<M> {
+    pub fn of(entries: M) -> Result<Self> {
+        let stride = (entries.value_size() as usize).next_multiple_of(size_of::<u64>());
+        let length = stride * entries.max_entries() as usize;
+        let mapped = map(&entries, LEAST_MAPPED.min(length))?;
+        Ok(Self {
+            map: entries,
+            stride,
+            length,
+            mapped: RefCell::new(mapped),
+        })
+    }
+
+    /// Does something with the words of an entry.
+    pub fn with<R>(&self, place: u32, work: impl FnOnce(&[AtomicU64]) -> R) -> Result<R> {
+        let start = place as usize * self.stride;
+        let end = start + self.stride;
+        ensure!(
+            end <= self.length,
+            "a table of counters has no place {place}"
+        );
+        let mut mapped = self.mapped.borrow_mut();
+        if end > mapped.len() {
+            let more = end.next_power_of_two().min(self.length);
+            *mapped = map(&self.map, more).context("a table of counters cannot be mapped")?;
+        }
+        // SAFETY: the entry ends within what is mapped, which stays so while it is borrowed; entries are aligned to words; and all
+        // who write to it meanwhile do so a word at a time.
+        Ok(work(unsafe {
+            let first = mapped.as_mut_ptr().add(start).cast();
+            slice::from_raw_parts(first, self.stride / size_of::<u64>())
+        }))
+    }
+
+    /// Does something with the small numbers in an entry that begin so many bytes from its beginning.
+    pub fn numbers<const N: usize>(
+        &self,
+        place: u32,
+        at: usize,
+        work: impl Fn(&AtomicU32) -> u32,
+    ) -> Result<[u32; N]> {
+        self.with(place, |words| {
+            // SAFETY: a word is two numbers, for which it is aligned, and the programs write to them one by one and atomically.
+            let numbers: &[AtomicU32] =
+                unsafe { slice::from_raw_parts(words.as_ptr().cast(), words.len() * 2) };
+            let mut all = [0; N];
+            for (it, number) in all.iter_mut().zip(&numbers[at / size_of::<u32>()..]) {
+                *it = work(number);
+            }
+            all
+        })
+    }
+
+    /// Takes them out: what was there, and is not there any more. The programs may go on counting there.
+    pub fn take_out<const N: usize>(&self, place: u32, at: usize) -> Result<[u32; N]> {
+        self.numbers(place, at, |number| match number.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => number.swap(0, Ordering::Relaxed),
+        })
+    }
+}
+
+/// The first bytes of an array.
+pub fn map(array: &impl AsFd, length: usize) -> io::Result<MmapRaw> {
+    MmapOptions::new()
+        .len(length)
+        .map_raw(array.as_fd().as_raw_fd())
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The buckets of durations, which series have in spans (`src/bpf/counters/spans.bpf.h`).
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result};
+use libbpf_rs::{MapCore, MapFlags};
+
+use crate::kernel::mapped::Mapped;
+use crate::kernel::maps::Access;
+use crate::kernel::skeleton::types;
+use crate::model::buckets::{BUCKETS, SPAN_BUCKETS, SPAN_PLACES, SPANS};
+
+/// In maps `M`.
+pub struct Spans<M> {
+    spans: Mapped<M>,
+    free: M,
+    capacity: u32,
+}
+
+impl<M: MapCore> Spans<M> {
+    /// All of which are free. To be called once, before the programs run.
+    pub fn of(spans: M, free: M) -> Result<Self> {
+        let spans = Self {
+            capacity: spans.max_entries(),
+            spans: Mapped::of(spans)?,
+            free,
+        };
+        // The one that is pushed last is taken first: what is used stays together at the beginning. The first one is none.
+        for place in (1..spans.capacity).rev() {
+            spans.push(place)?;
+        }
+        Ok(spans)
+    }
+
+    pub fn capacity(&self) -> u32 {
+        self.capacity - 1
+    }
+
+    /// Takes out what a series has counted since the last time, by bucket.
+    pub fn take_out(&self, series: &types::http_series) -> Result<Vec<(u16, u64)>> {
+        gather(series, |place| self.spans.take_out(place, 0))
+    }
+
+    /// What it has counted and nobody has taken out.
+    pub fn read(&self, series: &types::http_series) -> Result<Vec<(u16, u64)>> {
+        let read = |number: &AtomicU32| number.load(Ordering::Relaxed);
+        gather(series, |place| self.spans.numbers(place, 0, read))
+    }
+
+    /// Gives back the spans of a series in which nobody counts any more, and which has them no more; says how many they were.
+    pub fn give_back(&self, places: [u32; SPANS], access: Access) -> Result<usize> {
+        let places: Vec<_> = places.into_iter().filter(|place| *place != 0).collect();
+        for place in &places {
+            self.spans.take_out::<SPAN_BUCKETS>(*place, 0)?;
+        }
+        access.each(&places, |place| self.push(*place))?;
+        Ok(places.len())
+    }
+
+    fn push(&self, place: u32) -> Result<()> {
+        let pushed = self.free.update(&[], &place.to_ne_bytes(), MapFlags::ANY);
+        pushed.context("a span of buckets cannot be given back")
+    }
+}
+
+fn gather(
+    series: &types::http_series,
+    counts: impl Fn(u32) -> Result<[u32; SPAN_BUCKETS]>,
+) -> Result<Vec<(u16, u64)>> {
+    let mut all = Vec::new();
+    for (span, place) in (0..).zip(series.spans).filter(|(_, place)| *place != 0) {
+        let buckets = span * SPAN_PLACES as u16..;
+        let filled = buckets.zip(counts(place)?).filter(|(_, count)| *count > 0);
+        all.extend(filled.map(|(bucket, count)| (bucket, u64::from(count))));
+    }
+    Ok(all)
+}
+
+/// Those for which there was no room in spans are in classic buckets, of which one of ours stands for each.
+pub fn coarse(counts: &[u32]) -> impl Iterator<Item = (u16, u64)> {
+    let filled = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    filled.map(|(classic, count)| (BUCKETS.of_classic(classic), u64::from(*count)))
+}

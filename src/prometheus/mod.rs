@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Prometheus: the metrics, and for how long each series is there.
 
-pub mod label_text;
+mod family;
+mod label_text;
 pub mod metrics;
+pub mod protobuf;
 pub mod rows;
 pub mod scrapers;
 pub mod series_lifetime;
 mod status;
+pub mod text;

@@ -1,190 +1,142 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The metrics of the agent itself.
 
-use std::fmt::Result;
+use std::borrow::Cow;
 
-use prometheus_client::encoding::DescriptorEncoder;
-
-use crate::prometheus::metrics::{Metrics, gauge, labels};
+use crate::model::snapshot::Snapshot;
+use crate::prometheus::family::{Family, label};
+use crate::prometheus::metrics::Scrape;
 use crate::prometheus::rows::of_workload;
 
-const NO_LABELS: [(&str, &str); 0] = [];
-
-impl Metrics {
-    pub(super) fn status(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        self.missed(encoder)?;
-        self.agent(encoder)?;
-        self.sampling(encoder)?;
-        self.kernel(encoder)
-    }
-
-    fn missed(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let mut missed = self.format.counter(
-            encoder,
-            "scope_http_missed",
-            "scope_http_missed_total",
-            "What was not seen or not counted, by reason",
-        )?;
-        for (reason, count) in self.content.snapshot.missed.iter() {
-            missed.count(&[("reason", reason.label())], count)?;
-        }
-        Ok(())
-    }
-
-    fn agent(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let snapshot = &self.content.snapshot;
-        gauge(
-            encoder,
-            "scope_http_build_info",
-            "The agent's version",
-            [([("version", env!("CARGO_PKG_VERSION"))], 1.0)],
-        )?;
-        gauge(
-            encoder,
-            "scope_http_backend_info",
-            "How the agent sees the bytes of sockets, and why in that way",
-            [(
-                [
-                    ("backend", snapshot.kernel.backend),
-                    ("reason", &*snapshot.kernel.reason),
-                ],
-                1.0,
-            )],
-        )?;
-        gauge(
-            encoder,
-            "scope_http_proof",
-            "1 if the agent's own last request, which it sends once a minute, was counted, else 0",
-            [(NO_LABELS, f64::from(u8::from(snapshot.kernel.counts)))],
-        )?;
-        gauge(
-            encoder,
-            "scope_http_processes",
-            "Processes that have served HTTP and have not exited",
-            [(
-                NO_LABELS,
-                snapshot.processes.iter().filter(|it| !it.exited).count() as f64,
-            )],
-        )?;
-        gauge(
-            encoder,
-            "scope_http_workloads",
-            "Workloads that have served HTTP",
-            [(NO_LABELS, snapshot.workloads.len() as f64)],
-        )?;
-        self.unlisted(encoder)?;
-        gauge(
-            encoder,
-            "scope_http_connections",
-            "Connections whose state is kept, as of some seconds ago at most",
-            snapshot
-                .kernel
-                .connections
-                .map(|count| (NO_LABELS, count as f64)),
-        )?;
-        gauge(
-            encoder,
+impl Scrape {
+    /// All of them.
+    pub(super) fn status(&self) -> Vec<Family<'_>> {
+        let snapshot = &*self.content.snapshot;
+        let mut families = agent(snapshot);
+        families.push(Family::one(
             "scope_http_other_processes",
             "Processes over --max-processes, which --per-process shows together",
-            [(NO_LABELS, self.content.others() as f64)],
-        )?;
-        let resident = snapshot.agent.resident_bytes;
-        gauge(
-            encoder,
-            "scope_http_resident_memory_bytes",
-            "Resident memory of the agent",
-            resident.map(|bytes| (NO_LABELS, bytes as f64)),
-        )
-    }
-
-    fn unlisted(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let mut unlisted = self.format.counter(
-            encoder,
-            "scope_http_unlisted_requests",
-            "scope_http_unlisted_requests_total",
-            "Requests of processes for which there was no room, which count for their workload alone",
-        )?;
-        for workload in &self.content.snapshot.workloads {
-            if workload.unlisted > 0 {
-                let labels = labels(&[], &of_workload(&workload.workload));
-                unlisted.count(&labels, workload.unlisted)?;
-            }
-        }
-        Ok(())
+            self.content.others() as f64,
+        ));
+        families.extend(self.sampling());
+        families.extend(kernel(snapshot));
+        families
     }
 
     /// How old what is shown is.
-    fn sampling(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        gauge(
-            encoder,
-            "scope_http_snapshot_age_seconds",
-            "Time since the kernel's counters were last read",
-            [(NO_LABELS, self.vitals.snapshot_age.as_secs_f64())],
-        )?;
-        let mut failures = self.format.counter(
-            encoder,
-            "scope_http_harvest_failures",
-            "scope_http_harvest_failures_total",
-            "Times that the kernel's counters could not be read",
-        )?;
-        failures.count(&NO_LABELS, self.vitals.harvest_failures)?;
-        gauge(
-            encoder,
-            "scope_http_report_reduction",
-            "How much is left out of the report to Weave Scope to keep it short: 0 is nothing",
-            [(NO_LABELS, self.vitals.report_reduction as f64)],
-        )
+    fn sampling(&self) -> [Family<'_>; 3] {
+        let vitals = &self.vitals;
+        [
+            Family::one(
+                "scope_http_snapshot_age_seconds",
+                "Time since the kernel's counters were last read",
+                vitals.snapshot_age.as_secs_f64(),
+            ),
+            Family::counter(
+                "scope_http_harvest_failures_total",
+                "Times that the kernel's counters could not be read",
+                [(Vec::new(), vitals.harvest_failures)],
+            ),
+            Family::one(
+                "scope_http_report_reduction",
+                "How much is left out of the report to Weave Scope to keep it short: 0 is nothing",
+                vitals.report_reduction as f64,
+            ),
+        ]
     }
+}
 
-    fn kernel(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let kernel = &self.content.snapshot.kernel;
-        gauge(
-            encoder,
+fn agent(snapshot: &Snapshot) -> Vec<Family<'_>> {
+    let missed = snapshot.missed.iter();
+    let kernel = &snapshot.kernel;
+    let backend = vec![
+        ("backend", Cow::Borrowed(kernel.backend)),
+        ("reason", Cow::Borrowed(&*kernel.reason)),
+    ];
+    let unlisted = snapshot.workloads.iter().filter(|it| it.unlisted > 0);
+    vec![
+        Family::counter(
+            "scope_http_missed_total",
+            "What was not seen or not counted, by reason",
+            missed.map(|(reason, count)| (label("reason", reason.label()), count)),
+        ),
+        Family::gauge(
+            "scope_http_build_info",
+            "The agent's version",
+            [(label("version", env!("CARGO_PKG_VERSION")), 1.0)],
+        ),
+        Family::gauge(
+            "scope_http_backend_info",
+            "How the agent sees the bytes of sockets, and why in that way",
+            [(backend, 1.0)],
+        ),
+        Family::one(
+            "scope_http_proof",
+            "1 if the agent's own last request, which it sends once a minute, was counted, else 0",
+            f64::from(u8::from(kernel.counts)),
+        ),
+        Family::one(
+            "scope_http_processes",
+            "Processes that have served HTTP and have not exited",
+            snapshot.processes.iter().filter(|it| !it.exited).count() as f64,
+        ),
+        Family::one(
+            "scope_http_workloads",
+            "Workloads that have served HTTP",
+            snapshot.workloads.len() as f64,
+        ),
+        Family::counter(
+            "scope_http_unlisted_requests_total",
+            "Requests of processes for which there was no room, which count for their workload alone",
+            unlisted.map(|it| (of_workload(&it.workload), it.unlisted)),
+        ),
+        Family::one(
+            "scope_http_connections",
+            "Connections whose state is kept, as of some seconds ago at most",
+            kernel.connections.map(|count| count as f64),
+        ),
+        Family::one(
+            "scope_http_resident_memory_bytes",
+            "Resident memory of the agent",
+            snapshot.agent.resident_bytes.map(|bytes| bytes as f64),
+        ),
+    ]
+}
+
+fn kernel(snapshot: &Snapshot) -> [Family<'_>; 5] {
+    let kernel = &snapshot.kernel;
+    let maps = kernel.maps.iter();
+    // The kernel does not measure unless it is told to.
+    let measured = kernel.program_stats.iter().filter(|(_, it)| it.runs > 0);
+    [
+        Family::one(
             "scope_http_harvest_seconds",
             "Time that reading the kernel's counters took",
-            [(NO_LABELS, kernel.harvest.as_secs_f64())],
-        )?;
-        let by_map = kernel.maps.iter().map(|map| ([("map", map.name)], map));
-        gauge(
-            encoder,
+            kernel.harvest.as_secs_f64(),
+        ),
+        Family::gauge(
             "scope_http_map_entries",
             "Entries in a map of the kernel",
-            by_map
-                .clone()
-                .map(|(labels, map)| (labels, map.entries as f64)),
-        )?;
-        gauge(
-            encoder,
+            maps.clone()
+                .map(|map| (label("map", map.name), map.entries as f64)),
+        ),
+        Family::gauge(
             "scope_http_map_capacity",
             "Entries that a map of the kernel has room for",
-            by_map.map(|(labels, map)| (labels, f64::from(map.capacity))),
-        )?;
-        // The kernel does not measure unless it is told to.
-        let measured = kernel
-            .program_stats
-            .iter()
-            .filter(|(_, stats)| stats.runs > 0);
-        let measured = measured.map(|(program, stats)| ([("program", program.as_str())], stats));
-        let mut times = self.format.counter(
-            encoder,
-            "scope_http_bpf_run_time_seconds",
+            maps.map(|map| (label("map", map.name), f64::from(map.capacity))),
+        ),
+        Family::counter(
             "scope_http_bpf_run_time_seconds_total",
             "Time spent in a BPF program while kernel.bpf_stats_enabled is set",
-        )?;
-        for (program, stats) in measured.clone() {
-            times.count(&program, stats.run_time.as_secs_f64())?;
-        }
-        let mut runs = self.format.counter(
-            encoder,
-            "scope_http_bpf_runs",
+            (measured.clone())
+                .map(|(program, it)| (label("program", program), it.run_time.as_secs_f64())),
+        ),
+        Family::counter(
             "scope_http_bpf_runs_total",
             "Runs of a BPF program while kernel.bpf_stats_enabled is set",
-        )?;
-        for (program, stats) in measured {
-            runs.count(&program, stats.runs)?;
-        }
-        Ok(())
-    }
+            measured.map(|(program, it)| (label("program", program), it.runs)),
+        ),
+    ]
 }
 
 #[cfg(test)]
@@ -196,8 +148,9 @@ mod tests {
     use crate::model::increment::Totals;
     use crate::model::reason::{Missed, Reason};
     use crate::model::snapshot::{AgentState, ProcessSnapshot, Snapshot, WorkloadSnapshot};
-    use crate::prometheus::metrics::{Format, Vitals, write};
+    use crate::prometheus::metrics::{Scrape, Vitals};
     use crate::prometheus::series_lifetime::SeriesLifetimes;
+    use crate::prometheus::text::{Format, write};
 
     fn process(pid: u32, exited: bool) -> ProcessSnapshot {
         ProcessSnapshot {
@@ -246,7 +199,12 @@ mod tests {
         };
         let content = SeriesLifetimes::by_process(10).tick(Arc::new(snapshot), Instant::now());
         let mut text = String::new();
-        write(&mut text, Arc::new(content), vitals, Format::Text, None).unwrap();
+        let scrape = Scrape {
+            content: Arc::new(content),
+            vitals,
+            seen: None,
+        };
+        write(&mut text, scrape, Format::Text).unwrap();
         text
     }
 

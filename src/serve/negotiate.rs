@@ -7,6 +7,29 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
     best(headers, &ACCEPT_ENCODING, &["gzip"]) > 0.0
 }
 
+/// Whether Prometheus' protocol buffers are liked no less than any text: who asks for native histograms says so.
+pub fn prefers_protobuf(headers: &HeaderMap) -> bool {
+    let weight = best(headers, &ACCEPT, &["application/vnd.google.protobuf"]);
+    let parameters = headers.get_all(ACCEPT).iter();
+    let mut items = parameters
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','));
+    let is_ours = |item: &str| {
+        let mut parts = item.split(';').map(str::trim);
+        let has = |part| item.split(';').map(str::trim).any(|it| it == part);
+        parts.next() == Some("application/vnd.google.protobuf")
+            && has("proto=io.prometheus.client.MetricFamily")
+            && has("encoding=delimited")
+    };
+    let texts = [
+        "application/openmetrics-text",
+        "text/plain",
+        "text/*",
+        "*/*",
+    ];
+    weight > 0.0 && items.any(is_ours) && weight >= best(headers, &ACCEPT, &texts)
+}
+
 /// Whether `OpenMetrics` is liked better than the text format that came before it. Who does not say gets the latter.
 pub fn prefers_openmetrics(headers: &HeaderMap) -> bool {
     best(headers, &ACCEPT, &["application/openmetrics-text"])
@@ -56,6 +79,36 @@ mod tests {
             assert_eq!(accepts_gzip(&headers), expected, "{value:?}");
         }
         assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn protobuf_only_where_it_is_liked_best() {
+        const OURS: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+        let cases = [
+            (OURS.to_owned(), true),
+            // What Prometheus sends that wants native histograms, and one that does not.
+            (
+                format!(
+                    "{OURS},application/openmetrics-text;version=1.0.0;q=0.8,text/plain;q=0.6,*/*;q=0.5"
+                ),
+                true,
+            ),
+            (
+                format!(
+                    "{OURS};q=0.3,application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.5"
+                ),
+                false,
+            ),
+            (format!("{OURS};q=0"), false),
+            ("application/vnd.google.protobuf".to_owned(), false),
+            (OURS.replace("delimited", "text"), false),
+            ("*/*".to_owned(), false),
+        ];
+        for (value, expected) in cases {
+            let value = HeaderValue::try_from(&value).unwrap();
+            let headers = HeaderMap::from_iter([(ACCEPT, value.clone())]);
+            assert_eq!(prefers_protobuf(&headers), expected, "{value:?}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //!
 //! So neither its length nor a slow client costs memory, and other clients do not wait for it.
 
-use std::fmt::{self, Write};
-use std::io::{self, ErrorKind};
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl StreamedBodies {
     /// The body that `write` will write, when it is its turn.
     pub fn body<F>(&self, write: F) -> Body
     where
-        F: FnOnce(&mut BodyWriter) -> fmt::Result + Send + 'static,
+        F: FnOnce(&mut BodyWriter) -> io::Result<()> + Send + 'static,
     {
         let (sender, body) = Channel::new(AHEAD);
         let slots = Arc::clone(&self.0);
@@ -64,7 +64,7 @@ impl StreamedBodies {
 
 /// Collects what is written and sends it part by part. While it waits for the client, it is somebody else's turn.
 pub struct BodyWriter {
-    buffer: String,
+    buffer: Vec<u8>,
     sender: Sender<Bytes, io::Error>,
     deadline: Instant,
     runtime: Handle,
@@ -80,7 +80,7 @@ impl BodyWriter {
         slot: OwnedSemaphorePermit,
     ) -> Self {
         Self {
-            buffer: String::with_capacity(PART),
+            buffer: Vec::with_capacity(PART),
             sender,
             deadline,
             runtime: Handle::current(),
@@ -89,8 +89,8 @@ impl BodyWriter {
         }
     }
 
-    fn flush(&mut self) -> fmt::Result {
-        let full = std::mem::replace(&mut self.buffer, String::with_capacity(PART));
+    fn send(&mut self) -> io::Result<()> {
+        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(PART));
         let Err(full) = self.sender.try_send(Frame::data(full.into())) else {
             return Ok(());
         };
@@ -105,17 +105,27 @@ impl BodyWriter {
         if self.slot.is_some() {
             Ok(())
         } else {
-            Err(fmt::Error)
+            Err(ErrorKind::TimedOut.into())
         }
     }
 }
 
 impl Write for BodyWriter {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.buffer.len() + text.len() > PART {
-            self.flush()?;
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > PART && !self.buffer.is_empty() {
+            self.send()?;
         }
-        self.buffer.push_str(text);
-        Ok(())
+        self.buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
+    }
+}
+
+impl fmt::Write for BodyWriter {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.write_all(text.as_bytes()).map_err(|_| fmt::Error)
     }
 }

@@ -4,6 +4,7 @@
 //! A browser may come on behalf of any web site. So nothing here changes anything, answers are for the page's own
 //! origin only, and a name that a stranger's DNS made point to this host is not answered (DNS rebinding).
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,12 +19,14 @@ use tokio::net::TcpListener;
 
 use crate::page::assets;
 use crate::page::live::Live;
-use crate::prometheus::metrics::{self, Format, Vitals};
+use crate::prometheus::metrics::{Scrape, Vitals};
+use crate::prometheus::protobuf;
 use crate::prometheus::scrapers::Scrapers;
 use crate::prometheus::series_lifetime::ScrapeContents;
+use crate::prometheus::text::{self, Format};
 use crate::sampling::Failures;
 use crate::scope::reports::Reduction;
-use crate::serve::negotiate::prefers_openmetrics;
+use crate::serve::negotiate::{prefers_openmetrics, prefers_protobuf};
 use crate::serve::server::{Answer, Body, Clients, Endless, Routes, now, plain, whole};
 use crate::serve::streamed_body::StreamedBodies;
 
@@ -150,10 +153,12 @@ impl Web {
     }
 
     fn metrics(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
-        let format = if prefers_openmetrics(request.headers()) {
-            Format::OpenMetrics
-        } else {
-            Format::Text
+        let headers = request.headers();
+        // None of the texts has native histograms.
+        let format = match (prefers_protobuf(headers), prefers_openmetrics(headers)) {
+            (true, _) => None,
+            (false, true) => Some(Format::OpenMetrics),
+            (false, false) => Some(Format::Text),
         };
         let body = if request.method() == Method::HEAD {
             whole(Bytes::new())
@@ -165,11 +170,21 @@ impl Web {
                 report_reduction: self.health.reduction.level(),
             };
             let seen = self.seen_before(request, content.snapshot.taken);
-            self.scrapes
-                .body(move |out| metrics::write(out, content, vitals, format, seen))
+            let scrape = Scrape {
+                content,
+                vitals,
+                seen,
+            };
+            self.scrapes.body(move |out| match format {
+                Some(format) => text::write(out, scrape, format).map_err(io::Error::other),
+                None => protobuf::write(out, &scrape),
+            })
         };
         Response::builder()
-            .header(CONTENT_TYPE, format.content_type())
+            .header(
+                CONTENT_TYPE,
+                format.map_or(protobuf::CONTENT_TYPE, Format::content_type),
+            )
             .header(VARY, "Accept")
             .body(body)
             .context("cannot build a response")

@@ -21,6 +21,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use nix::libc;
 use nix::sys::prctl;
@@ -46,7 +47,7 @@ const COMM: &std::ffi::CStr = c"MainThread";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// One process with a thread for each connection. It answers with the status that the path is, and goes on as the next program after `/exec`.
+    /// One process with a thread for each connection. It answers with the status that the path is, after as many milliseconds as are asked for (`/200?ms=7`), and goes on as the next program after `/exec`.
     Lasting,
     /// A process for each connection, which ends after one answer.
     Forking,
@@ -206,6 +207,8 @@ fn answer(mut connection: &TcpStream) -> Option<String> {
     }
     let head = String::from_utf8(head).unwrap();
     let path = head.split(' ').nth(1).unwrap();
+    let (path, wait) = path.split_once("?ms=").unwrap_or((path, "0"));
+    thread::sleep(Duration::from_millis(wait.parse().unwrap()));
     let status: u16 = path[1..].parse().unwrap_or(200);
     let pid = std::process::id();
     let answer = format!("HTTP/1.1 {status} Homemade\r\nPid: {pid}\r\nContent-Length: 0\r\n\r\n");

@@ -21,6 +21,15 @@ pub struct Prometheus {
 
 impl Prometheus {
     pub fn scraping(agent: SocketAddr) -> Self {
+        Self::start(agent, &[])
+    }
+
+    /// One that asks for native histograms.
+    pub fn scraping_native_histograms(agent: SocketAddr) -> Self {
+        Self::start(agent, &["--enable-feature=native-histograms"])
+    }
+
+    fn start(agent: SocketAddr, flags: &[&str]) -> Self {
         let folder = folder();
         let config = folder.path().join("prometheus.yml");
         let text = format!(
@@ -31,6 +40,7 @@ impl Prometheus {
         let address = free_address();
         let mut command = Command::new("prometheus");
         command
+            .args(flags)
             .arg(format!("--config.file={}", config.display()))
             .arg(format!(
                 "--storage.tsdb.path={}",

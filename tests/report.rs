@@ -39,21 +39,17 @@ fn answering(mut process: ProcessSnapshot, responses: &[(u16, f64)]) -> ProcessS
         .iter()
         .map(|(status, rate)| (*status, trend(&[0.0, *rate])))
         .collect();
-    process.latency = Some(Latency {
+    process.latency = Some(Box::new(Latency {
         p50_ms: trend(&[0.25]),
         p90_ms: trend(&[5.0]),
         p99_ms: trend(&[7.5]),
         max_ms: trend(&[9.0]),
-    });
+    }));
     process
 }
 
 fn trend(values: &[f64]) -> Trend {
-    Trend {
-        values: values.to_vec(),
-        peak: values.iter().copied().fold(0.0, f64::max),
-        sum: values.iter().sum(),
-    }
+    Trend::of(values.iter().copied())
 }
 
 fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {

@@ -94,7 +94,7 @@ fn measure(row: &Row) -> Result<()> {
         sleep(3 * INTERVAL);
     } else if row.processes > 0 {
         // Until nothing is told any more of the one request of each.
-        sleep(64 * INTERVAL);
+        sleep(76 * INTERVAL);
     }
     tell(row.name, &agent)?;
     drop(page);

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use arrayvec::ArrayVec;
+
 use crate::model::counters::{KernelState, ProcessId};
 use crate::model::increment::{Increment, Totals};
 use crate::model::reason::Missed;
@@ -14,7 +16,7 @@ use crate::model::workload::Workload;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trend {
     /// Of the last ticks, oldest first, up to the latest one. [`Snapshot::dates`] has those of the ticks.
-    pub values: Vec<f64>,
+    pub values: ArrayVec<f64, LISTED>,
     /// The highest of those that are remembered.
     pub peak: f64,
     /// Of these together; of rates, a measure of the traffic.
@@ -53,13 +55,13 @@ pub struct ProcessSnapshot {
     /// Since the tick before.
     pub increment: Increment,
     /// Since the process was first seen.
-    pub totals: Totals,
+    pub totals: Arc<Totals>,
     /// Over the last minute, never empty.
     pub requests_per_second: Trend,
     /// By the status codes of the last 15 ticks, in their order.
     pub responses_per_second: Vec<(u16, Trend)>,
     /// If any were answered.
-    pub latency: Option<Latency>,
+    pub latency: Option<Box<Latency>>,
 }
 
 /// One workload as of one tick: its processes of all times together.

@@ -9,21 +9,20 @@ use crate::model::counters::{ProcessGrowth, ProcessId};
 use crate::model::increment::{Increment, Totals};
 use crate::model::snapshot::ProcessSnapshot;
 use crate::model::tick::Tick;
-use crate::model::window::{LISTED, Window};
+use crate::model::window::{LISTED, Minute};
 use crate::model::workload::Workload;
-
-/// Rates that the peak is taken from.
-const REMEMBERED: usize = 60;
 
 /// One process that has served a request.
 pub struct Tracked {
     id: ProcessId,
     workload: Arc<Workload>,
-    totals: Totals,
+    /// Shared with the latest snapshot.
+    totals: Arc<Totals>,
     /// What has come since the last tick.
     increment: Increment,
-    requests_per_second: Window<f64, REMEMBERED>,
-    answers: Answers,
+    requests_per_second: Minute,
+    /// Of a process that has answered of late.
+    answers: Option<Box<Answers>>,
     ended: bool,
     /// Ticks since it has ended.
     gone: usize,
@@ -34,10 +33,10 @@ impl Tracked {
         Self {
             id,
             workload,
-            totals: Totals::default(),
+            totals: Arc::default(),
             increment: Increment::default(),
-            requests_per_second: Window::from_zero(),
-            answers: Answers::default(),
+            requests_per_second: Minute::from_zero(),
+            answers: None,
             ended: false,
             gone: 0,
         }
@@ -48,7 +47,9 @@ impl Tracked {
     }
 
     pub fn grow(&mut self, growth: ProcessGrowth, now: Instant) {
-        self.totals.add(&growth.increment, now);
+        if !growth.increment.is_empty() {
+            Arc::make_mut(&mut self.totals).add(&growth.increment, now);
+        }
         self.increment.append(growth.increment);
         self.ended |= growth.ended;
     }
@@ -67,7 +68,13 @@ impl Tracked {
         let increment = std::mem::take(&mut self.increment);
         let was_idle = increment.is_empty();
         self.requests_per_second.push(tick.rate(increment.requests));
-        self.answers.tick(&increment, tick);
+        if !was_idle || self.answers.is_some() {
+            let answers = self.answers.get_or_insert_default();
+            answers.tick(&increment, tick);
+            if answers.is_idle() {
+                self.answers = None;
+            }
+        }
         self.gone += usize::from(self.ended);
         let snapshot = Arc::new(self.snapshot(increment));
         let requests = &snapshot.requests_per_second;
@@ -75,11 +82,7 @@ impl Tracked {
             && !self.ended
             && requests.peak == 0.0
             && requests.values.len() == LISTED
-            && self.answers.is_idle();
-        if is_settled {
-            self.requests_per_second.shrink();
-            self.answers = Answers::default();
-        }
+            && self.answers.is_none();
         (snapshot, is_settled)
     }
 
@@ -89,15 +92,16 @@ impl Tracked {
     }
 
     fn snapshot(&self, increment: Increment) -> ProcessSnapshot {
+        let answers = self.answers.as_deref();
         ProcessSnapshot {
             id: self.id,
             workload: Arc::clone(&self.workload),
             exited: self.ended,
             increment,
-            totals: self.totals.clone(),
+            totals: Arc::clone(&self.totals),
             requests_per_second: self.requests_per_second.trend(),
-            responses_per_second: self.answers.per_second(),
-            latency: self.answers.latency(),
+            responses_per_second: answers.map_or_else(Vec::new, |it| it.per_second()),
+            latency: answers.and_then(|it| it.latency()).map(Box::new),
         }
     }
 }

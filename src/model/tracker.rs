@@ -16,7 +16,8 @@ use crate::model::workloads::Workloads;
 /// What is known between two ticks.
 pub struct Tracker {
     dates: Dates,
-    processes: BTreeMap<ProcessId, Tracked>,
+    /// In boxes: a tree has room for many that are not there.
+    processes: BTreeMap<ProcessId, Box<Tracked>>,
     /// Those of which there is something new to tell in the next tick.
     awake: Vec<ProcessId>,
     listed: Arc<[Arc<ProcessSnapshot>]>,
@@ -133,12 +134,12 @@ impl Tracker {
         let had_ended = self
             .processes
             .get(&growth.id)
-            .is_some_and(Tracked::has_ended);
+            .is_some_and(|it| it.has_ended());
         if growth.ended && !had_ended {
             self.workloads.end_process(workload, now);
         }
         self.awake.push(growth.id);
-        let new = || Tracked::new(growth.id, workload.clone());
+        let new = || Box::new(Tracked::new(growth.id, workload.clone()));
         self.processes
             .entry(growth.id)
             .or_insert_with(new)
@@ -258,7 +259,7 @@ mod tests {
     }
 
     fn rates(snapshot: &Snapshot) -> Vec<f64> {
-        snapshot.processes[0].requests_per_second.values.clone()
+        snapshot.processes[0].requests_per_second.values.to_vec()
     }
 
     #[test]
@@ -289,7 +290,7 @@ mod tests {
             snapshot = clock.tick(&[grown(WORKER, requests)]);
         }
         let values = &snapshot.processes[0].requests_per_second.values;
-        assert_eq!(values, &[7.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(values[..], [7.0, 3.0, 4.0, 5.0, 6.0]);
         let dated: Vec<_> = snapshot.dated(values).collect();
         assert_eq!(dated[0], (start + SECOND, 7.0));
         assert_eq!(dated[4], (snapshot.date, 6.0));
@@ -307,7 +308,9 @@ mod tests {
             let snapshot = clock.tick(&[]);
             assert_eq!(snapshot.processes[0].requests_per_second.peak, 7.0);
         }
-        let snapshot = clock.tick(&[]);
+        // The parts in which a minute is remembered.
+        let ticks = (0..=12).map(|_| clock.tick(&[]));
+        let snapshot = ticks.last().unwrap();
         assert_eq!(snapshot.processes[0].requests_per_second.peak, 0.0);
         let later = clock.tick(&[]);
         assert!(Arc::ptr_eq(&snapshot.processes, &later.processes));

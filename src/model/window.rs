@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use arrayvec::ArrayVec;
+
 use crate::model::snapshot::Trend;
 
 /// Values that a snapshot lists.
@@ -62,12 +64,59 @@ impl<const LENGTH: usize> Window<f64, LENGTH> {
     pub fn trend(&self) -> Trend {
         Trend::of(self.values.iter().copied())
     }
+}
 
-    /// Forgets all but what is listed, and gives back the memory.
-    pub fn shrink(&mut self) {
-        self.values
-            .drain(..self.values.len().saturating_sub(LISTED));
-        self.values.shrink_to_fit();
+/// Ticks of a part of a minute, and parts that are remembered, of which the latest is not full.
+const PART: u8 = 12;
+const PARTS: usize = 6;
+
+/// A rate over the last minute. There are many of these: what is older than the values that are listed is kept in parts.
+pub struct Minute {
+    listed: ArrayVec<f64, LISTED>,
+    /// The latest first.
+    parts: [Part; PARTS],
+    /// Of the latest part.
+    ticks: u8,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Part {
+    peak: f64,
+    sum: f64,
+}
+
+impl Minute {
+    /// As [`Window::from_zero`].
+    pub fn from_zero() -> Self {
+        Self {
+            listed: [0.0].into_iter().collect(),
+            parts: Default::default(),
+            ticks: 1,
+        }
+    }
+
+    pub fn push(&mut self, value: f64) {
+        if self.listed.is_full() {
+            self.listed.remove(0);
+        }
+        self.listed.push(value);
+        if self.ticks == PART {
+            self.parts.rotate_right(1);
+            self.parts[0] = Part::default();
+            self.ticks = 0;
+        }
+        self.ticks += 1;
+        let part = &mut self.parts[0];
+        part.peak = part.peak.max(value);
+        part.sum += value;
+    }
+
+    pub fn trend(&self) -> Trend {
+        Trend {
+            values: self.listed.clone(),
+            peak: self.parts.iter().map(|it| it.peak).fold(0.0, f64::max),
+            sum: self.parts.iter().map(|it| it.sum).sum(),
+        }
     }
 }
 
@@ -83,5 +132,19 @@ mod tests {
         assert_eq!(fallen, [None, None, None, Some(1), Some(2)]);
         assert!(window.iter().eq(&[3, 4, 5]));
         assert_eq!(window.iter().last(), Some(&5));
+    }
+
+    #[test]
+    fn a_minute_remembers_its_highest_value_and_not_much_longer() {
+        let mut minute = Minute::from_zero();
+        minute.push(7.0);
+        for _ in 1..60 {
+            assert_eq!((minute.trend().peak, minute.trend().sum), (7.0, 7.0));
+            minute.push(0.0);
+        }
+        for _ in 0..usize::from(PART) {
+            minute.push(0.0);
+        }
+        assert_eq!(minute.trend(), Trend::of([0.0; LISTED].into_iter()));
     }
 }

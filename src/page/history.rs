@@ -157,9 +157,9 @@ mod tests {
                 requests,
                 series: grown.collect(),
             },
-            totals,
+            totals: Arc::new(totals),
             requests_per_second: Trend {
-                values: vec![requests as f64],
+                values: [requests as f64].into_iter().collect(),
                 ..Trend::default()
             },
             ..ProcessSnapshot::default()

@@ -224,7 +224,7 @@ mod tests {
     fn process(pid: u32, start_time: u64, requests: u64) -> ProcessSnapshot {
         ProcessSnapshot {
             id: ProcessId { pid, start_time },
-            totals: totals(requests),
+            totals: Arc::new(totals(requests)),
             ..ProcessSnapshot::default()
         }
     }

@@ -245,21 +245,17 @@ mod tests {
 
     /// Processes with three kinds of answers each.
     fn crowded(processes: u32) -> Snapshot {
-        let trend = Trend {
-            values: vec![123_456.789_012; 5],
-            peak: 123_456.789_012,
-            sum: 1_000_000.0,
-        };
+        let trend = Trend::of([123_456.789_012; 5].into_iter());
         let process = |pid| ProcessSnapshot {
             id: ProcessId { pid, start_time: 1 },
             requests_per_second: trend.clone(),
             responses_per_second: [200, 404, 500].map(|code| (code, trend.clone())).into(),
-            latency: Some(Latency {
+            latency: Some(Box::new(Latency {
                 p50_ms: trend.clone(),
                 p90_ms: trend.clone(),
                 p99_ms: trend.clone(),
                 max_ms: trend.clone(),
-            }),
+            })),
             ..ProcessSnapshot::default()
         };
         let empty = empty(Instant::now());

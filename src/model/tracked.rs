@@ -100,8 +100,8 @@ impl Tracked {
             increment,
             totals: Arc::clone(&self.totals),
             requests_per_second: self.requests_per_second.trend(),
-            responses_per_second: answers.map_or_else(Vec::new, |it| it.per_second()),
-            latency: answers.and_then(|it| it.latency()).map(Box::new),
+            responses_per_second: answers.map_or_else(Vec::new, Answers::per_second),
+            latency: answers.and_then(Answers::latency).map(Box::new),
         }
     }
 }

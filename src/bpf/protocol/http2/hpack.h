@@ -73,10 +73,10 @@ static HTTP_INLINE __u16 h2_resolve(struct h2_direction *d, __u32 index)
 	if (age >= d->inserted &&
 	    (!(d->flags & H2_LATE) || (d->flags & H2_TENTATIVE && age >= H2_DYNAMIC_MAX)))
 		return H2_INVALID;
-	if (age >= H2_RING) {
-		d->seen |= H2_SEEN_AGED;
+	if (age >= d->inserted)
 		return H2_NAME_UNKNOWN;
-	}
+	if (age >= H2_RING)
+		return H2_NAME_AGED;
 	return d->kinds[(d->inserted - 1 - age) & (H2_RING - 1)];
 }
 
@@ -85,6 +85,9 @@ static HTTP_INLINE void h2_note(struct h2_direction *d, __u16 kind)
 {
 	d->field = H2_FIELD_START;
 	switch (H2_NAME_OF(kind)) {
+	case H2_NAME_AGED:
+		d->seen |= H2_SEEN_UNKNOWN | H2_SEEN_AGED;
+		break;
 	case H2_NAME_UNKNOWN:
 		d->seen |= H2_SEEN_UNKNOWN;
 		break;

@@ -23,10 +23,10 @@ struct h2_direction {
 	__u32 left;	/* octets of the frame still to come, but for its padding */
 	__u32 stream;	/* of the frame */
 	__u32 of;	/* the stream that the block is of, from its first frame on */
-	__u32 last;	/* the highest stream that a request came on */
-	__u32 guessed;	/* the highest one that it is guessed to have come on */
-	__u16 name;	/* of the field: enum h2_name */
-	__u16 status;	/* what the block says, where `seen` has it */
+	__u32 last; /* the highest stream that a request came on; of responses, that may have been answered unseen */
+	__u32 guessed; /* the highest one that it is guessed to have come on */
+	__u16 name;    /* of the field: enum h2_name */
+	__u16 status;  /* what the block says, where `seen` has it */
 	__u16 grpc;
 	__u16 seen;   /* enum h2_seen */
 	__u8 method;  /* enum http_method */

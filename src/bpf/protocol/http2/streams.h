@@ -62,6 +62,7 @@ static HTTP_INLINE void h2_upgrade(struct h2_connection *conn, __u64 time, enum 
 {
 	h2_init(conn);
 	conn->request.last = 1;
+	conn->request.guessed = 1;
 	conn->streams[0] = (struct h2_stream){ .time = time, .id = 1, .method = method };
 }
 
@@ -136,6 +137,14 @@ static HTTP_INLINE void h2_tell(struct h2_exchange *out, const struct h2_stream 
 	out->duration = now > slot->time ? now - slot->time : 0;
 	out->status = slot->status;
 	out->method = slot->method & H2_METHODS;
+}
+
+/* Whether a stream may have been answered while the responses were not followed. */
+static HTTP_INLINE int h2_is_in_doubt(const struct h2_connection *conn, const struct h2_stream *slot)
+{
+	const struct h2_direction *d = &conn->response;
+
+	return d->state == H2_LOST || d->flags & H2_TENTATIVE || slot->id <= d->last;
 }
 
 /* ---- the receiving side ---- */
@@ -232,6 +241,7 @@ static HTTP_INLINE __u32 h2_receive_head(struct h2_connection *conn, __u64 now, 
 		}
 	} else {
 		d->last = d->of;
+		d->guessed = d->of;
 		conn->heads++;
 	}
 	return H2_HOLDS | unknown | h2_count(conn, out);
@@ -241,10 +251,12 @@ static HTTP_INLINE __u32 h2_receive_head(struct h2_connection *conn, __u64 now, 
 static HTTP_INLINE __u32 h2_receive_reset(struct h2_connection *conn, struct h2_stream *slot, __u64 now,
 					  struct h2_exchange *out)
 {
-	if (!slot || slot->method & H2_CANCELLED || conn->request.flags & H2_TENTATIVE)
+	__u8 flags = conn->request.flags;
+
+	if (!slot || slot->method & H2_CANCELLED || (flags & H2_TENTATIVE && !(flags & H2_FRESH)))
 		return 0;
 	slot->method |= H2_CANCELLED;
-	if (slot->answered)
+	if (flags & H2_TENTATIVE || slot->answered || h2_is_in_doubt(conn, slot))
 		return 0;
 	h2_tell(out, slot, now);
 	return H2_ABANDONED;
@@ -341,6 +353,18 @@ static HTTP_INLINE __u32 h2_answer(struct h2_direction *d, struct h2_stream *slo
 	return H2_RESPONSE | (slot->status || !(d->seen & H2_SEEN_UNKNOWN) ? 0 : h2_unknown(d));
 }
 
+/*
+ * Whether a block without a slot is a response to a request that was not seen. It may also be one that the client has given
+ * up, whose slot was wanted.
+ */
+static HTTP_INLINE int h2_is_unmatched(const struct h2_connection *conn)
+{
+	const struct h2_direction *d = &conn->response;
+
+	return d->seen & H2_SEEN_STATUS && d->of & 1 && !(d->flags & H2_TENTATIVE) &&
+	       (conn->request.flags & H2_LATE || !conn->swept);
+}
+
 /* A block is sent. */
 static HTTP_INLINE __u32 h2_send_head(struct h2_connection *conn, struct h2_stream *slot, __u64 now,
 				      struct h2_exchange *out)
@@ -352,15 +376,16 @@ static HTTP_INLINE __u32 h2_send_head(struct h2_connection *conn, struct h2_stre
 	if (d->seen & H2_SEEN_STATUS && d->status && d->status < 200)
 		return 0; /* the final one is to come */
 	if (!slot)
-		return d->seen & H2_SEEN_STATUS && d->of & 1 && !(d->flags & H2_TENTATIVE) ? H2_UNMATCHED : 0;
+		return h2_is_unmatched(conn) ? H2_UNMATCHED : 0;
 	if (d->flags & H2_TENTATIVE) {
 		if (!(d->seen & H2_SEEN_STATUS))
 			return 0;
 		d->flags &= ~(H2_TENTATIVE | H2_FRESH);
+		d->last = *(volatile __u32 *)&conn->request.guessed;
 		outcome |= h2_show(conn, out);
 	}
 	h2_tell(out, slot, now);
-	trailers = slot->answered;
+	trailers = slot->answered || (h2_is_in_doubt(conn, slot) && !(d->seen & H2_SEEN_STATUS));
 	if (!(slot->method & H2_CANCELLED)) {
 		if (!trailers)
 			outcome |= h2_answer(d, slot, out);
@@ -371,9 +396,10 @@ static HTTP_INLINE __u32 h2_send_head(struct h2_connection *conn, struct h2_stre
 }
 
 /* The server resets a stream. After the stream's end that means nothing. */
-static HTTP_INLINE __u32 h2_send_reset(struct h2_stream *slot, __u64 now, struct h2_exchange *out)
+static HTTP_INLINE __u32 h2_send_reset(const struct h2_connection *conn, struct h2_stream *slot, __u64 now,
+				       struct h2_exchange *out)
 {
-	__u8 refused = !slot->answered && !(slot->method & H2_CANCELLED);
+	int refused = !slot->answered && !(slot->method & H2_CANCELLED) && !h2_is_in_doubt(conn, slot);
 
 	h2_tell(out, slot, now);
 	return (refused ? H2_REFUSED : 0) | h2_free(slot);
@@ -408,7 +434,8 @@ static HTTP_INLINE __u32 h2_sent(struct h2_connection *conn, struct h2_more_stre
 	case H2_ENDED:
 		return slot && !(conn->response.flags & H2_TENTATIVE) ? h2_free(slot) : 0;
 	case H2_RESET:
-		return slot && !(conn->response.flags & H2_TENTATIVE) ? h2_send_reset(slot, now, out) : 0;
+		return slot && !(conn->response.flags & H2_TENTATIVE) ? h2_send_reset(conn, slot, now, out) :
+									0;
 	case H2_LOSS:
 		if (!conn->shown)
 			return H2_REFUTED;

@@ -19,6 +19,7 @@ enum h2_name {
 	H2_NAME_METHOD = 3 << 12,
 	H2_NAME_STATUS = 4 << 12,
 	H2_NAME_GRPC = 5 << 12,
+	H2_NAME_AGED = 6 << 12, /* unknown, since it came from an entry older than what is remembered */
 };
 
 #define H2_NAME_OF(kind) ((kind)&0xf000)

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "protocol/http2/streams.h"
+#include "protocol/http2/requests.h"
+#include "protocol/http2/responses.h"
 
 /* A block that is complete, whatever it means. */
 struct h2_shim_block {
@@ -118,9 +119,10 @@ static void h2_note_block(struct h2_shim *shim, const struct h2_direction *d, bo
 	};
 }
 
-static void h2_note_outcome(struct h2_shim *shim, uint32_t outcome, const struct h2_exchange *exchange,
-			    uint32_t stream, bool sent)
+static void h2_note_outcome(struct h2_shim *shim, const struct h2_exchange *exchange, uint32_t stream,
+			    bool sent)
 {
+	uint32_t outcome = exchange->outcome;
 	if (outcome & H2_REFUTED)
 		shim->refuted = true;
 	outcome &= ~(H2_HOLDS | H2_FREES);
@@ -141,24 +143,19 @@ static void h2_note_outcome(struct h2_shim *shim, uint32_t outcome, const struct
 
 static void h2_happened(struct h2_shim *shim, struct h2_direction *d, enum h2_event event, bool sent)
 {
-	uint32_t id = event == H2_HEAD ? d->of : event >= H2_GREETED ? 0 : d->stream;
-	struct h2_more_streams *more = shim->has_more ? &shim->more : NULL;
+	uint32_t id = h2_stream_of(d, event);
 	struct h2_exchange exchange = {};
 	struct h2_stream *slot = h2_slot_of(shim, id);
-	uint32_t outcome;
-
 	if (event == H2_HEAD)
 		h2_note_block(shim, d, sent);
 	shim->losses += event == H2_LOSS;
 	if (sent)
-		outcome = h2_sent(&shim->conn, more, event, slot, shim->clock, &exchange);
+		h2_sent(&shim->conn, event, slot, shim->clock, &exchange);
 	else
-		outcome = h2_received(&shim->conn, event, slot, shim->clock, &exchange);
-	if (outcome & H2_HOLDS)
+		h2_received(&shim->conn, event, slot, shim->clock, &exchange);
+	if (exchange.outcome & H2_HOLDS)
 		h2_store(shim, &exchange.stream);
-	if (sent && event == H2_LOSS)
-		shim->thirds = 0;
-	h2_note_outcome(shim, outcome, &exchange, id, sent);
+	h2_note_outcome(shim, &exchange, id, sent);
 }
 
 /* As many bytes as are wanted at the cursor, and behind them what earlier transfers have left. */
@@ -238,7 +235,8 @@ void h2_shim_receive(struct h2_shim *shim, const uint8_t *data, size_t length)
 	struct h2_exchange exchange = {};
 
 	h2_shim_begin(shim);
-	h2_note_outcome(shim, h2_begin_receive(&shim->conn, &exchange), &exchange, 0, false);
+	h2_begin_receive(&shim->conn, &exchange);
+	h2_note_outcome(shim, &exchange, 0, false);
 	h2_walk(shim, &shim->conn.request, data, length, false);
 }
 

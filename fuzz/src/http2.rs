@@ -3,6 +3,7 @@
 
 pub mod block;
 pub mod calls;
+pub mod corpus;
 pub mod encoder;
 pub mod frames;
 pub mod huffman;

@@ -18,7 +18,7 @@ static HTTP_INLINE __u32 h2_count(struct h2_connection *conn, struct h2_exchange
 {
 	__u32 shown = *(volatile __u32 *)&conn->shown;
 
-	if (!shown && !(conn->request.flags & H2_LATE))
+	if (!shown && !(conn->request.flags & H2_JOINED))
 		return 0;
 	out->requests = conn->heads - conn->counted - (shown ? shown - 1 : 0);
 	conn->counted += out->requests;

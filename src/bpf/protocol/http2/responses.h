@@ -53,7 +53,7 @@ static HTTP_INLINE __u32 h2_show(struct h2_connection *conn, struct h2_exchange 
 
 	if (conn->shown)
 		return 0;
-	heads = conn->request.flags & H2_LATE ? 0 : *(volatile __u32 *)&conn->heads;
+	heads = conn->request.flags & H2_JOINED ? 0 : *(volatile __u32 *)&conn->heads;
 	*(volatile __u32 *)&conn->shown = heads + 1;
 	out->requests = heads;
 	return heads ? H2_REQUESTS : 0;
@@ -95,6 +95,12 @@ static HTTP_INLINE int h2_is_unmatched(const struct h2_connection *conn)
 	       (conn->request.flags & H2_LATE || !conn->swept);
 }
 
+/* What is outstanding may be answered without anybody seeing it. */
+static HTTP_INLINE void h2_doubt(struct h2_connection *conn)
+{
+	conn->response.last = *(volatile __u32 *)&conn->request.guessed;
+}
+
 /* A block is sent. */
 static HTTP_INLINE __u32 h2_send_head(struct h2_connection *conn, struct h2_stream *slot, __u64 now,
 				      struct h2_exchange *out)
@@ -108,14 +114,15 @@ static HTTP_INLINE __u32 h2_send_head(struct h2_connection *conn, struct h2_stre
 	if (!slot)
 		return h2_is_unmatched(conn) ? H2_UNMATCHED : 0;
 	if (d->flags & H2_TENTATIVE) {
-		if (!(d->seen & H2_SEEN_STATUS))
+		if (!(d->seen & H2_SEEN_STATUS)) {
+			h2_doubt(conn);
 			return 0;
+		}
 		d->flags &= ~(H2_TENTATIVE | H2_FRESH);
-		d->last = *(volatile __u32 *)&conn->request.guessed;
 		outcome |= h2_show(conn, out);
 	}
 	h2_tell(out, slot, now);
-	trailers = slot->answered || (h2_is_in_doubt(conn, slot) && !(d->seen & H2_SEEN_STATUS));
+	trailers = slot->answered || (!(d->seen & H2_SEEN_STATUS) && h2_is_in_doubt(conn, slot));
 	if (!(slot->method & H2_CANCELLED)) {
 		if (!trailers)
 			outcome |= h2_answer(d, slot, out);
@@ -158,10 +165,12 @@ static HTTP_INLINE void h2_sent(struct h2_connection *conn, enum h2_event event,
 			outcome = h2_send_reset(conn, slot, now, out);
 		break;
 	case H2_LOSS:
-		/* What was outstanding may be answered without anybody seeing it. */
-		conn->response.last = *(volatile __u32 *)&conn->request.guessed;
 		if (!conn->shown)
 			outcome = H2_REFUTED;
+		h2_doubt(conn);
+		break;
+	case H2_RETREAT:
+		h2_doubt(conn);
 		break;
 	default:
 		break;

@@ -87,6 +87,7 @@ enum h2_flag {
 	H2_LATE = 1 << 3,      /* the dynamic table has entries that were not seen */
 	H2_FIRST = 1 << 4,     /* the next frame is the first one, which has to be SETTINGS */
 	H2_GRPC = 1 << 5,      /* a response had a gRPC status */
+	H2_JOINED = 1 << 6,    /* the connection was joined in the middle */
 };
 
 /* What a method in a slot may come with. */

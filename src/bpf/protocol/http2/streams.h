@@ -52,7 +52,7 @@ static HTTP_INLINE void h2_init(struct h2_connection *conn)
 static HTTP_INLINE void h2_join(struct h2_connection *conn)
 {
 	__builtin_memset(conn, 0, sizeof(*conn));
-	conn->request.flags = H2_FRESH | H2_TENTATIVE;
+	conn->request.flags = H2_FRESH | H2_TENTATIVE | H2_JOINED;
 	conn->response.flags = H2_FRESH | H2_TENTATIVE | H2_RESPONSES;
 }
 
@@ -96,9 +96,7 @@ static HTTP_INLINE void h2_tell(struct h2_exchange *out, const struct h2_stream 
 /* Whether a stream may have been answered while the responses were not followed. */
 static HTTP_INLINE int h2_is_in_doubt(const struct h2_connection *conn, const struct h2_stream *slot)
 {
-	const struct h2_direction *d = &conn->response;
-
-	return d->state == H2_LOST || d->flags & H2_TENTATIVE || slot->id <= d->last;
+	return slot->id <= conn->response.last || conn->response.flags & H2_TENTATIVE;
 }
 
 #endif /* HTTP2_STREAMS_H */

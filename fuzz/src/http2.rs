@@ -10,4 +10,5 @@ pub mod huffman;
 pub mod nghttp2;
 pub mod oracle;
 pub mod shim;
+pub mod stranger;
 pub mod trial;

@@ -432,6 +432,19 @@ impl Calls {
         data.get(at).is_some_and(|data| data.start <= range.start)
     }
 
+    /// Followed by who cannot read some of the transfers.
+    pub fn follow_blinded(&self, unreadable: &[usize]) -> Connection {
+        let mut connection = Connection::new(self.from);
+        for (n, (direction, range)) in self.transfers.iter().enumerate() {
+            if unreadable.contains(&n) {
+                connection.hidden(*direction, range.len());
+            } else {
+                connection.transfer(*direction, self.bytes(*direction, range));
+            }
+        }
+        connection
+    }
+
     /// Followed from a transfer on.
     pub fn follow(&self, first: usize, from: From) -> Connection {
         let mut connection = Connection::new(from);

@@ -14,8 +14,9 @@ use crate::http2::frames::{Frames, PREFACE, cut};
 use crate::http2::nghttp2::Deflater;
 use crate::http2::oracle::Oracle;
 use crate::http2::shim::{Connection, Count, From, GRPC_UNKNOWN};
+use crate::http2::stranger;
 use crate::message::choose;
-use crate::transfer::Direction;
+use crate::transfer::{Conversation, Direction};
 
 /// What trials have found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -181,9 +182,8 @@ pub struct Joined {
     pub calls: (usize, usize),
 }
 
-/// A conversation that is joined in the middle: nothing that is counted may be wrong.
-fn joined(calls: &Calls, first: usize, found: &mut Joined) -> Result<()> {
-    let connection = calls.follow(first, From::Middle);
+/// A conversation that is not seen whole, but from a transfer on: nothing that is counted may be wrong.
+fn joined(calls: &Calls, connection: &Connection, first: usize, found: &mut Joined) -> Result<()> {
     let (requests, counted) = sorted(connection.counts());
     let (all_requests, _) = sorted(calls.counts(first));
     ensure!(
@@ -276,7 +276,70 @@ pub fn run_joined(seeds: Range<u64>) -> Result<Joined> {
     for seed in seeds {
         let calls = calls(seed);
         let first = Rng::with_seed(seed).usize(..calls.transfers.len());
-        joined(&calls, first, &mut found).with_context(|| format!("SEED={seed}"))?;
+        let connection = calls.follow(first, From::Middle);
+        joined(&calls, &connection, first, &mut found).with_context(|| format!("SEED={seed}"))?;
     }
     Ok(found)
+}
+
+/// Some transfers cannot be read.
+pub fn run_blinded(seeds: Range<u64>) -> Result<Joined> {
+    let mut found = Joined::default();
+    for seed in seeds {
+        let calls = calls(seed);
+        let rng = &mut Rng::with_seed(seed);
+        let unreadable: Vec<_> = (0..rng.usize(1..4))
+            .map(|_| rng.usize(..calls.transfers.len()))
+            .collect();
+        let connection = calls.follow_blinded(&unreadable);
+        joined(&calls, &connection, 0, &mut found).with_context(|| format!("SEED={seed}"))?;
+    }
+    Ok(found)
+}
+
+/// What counts of a connection that nobody has seen the beginning of.
+fn counts_of(conversation: &Conversation) -> Vec<Count> {
+    let mut connection = Connection::new(From::Middle);
+    for transfer in &conversation.transfers {
+        connection.transfer(transfer.direction, conversation.bytes(transfer));
+    }
+    connection.counts()
+}
+
+/// How many transfers there were of other protocols.
+pub fn run_strangers(seeds: Range<u64>) -> Result<usize> {
+    let mut transfers = 0;
+    for seed in seeds {
+        let conversation = stranger::random(&mut Rng::with_seed(seed));
+        let counts = counts_of(&conversation);
+        ensure!(counts.is_empty(), "SEED={seed}: {counts:?}");
+        transfers += conversation.transfers.len();
+    }
+    Ok(transfers)
+}
+
+/// The same at the ends of clients.
+pub fn run_clients(seeds: Range<u64>) -> Result<usize> {
+    let mut transfers = 0;
+    for seed in seeds {
+        let conversation = stranger::client(&calls(seed));
+        let first = Rng::with_seed(seed).usize(..conversation.transfers.len());
+        let counts = counts_of(&conversation.without_first(first));
+        ensure!(counts.is_empty(), "SEED={seed}: {counts:?}");
+        transfers += conversation.transfers.len() - first;
+    }
+    Ok(transfers)
+}
+
+pub const KINDS: u64 = 6;
+
+/// One of each kind for each seed.
+pub fn run(seeds: Range<u64>) -> Result<()> {
+    run_blocks(seeds.clone())?;
+    run_calls(seeds.clone())?;
+    run_joined(seeds.clone())?;
+    run_blinded(seeds.clone())?;
+    run_strangers(seeds.clone())?;
+    run_clients(seeds)?;
+    Ok(())
 }

@@ -6,6 +6,7 @@ use std::env;
 fn main() {
     println!("cargo::rerun-if-changed=src/host");
     println!("cargo::rerun-if-changed=src/shim.c");
+    println!("cargo::rerun-if-changed=src/http2.c");
     println!("cargo::rerun-if-changed=../src/bpf");
     println!("cargo::rerun-if-env-changed=CLANG");
     println!("cargo::rerun-if-env-changed=SHIM_LIBRARY");
@@ -20,7 +21,7 @@ fn main() {
         // First, since it has headers of its own for what there is in the kernel alone.
         .include("src/host")
         .include("../src/bpf")
-        .file("src/shim.c")
+        .files(["src/shim.c", "src/http2.c"])
         // Words at any address are defined for BPF, and some parameters are what only other callers need.
         .flag("@src/host/flags")
         .warnings_into_errors(true)

@@ -4,7 +4,7 @@
 use std::fmt;
 
 /// The nine standard methods; every other token is `Other`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
     Get,
     Head,

@@ -10,6 +10,7 @@ pub mod corpus;
 pub mod cut;
 pub mod head;
 pub mod http1;
+pub mod http2;
 pub mod joined;
 pub mod message;
 pub mod oracle;

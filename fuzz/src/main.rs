@@ -5,11 +5,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use http1_fuzz::http2;
 use http1_fuzz::trial::{self, KINDS};
 use lexopt::Arg::Long;
 use lexopt::ValueExt;
 
 const ROUND: u64 = 1000;
+/// These conversations are longer.
+const HTTP2_ROUND: u64 = 100;
 
 fn main() -> ExitCode {
     let limit = match time_limit() {
@@ -53,10 +56,12 @@ fn rounds(limit: Option<Duration>) -> Result<()> {
         for kind in KINDS {
             trial::run(kind, seed..seed + ROUND)?;
         }
+        http2::trial::run(seed..seed + HTTP2_ROUND)?;
         seed += ROUND;
         rounds += 1;
         if rounds % 20 == 0 {
-            let conversations = rounds * ROUND * KINDS.len() as u64;
+            let http2 = HTTP2_ROUND * http2::trial::KINDS;
+            let conversations = rounds * (ROUND * KINDS.len() as u64 + http2);
             eprintln!(
                 "{conversations} conversations in {} s",
                 start.elapsed().as_secs()

@@ -64,7 +64,7 @@ impl Shim {
             .args(["-Isrc/host", "-I"])
             .arg(&self.sources)
             .args(["@src/host/flags", "-w", optimisation, "-fPIC", "-shared"])
-            .args(["src/shim.c", "-o"])
+            .args(["src/shim.c", "src/http2.c", "-o"])
             .arg(self.library())
             .stderr(Stdio::null())
             .status()

@@ -56,6 +56,7 @@ fn try_to_load(backend: Option<Backend>) -> Result<Loaded> {
         max_processes: 1024,
         max_workloads: 1024,
         max_connections: 1024,
+        max_h2_connections: 1024,
     };
     let mut objects = objects();
     let bpf = load(&mut objects, &options)?;

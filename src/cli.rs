@@ -85,6 +85,10 @@ pub struct Cli {
     #[arg(long, value_name = "N", default_value_t = 65536, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
+    /// How many HTTP/2 connections to follow there
+    #[arg(long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_h2_connections: u32,
+
     /// Log more; twice for everything
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
@@ -180,7 +184,12 @@ mod tests {
 
     #[test]
     fn no_room_at_all_is_refused() {
-        for flag in ["--max-processes", "--max-workloads", "--max-connections"] {
+        for flag in [
+            "--max-processes",
+            "--max-workloads",
+            "--max-connections",
+            "--max-h2-connections",
+        ] {
             let error = Cli::try_parse_from(["scope-http-statistics", flag, "0"]);
             assert_eq!(error.unwrap_err().exit_code(), 2, "{flag}");
         }

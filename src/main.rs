@@ -141,6 +141,7 @@ async fn work(cli: &Cli) -> Result<()> {
         max_processes: cli.max_processes,
         max_workloads: cli.max_workloads,
         max_connections: cli.max_connections,
+        max_h2_connections: cli.max_h2_connections,
     })
     .await?;
     endpoint.make_root()?;

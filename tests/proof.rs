@@ -22,6 +22,7 @@ fn with_backend(backend: Backend, test: impl FnOnce(Bpf<'_>)) {
         max_processes: 4096,
         max_workloads: 1024,
         max_connections: 65536,
+        max_h2_connections: 8192,
     };
     let mut objects = choice::objects();
     // It proves itself before it is chosen.

@@ -113,6 +113,7 @@ pub fn load_agent(storage: &mut Objects, backend: Backend) -> Result<Bpf<'_>> {
         max_processes: 1024,
         max_workloads: 1024,
         max_connections: 1024,
+        max_h2_connections: 1024,
     };
     let mut bpf =
         choice::load(storage, &options).with_context(|| format!("cannot load {backend:?}"))?;

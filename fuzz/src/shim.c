@@ -390,8 +390,10 @@ void shim_receive_of(struct shim *with, const uint8_t *data, size_t length, uint
 	struct http_transfer *transfer = shim_begin(with, HTTP_RECEIVE, data, length);
 	struct sock sock = { .copied_seq = taken };
 
+	struct http_endpoint endpoint = { .sk = &sock };
+
 	if (shim->known)
-		http_skip_hidden(shim->known, &sock, length);
+		http_skip_hidden(&endpoint, shim->known, length);
 	shim_end(transfer, HTTP_RECEIVE);
 }
 

@@ -11,7 +11,7 @@
 #define HTTP_COMM_LEN 16
 
 enum {
-	HTTP_SPANS = 16,    /* of durations, each four times as long as the one before */
+	HTTP_SPANS = 16, /* of durations, each four times as long as the one before */
 	HTTP_SPAN_BUCKETS = 40,
 	HTTP_SPAN_PLACES = 64, /* for buckets, and for parts of a span of the same length */
 	HTTP_COARSE_BUCKETS = 20,
@@ -34,13 +34,21 @@ enum http_method {
 	HTTP_METHOD_POST,
 	HTTP_METHOD_PUT,
 	HTTP_METHOD_TRACE,
+	HTTP_METHOD_UNKNOWN, /* HTTP/2: it was indexed before the connection was seen */
+	HTTP_METHOD_GRPC,    /* of what is no answer: the end of a gRPC call */
 } __attribute__((packed));
+
+/* In place of a status. No server sends one that low. */
+#define HTTP_STATUS_UNKNOWN 1 /* as HTTP_METHOD_UNKNOWN */
+/* A gRPC call's has its own number, one more than that, so that none is 0. */
+#define HTTP_GRPC_STATUS(code) ((code) + 1)
 
 #define HTTP_NO_METHOD ((enum http_method)0xff) /* of what is no answer: the n-th kind of an owner */
 
 enum http_version {
 	HTTP_VERSION_1_0,
 	HTTP_VERSION_1_1, /* and any later 1.x */
+	HTTP_VERSION_2,
 } __attribute__((packed));
 
 /* Whose requests and answers are counted together: a process or a workload. */
@@ -118,9 +126,9 @@ struct http_durations {
 
 struct http_series {
 	struct http_durations durations[HTTP_SHARDS];
-	__u32 spans[HTTP_SPANS]; /* where the buckets are; 0 if there are none yet */
+	__u32 spans[HTTP_SPANS];	   /* where the buckets are; 0 if there are none yet */
 	__u32 coarse[HTTP_COARSE_BUCKETS]; /* of durations for which there was no room in spans */
-	__u32 share;		  /* which spans are taken out of */
+	__u32 share;			   /* which spans are taken out of */
 	__u32 pad[3];
 };
 
@@ -159,6 +167,11 @@ enum http_reason {
 	HTTP_MISSED_COMPAT,	   /* transfers of 32-bit tasks */
 	HTTP_MISSED_SYSCALL,	   /* transfers by a system call whose buffers are not known */
 	HTTP_MISSED_RECURSION,	   /* runs of our programs that the kernel skipped: it counts them itself */
+	HTTP_MISSED_CANCELLED,	   /* streams of HTTP/2 that the client gave up before they were answered */
+	HTTP_MISSED_RESET,	   /* streams that the server gave up */
+	HTTP_MISSED_STREAMS_FULL,  /* streams for which there was no room: their answers are not seen */
+	HTTP_MISSED_JOINED_LATE,   /* blocks with what was indexed before the connection was seen */
+	HTTP_MISSED_HPACK_TABLE,   /* blocks with what was indexed too long ago to be remembered */
 	HTTP_REASONS,
 };
 

@@ -3,7 +3,7 @@
 
 use crate::identity::cgroup::Cgroup;
 use crate::kernel::skeleton::types;
-use crate::model::counters::{ProcessId, SeriesKey};
+use crate::model::counters::{Kind, ProcessId, SeriesKey};
 use crate::model::reason::Reason;
 use crate::model::workload::Workload;
 
@@ -21,6 +21,14 @@ pub(super) fn owner(key: &types::http_series_key) -> ProcessId {
     ProcessId {
         pid: key.pid,
         start_time: key.start_time,
+    }
+}
+
+/// What a series is of.
+pub(super) fn kind(key: &types::http_series_key) -> Kind {
+    match key.method {
+        types::http_method::HTTP_METHOD_GRPC => Kind::Call(key.status.saturating_sub(1)),
+        _ => Kind::Answer(key.into()),
     }
 }
 
@@ -48,6 +56,7 @@ fn method(method: types::http_method) -> Option<&'static str> {
         http_method::HTTP_METHOD_POST => Some("POST"),
         http_method::HTTP_METHOD_PUT => Some("PUT"),
         http_method::HTTP_METHOD_TRACE => Some("TRACE"),
+        http_method::HTTP_METHOD_UNKNOWN => Some("unknown"),
         _ => None,
     }
 }
@@ -57,6 +66,7 @@ fn version(version: types::http_version) -> Option<&'static str> {
     match version {
         http_version::HTTP_VERSION_1_0 => Some("1.0"),
         http_version::HTTP_VERSION_1_1 => Some("1.1"),
+        http_version::HTTP_VERSION_2 => Some("2"),
         _ => None,
     }
 }
@@ -78,6 +88,11 @@ pub(super) fn in_kernel(reason: Reason) -> types::http_reason {
         Reason::KernelThread => http_reason::HTTP_MISSED_KERNEL_THREAD,
         Reason::Compat => http_reason::HTTP_MISSED_COMPAT,
         Reason::Syscall => http_reason::HTTP_MISSED_SYSCALL,
+        Reason::Cancelled => http_reason::HTTP_MISSED_CANCELLED,
+        Reason::Reset => http_reason::HTTP_MISSED_RESET,
+        Reason::StreamsFull => http_reason::HTTP_MISSED_STREAMS_FULL,
+        Reason::JoinedLate => http_reason::HTTP_MISSED_JOINED_LATE,
+        Reason::HpackTable => http_reason::HTTP_MISSED_HPACK_TABLE,
         Reason::Recursion => http_reason::HTTP_MISSED_RECURSION,
     }
 }
@@ -134,8 +149,13 @@ mod tests {
     fn each_method_and_each_version_of_the_programs_has_a_name() {
         let mut methods = 0;
         for (code, name) in enumerators("HTTP_METHOD_") {
-            let expected = if name == "OTHER" { "_OTHER" } else { name };
-            assert_eq!(method(types::http_method(code)), Some(expected));
+            let expected = match name {
+                "OTHER" => Some("_OTHER"),
+                "UNKNOWN" => Some("unknown"),
+                "GRPC" => None,
+                method => Some(method),
+            };
+            assert_eq!(method(types::http_method(code)), expected);
             methods += 1;
         }
         assert_eq!(method(types::http_method(methods)), None);

@@ -12,7 +12,7 @@ use libbpf_rs::skel::Skel;
 use libbpf_rs::{Iter, MapCore};
 use plain::Plain;
 
-use crate::kernel::decode::{described, in_kernel, owner, requests, sum_ns};
+use crate::kernel::decode::{described, in_kernel, kind, owner, requests, sum_ns};
 use crate::kernel::load::{Bpf, Seen};
 use crate::kernel::maps::read;
 use crate::kernel::mirror::Known;
@@ -233,7 +233,7 @@ impl Bpf<'_> {
                     self.seen.series[place as usize] = UNKNOWN;
                     continue;
                 };
-                self.mirror.add_series(place, owner, (&key).into());
+                self.mirror.add_series(place, owner, kind(&key));
             }
             let coarse: [u32; COARSE_BUCKETS] = self.series.take_out(place, COARSE)?;
             let fine = self.spans.take_out(&entry)?;

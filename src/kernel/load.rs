@@ -35,6 +35,9 @@ const SERIES_PER_OWNER: u32 = 4;
 /// Most durations of one kind lie closer together than sixteen times, and not all series that there is room for are needed.
 const SPANS_PER_SERIES: u32 = 2;
 
+/// Of connections of HTTP/2, those that have very many streams at the same time.
+const MORE_STREAMS_PART: u32 = 8;
+
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// `None`: the best that this kernel can do.
@@ -42,6 +45,8 @@ pub struct Options {
     pub max_processes: u32,
     pub max_workloads: u32,
     pub max_connections: u32,
+    /// Of those that are of HTTP/2, where state lies in a hash.
+    pub max_h2_connections: u32,
 }
 
 /// By what entries are known to have changed, by place.
@@ -308,7 +313,15 @@ fn configured<'obj>(
     }
     let maps = &mut open.maps;
     maps.http_connections.set_autocreate(in_storage)?;
+    maps.http2_connections.set_autocreate(in_storage)?;
+    maps.http2_more.set_autocreate(in_storage)?;
     maps.http_inodes.set_autocreate(!in_storage)?;
+    maps.http2_inodes.set_autocreate(!in_storage)?;
+    maps.http2_more_inodes.set_autocreate(!in_storage)?;
+    maps.http2_inodes
+        .set_max_entries(options.max_h2_connections)?;
+    maps.http2_more_inodes
+        .set_max_entries((options.max_h2_connections / MORE_STREAMS_PART).max(1))?;
     maps.http_inodes.set_max_entries(options.max_connections)?;
     maps.http_marked_inodes.set_autocreate(!in_storage)?;
     maps.http_marked_inodes

@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::counters::{ProcessGrowth, ProcessId, SeriesKey, WorkloadGrowth};
+use crate::model::counters::{Kind, ProcessGrowth, ProcessId, WorkloadGrowth};
 use crate::model::histogram::Histogram;
 use crate::model::increment::Increment;
 use crate::model::workload::Workload;
@@ -53,7 +53,7 @@ pub struct KnownWorkload {
 #[derive(Debug)]
 struct KnownSeries {
     owner: Owner,
-    key: SeriesKey,
+    kind: Kind,
     sum_ns: u64,
 }
 
@@ -154,7 +154,7 @@ impl Mirror {
         put(&mut self.workloads, place, workload);
     }
 
-    pub fn add_series(&mut self, place: u32, owner: Owner, key: SeriesKey) {
+    pub fn add_series(&mut self, place: u32, owner: Owner, kind: Kind) {
         let known = match owner {
             Owner::Process(place) => at_mut(&mut self.processes, place).map(|it| &mut it.known),
             Owner::Workload(place) => at_mut(&mut self.workloads, place).map(|it| &mut it.known),
@@ -163,7 +163,7 @@ impl Mirror {
             known.series.push(place);
             let series = KnownSeries {
                 owner,
-                key,
+                kind,
                 sum_ns: 0,
             };
             put(&mut self.series, place, series);
@@ -229,8 +229,13 @@ impl Mirror {
                 .map(|it| &mut growth_of_workload(&mut self.grown.1, it).increment),
         };
         if let Some(growth) = growth {
-            growth.series.reserve_exact(1);
-            growth.series.push((series.key.clone(), grown));
+            match &series.kind {
+                Kind::Answer(key) => {
+                    growth.series.reserve_exact(1);
+                    growth.series.push((key.clone(), grown));
+                }
+                Kind::Call(status) => growth.calls.push((*status, grown)),
+            }
         }
     }
 
@@ -334,6 +339,8 @@ fn growth_of_workload<'g>(
 
 #[cfg(test)]
 mod tests {
+    use crate::model::counters::SeriesKey;
+
     use super::*;
 
     const PROCESS: u32 = 3;
@@ -405,7 +412,7 @@ mod tests {
     #[test]
     fn what_is_read_twice_before_it_is_taken_comes_together() {
         let mut mirror = mirror();
-        mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
+        mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
         for (requests, sum_ns, answers) in [(3, 200, 2), (10, 900, 7)] {
             mirror.process_read(PROCESS, requests, false);
             mirror.series_read(SERIES, sum_ns, [(BUCKET, answers)]);
@@ -439,8 +446,8 @@ mod tests {
     fn answers_are_their_owners() {
         let mut mirror = mirror();
         let of_workload = SeriesKey { status: 404, ..OK };
-        mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
-        mirror.add_series(SERIES + 1, Owner::Workload(WORKLOAD), of_workload.clone());
+        mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
+        mirror.add_series(SERIES + 1, Owner::Workload(WORKLOAD), Kind::Answer(of_workload.clone()));
         mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
         mirror.series_read(SERIES + 1, 50, [(BUCKET, 1)]);
         let (processes, workloads) = mirror.take();
@@ -455,7 +462,7 @@ mod tests {
     #[test]
     fn a_sum_that_comes_after_its_answer_is_not_lost() {
         let mut mirror = mirror();
-        mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
+        mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
         mirror.series_read(SERIES, 100, [(BUCKET, 2)]);
         mirror.series_read(SERIES, 300, []);
         let (processes, _) = mirror.take();
@@ -468,12 +475,12 @@ mod tests {
     fn answers_of_one_that_is_not_read_wait() {
         let mut mirror = mirror();
         assert_eq!(mirror.owner(id(8)), None);
-        mirror.add_series(SERIES, Owner::Process(PROCESS + 1), OK);
+        mirror.add_series(SERIES, Owner::Process(PROCESS + 1), Kind::Answer(OK));
         mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
         assert_eq!(mirror.take(), Default::default());
         mirror.add_process(PROCESS + 1, known(8), WORKLOAD);
         assert_eq!(mirror.owner(id(8)), Some(Owner::Process(PROCESS + 1)));
-        mirror.add_series(SERIES, Owner::Process(PROCESS + 1), OK);
+        mirror.add_series(SERIES, Owner::Process(PROCESS + 1), Kind::Answer(OK));
         mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
         assert_eq!(mirror.take().0[0].increment.durations(), histogram(2, 300));
     }
@@ -481,7 +488,7 @@ mod tests {
     #[test]
     fn who_takes_a_place_over_begins_at_zero() {
         let mut mirror = mirror();
-        mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
+        mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
         mirror.process_read(PROCESS, 23, false);
         mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
         mirror.take();
@@ -492,7 +499,7 @@ mod tests {
         assert!(!mirror.knows_process(PROCESS));
         assert!(mirror.process(id(7)).is_none());
         mirror.add_process(PROCESS, known(9), WORKLOAD);
-        mirror.add_series(SERIES, Owner::Process(PROCESS), OK);
+        mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
         mirror.process_read(PROCESS, 3, false);
         mirror.series_read(SERIES, 10, [(BUCKET, 1)]);
         let (processes, _) = mirror.take();
@@ -519,7 +526,7 @@ mod tests {
         take(&mut mirror, 1);
         assert!(mirror.idle_workloads(1).is_empty());
         // Answers alone are growth, too.
-        mirror.add_series(SERIES, Owner::Workload(WORKLOAD), OK);
+        mirror.add_series(SERIES, Owner::Workload(WORKLOAD), Kind::Answer(OK));
         take(&mut mirror, 2);
         mirror.series_read(SERIES, 10, [(BUCKET, 1)]);
         take(&mut mirror, 1);

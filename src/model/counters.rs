@@ -19,15 +19,33 @@ pub struct ProcessId {
 /// What the requests that were answered alike have in common.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeriesKey {
-    /// `_OTHER` for all but the standard ones.
+    /// `_OTHER` for all but the standard ones, `unknown` where HTTP/2 has said it before the connection was seen.
     pub method: &'static str,
-    /// 0 of all kinds together that an owner has shown beyond those that are told apart.
+    /// 0 of all kinds together that an owner has shown beyond those that are told apart, and [`Self::UNKNOWN_STATUS`].
     pub status: u16,
-    /// Of the request: `1.0`, or `1.1` for any later 1.x.
+    /// Of the request: `1.0`, `1.1` for any later 1.x, or `2`.
     pub version: &'static str,
 }
 
+/// What a series of the kernel is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Answer(SeriesKey),
+    /// gRPC calls that have come to this end.
+    Call(GrpcStatus),
+}
+
+/// 0 to 16, or one of these.
+pub type GrpcStatus = u16;
+/// No number, or a higher one.
+pub const GRPC_OTHER: GrpcStatus = 0xffe;
+/// It was indexed before the connection was seen.
+pub const GRPC_UNKNOWN: GrpcStatus = 0xfff;
+
 impl SeriesKey {
+    /// HTTP/2 has said it before the connection was seen.
+    pub const UNKNOWN_STATUS: u16 = 1;
+
     /// All kinds together that an owner has shown beyond those that are told apart.
     pub const OTHER: Self = Self {
         method: "_OTHER",

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::model::counters::SeriesKey;
+use crate::model::counters::{GrpcStatus, SeriesKey};
 use crate::model::histogram::Histogram;
 
 /// What one tick has brought.
@@ -12,11 +12,13 @@ pub struct Increment {
     pub requests: u64,
     /// Of those series only that have grown.
     pub series: Vec<(SeriesKey, Histogram)>,
+    /// The same of gRPC calls, each of which has an answer as well.
+    pub calls: Vec<(GrpcStatus, Histogram)>,
 }
 
 impl Increment {
     pub fn is_empty(&self) -> bool {
-        self.requests == 0 && self.series.is_empty()
+        self.requests == 0 && self.series.is_empty() && self.calls.is_empty()
     }
 
     /// Requests answered, by status code.
@@ -44,6 +46,7 @@ impl Increment {
     pub fn append(&mut self, other: Self) {
         self.requests += other.requests;
         self.series.extend(other.series);
+        self.calls.extend(other.calls);
     }
 }
 
@@ -56,6 +59,16 @@ pub struct Totals {
     pub requests: u64,
     /// In the order of the keys.
     pub series: Vec<Series>,
+    /// In the order of the statuses.
+    pub calls: Vec<Calls>,
+}
+
+/// gRPC calls that have come to the same end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls {
+    pub status: GrpcStatus,
+    pub durations: Histogram,
+    pub since: Instant,
 }
 
 /// Requests that were answered alike.
@@ -73,12 +86,37 @@ impl Totals {
         for (key, durations) in &increment.series {
             self.add_series(key, durations, now);
         }
+        for (status, durations) in &increment.calls {
+            self.add_calls(*status, durations, now);
+        }
     }
 
     pub fn add_all(&mut self, other: &Self) {
         self.requests += other.requests;
         for series in &other.series {
             self.add_series(&series.key, &series.durations, series.since);
+        }
+        for calls in &other.calls {
+            self.add_calls(calls.status, &calls.durations, calls.since);
+        }
+    }
+
+    /// There are as many as gRPC has statuses.
+    fn add_calls(&mut self, status: GrpcStatus, durations: &Histogram, since: Instant) {
+        match self.calls.binary_search_by_key(&status, |it| it.status) {
+            Ok(at) => {
+                let calls = &mut self.calls[at];
+                calls.durations += durations;
+                calls.since = calls.since.min(since);
+            }
+            Err(at) => {
+                let calls = Calls {
+                    status,
+                    durations: durations.clone(),
+                    since,
+                };
+                self.calls.insert(at, calls);
+            }
         }
     }
 

@@ -41,6 +41,11 @@ reasons!(
     KernelThread "kernel_thread",
     Compat "compat",
     Syscall "syscall",
+    Cancelled "cancelled",
+    Reset "reset",
+    StreamsFull "streams_full",
+    JoinedLate "joined_late",
+    HpackTable "hpack_table",
     // All others are counted by the programs in the kernel; this is how often the kernel did not run them.
     Recursion "recursion",
 );

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::model::counters::SeriesKey;
 use crate::model::histogram::Histogram;
 use crate::model::increment::Series;
 use crate::prometheus::rows::{Labels, Row};
@@ -66,6 +67,7 @@ pub(super) fn answer(series: &Series) -> Labels<'_> {
     let key = &series.key;
     let status = match key.status {
         0 => Cow::Borrowed("_OTHER"),
+        SeriesKey::UNKNOWN_STATUS => Cow::Borrowed("unknown"),
         status => Cow::Owned(status.to_string()),
     };
     vec![

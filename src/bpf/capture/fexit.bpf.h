@@ -53,7 +53,7 @@ static __always_inline int http_fexit_transfer(struct socket *socket, struct msg
 	if (!(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
 		http_locate_message(task, conn, transfer, direction, message, size);
 	if (conn && direction == HTTP_RECEIVE)
-		http_skip_hidden(conn, endpoint.sk, ret);
+		http_skip_hidden(&endpoint, conn, ret);
 	http_transferred(task, &endpoint, conn, transfer, direction);
 	return 0;
 }
@@ -108,7 +108,7 @@ static __always_inline int http_fexit_page(struct socket *socket, __s64 ret)
 	known = http_known_of(&endpoint);
 	conn = http_connection_in(known);
 	if (http_wants(&endpoint, known, HTTP_SEND) && conn)
-		http_transferred_hidden(conn, ret, HTTP_SEND);
+		http_transferred_hidden(&endpoint, conn, ret, HTTP_SEND);
 	return 0;
 }
 
@@ -145,7 +145,7 @@ int BPF_PROG(http_fexit_unix_splice, struct socket *sock, loff_t *position, stru
 	endpoint = http_endpoint_of_socket(sock);
 	conn = endpoint.sk ? http_connection_of(&endpoint) : NULL;
 	if (conn)
-		http_transferred_hidden(conn, ret, HTTP_RECEIVE);
+		http_transferred_hidden(&endpoint, conn, ret, HTTP_RECEIVE);
 	return 0;
 }
 

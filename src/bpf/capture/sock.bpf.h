@@ -135,7 +135,7 @@ static __always_inline int http_sock_transfer(const struct http_endpoint *endpoi
 	if (direction == HTTP_SEND || !(flags & HTTP_MSG_TRUNC)) /* which discards the bytes */
 		http_locate(task, sk, conn, transfer, direction);
 	if (conn && direction == HTTP_RECEIVE)
-		http_skip_hidden(conn, sk, length);
+		http_skip_hidden(endpoint, conn, length);
 	http_transferred(task, endpoint, conn, transfer, direction);
 	return 0;
 }

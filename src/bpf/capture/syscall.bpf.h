@@ -108,7 +108,7 @@ int http_exit_splice(struct syscall_trace_exit *ctx)
 	endpoint = http_endpoint_of(task, PT_REGS_PARM1_SYSCALL(http_registers(task)));
 	conn = endpoint.inode ? http_connection_of(&endpoint) : NULL;
 	if (conn)
-		http_transferred_hidden(conn, ctx->ret, HTTP_RECEIVE);
+		http_transferred_hidden(&endpoint, conn, ctx->ret, HTTP_RECEIVE);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include "connection/end.bpf.h"
 #include "connection/http1.bpf.h"
+#include "connection/http2.bpf.h"
 #include "connection/storage.bpf.h"
 #include "connection/transfer.bpf.h"
 #include "counters/missed.bpf.h"
@@ -41,21 +42,62 @@ __noinline int http_fill_first(__u32 direction)
 	return transfer->cursor.filled > 0;
 }
 
-/* The first receive of a stream, as far as is known: the connection that it makes, if it makes one. */
-static __always_inline struct http_connection *
-http_detect(struct task_struct *task, const struct http_endpoint *endpoint, struct http_transfer *transfer)
+/* A connection of a process that is not left out, which is still to be kept. */
+static __always_inline struct http_connection *http_new_connection(struct task_struct *task,
+								   const struct http_endpoint *endpoint)
 {
 	struct http_connection *conn = http_scratch_connection();
 
 	if (!conn || http_is_left_out(task))
 		return NULL;
-	transfer->inode = 0;
 	conn->id = bpf_ktime_get_ns();
-	conn->copied_seq = 0;
+	conn->copied_seq = http_is_tcp(endpoint->sk) ? http_copied_seq(endpoint->sk) : 0;
 	conn->counted_by = 0;
+	conn->mark = 0;
 	conn->tally.port = http_port(endpoint->sk);
 	conn->protocol = HTTP_PROTOCOL_HTTP1;
+	return conn;
+}
+
+/* The first receive of a stream, as far as is known: the connection that it makes, if it makes one. */
+static __always_inline struct http_connection *
+http_detect(struct task_struct *task, const struct http_endpoint *endpoint, struct http_transfer *transfer)
+{
+	struct http_connection *conn = http_new_connection(task, endpoint);
+
+	if (!conn)
+		return NULL;
+	transfer->inode = 0;
 	return http1_first_receive(task, conn, transfer) ? conn : NULL;
+}
+
+/*
+ * Has a socket a connection of HTTP/2, which goes on with a transfer. `preface`: octets of it that are at hand, if it is
+ * whole.
+ */
+static __noinline bool http_detect_http2(const struct http_endpoint *endpoint, struct http_transfer *transfer,
+					 enum http2_beginning beginning, enum http_direction direction)
+{
+	struct http_connection *conn = http_new_connection(http_current_task(), endpoint);
+	const __u8 *mark;
+
+	if (!conn)
+		return false;
+	mark = http_mark_of(endpoint);
+	conn->mark = mark ? *mark : 0;
+	http1_init(&conn->http1);
+	if (!http2_begin(endpoint, conn, beginning, 0))
+		return false;
+	http_keep_connection(endpoint, conn);
+	conn = http_connection_of(endpoint);
+	if (!conn)
+		return false;
+	transfer->inode = endpoint->inode;
+	if (direction == HTTP_RECEIVE)
+		http2_received(endpoint, conn, transfer);
+	else
+		http2_sent(endpoint, conn, transfer);
+	return http_connection_of(endpoint);
 }
 
 /* A socket without a connection has received. */
@@ -65,6 +107,7 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 	const __u8 *mark = http_mark_of(endpoint);
 	bool from_start = http_was_first(endpoint->sk, mark, transfer->cursor.length);
 	struct http_connection *conn = NULL;
+	__u32 preface = 0;
 	bool may_begin;
 
 	if (http_is_tcp_client(endpoint->sk) || http_is_unix_client(endpoint->sk)) {
@@ -73,17 +116,28 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 	}
 	if (!http_fill_first(HTTP_RECEIVE))
 		return;
+	if (transfer->window[0] == 'P')
+		preface = http2_preface_of(0);
+	if (preface >= HTTP2_PREFACE_ENOUGH) {
+		http_detect_http2(endpoint, transfer, HTTP2_WHOLE, HTTP_RECEIVE);
+		return;
+	}
 	may_begin = http1_may_begin(transfer->window, transfer->cursor.filled);
 	if (may_begin)
 		conn = http_detect(task, endpoint, transfer);
 	if (conn) {
-		if (http_is_tcp(endpoint->sk))
-			conn->copied_seq = http_copied_seq(endpoint->sk);
 		if (from_start)
 			http1_is_whole(&conn->http1);
+		if (preface) {
+			conn->protocol = HTTP_PROTOCOL_PREFACE;
+			conn->preface = preface;
+		}
 		http_keep_connection(endpoint, conn);
 	} else if (from_start && !may_begin) {
 		http_mark_not_server(endpoint);
+	} else if (!may_begin && http2_may_begin(transfer) && (!mark || http_looks_of(*mark) < HTTP_LOOKS) &&
+		   http_detect_http2(endpoint, transfer, HTTP2_JOINED, HTTP_RECEIVE)) {
+		return;
 	} else if (!may_begin) {
 		http_looked_in_vain(endpoint, HTTP_NOT_HTTP);
 	} else if (from_start || (mark && *mark != HTTP_JOINED)) {
@@ -100,7 +154,17 @@ static __always_inline void http_first_send(struct task_struct *task, const stru
 {
 	__u8 *mark;
 
-	if (http_is_any_agent(task) || !http_fill_first(HTTP_SEND))
+	bool speaks_first = http_speaks_first(endpoint->sk);
+
+	if (!http_is_any_agent(task) && http_fill_first(HTTP_SEND) && speaks_first &&
+	    http2_greets(transfer)) {
+		http_detect_http2(endpoint, transfer, HTTP2_WHOLE, HTTP_SEND);
+		return;
+	}
+	/* No other server that counts does. */
+	if (speaks_first)
+		http_mark_not_server(endpoint);
+	if (speaks_first || http_is_any_agent(task) || !transfer->cursor.filled)
 		return;
 	mark = http_mark_of(endpoint);
 	if (http1_answers(transfer->window, transfer->cursor.filled)) {
@@ -120,7 +184,7 @@ static __always_inline void http_first_send(struct task_struct *task, const stru
 
 /*
  * Whether the bytes are wanted that a socket receives or sends, of which so much is known. Of one that may be a
- * server's end they are; that one sends before it has received tells that it is none.
+ * server's end they are.
  */
 static __always_inline bool http_wants(const struct http_endpoint *endpoint, struct http_connection *known,
 				       enum http_direction direction)
@@ -134,12 +198,33 @@ static __always_inline bool http_wants(const struct http_endpoint *endpoint, str
 		return !mark || *mark != HTTP_NOT_SERVER;
 	if (mark && http_looks_of(*mark) >= HTTP_LOOKS)
 		return false;
-	if (http_speaks_first(endpoint->sk) || http_is_tcp_client(endpoint->sk) ||
-	    http_is_unix_client(endpoint->sk)) {
+	if (http_is_tcp_client(endpoint->sk) || http_is_unix_client(endpoint->sk)) {
 		http_mark_not_server(endpoint);
 		return false;
 	}
 	return true;
+}
+
+/* Whether a connection is one of HTTP/2, or becomes one with what it receives. */
+static __noinline bool http_is_http2(const struct http_endpoint *endpoint, struct http_connection *conn,
+				     struct http_transfer *transfer, enum http_direction direction)
+{
+	__u8 taken = conn->preface;
+	__u32 preface;
+
+	if (conn->protocol == HTTP_PROTOCOL_HTTP2)
+		return true;
+	if (direction == HTTP_SEND || !http_fill_first(HTTP_RECEIVE))
+		return false;
+	preface = http2_preface_of(taken);
+	if (preface >= HTTP2_PREFACE_ENOUGH) {
+		conn->mark = 0;
+		return http2_begin(endpoint, conn, HTTP2_WHOLE, taken);
+	}
+	conn->preface = preface;
+	if (!preface)
+		conn->protocol = HTTP_PROTOCOL_HTTP1;
+	return false;
 }
 
 /* A socket, which may have a connection, has received or sent the bytes of a transfer, which were wanted. */
@@ -154,48 +239,49 @@ static __always_inline void http_transferred(struct task_struct *task, const str
 			http_first_send(task, endpoint, transfer);
 		return;
 	}
-	switch (conn->protocol) {
-	case HTTP_PROTOCOL_HTTP1:
+	if (conn->protocol != HTTP_PROTOCOL_HTTP1 && http_is_http2(endpoint, conn, transfer, direction)) {
 		if (direction == HTTP_RECEIVE)
-			http1_receive(task, conn, transfer);
+			http2_received(endpoint, conn, transfer);
 		else
-			http1_send(task, conn, transfer);
+			http2_sent(endpoint, conn, transfer);
+	} else if (direction == HTTP_RECEIVE) {
+		http1_receive(task, conn, transfer);
+	} else {
+		http1_send(task, conn, transfer);
 	}
 }
 
 /* A connection has received or sent bytes that cannot be seen. */
-static __always_inline void http_transferred_hidden(struct http_connection *conn, __u64 length,
+static __always_inline void http_transferred_hidden(const struct http_endpoint *endpoint,
+						    struct http_connection *conn, __u64 length,
 						    enum http_direction direction)
 {
-	switch (conn->protocol) {
-	case HTTP_PROTOCOL_HTTP1:
-		if (direction == HTTP_RECEIVE)
-			http1_receive_hidden(&conn->http1, length);
-		else
-			http1_send_hidden(&conn->http1, length);
-	}
+	if (conn->protocol == HTTP_PROTOCOL_HTTP2)
+		http2_transferred_hidden(endpoint, conn, length, direction);
+	else if (direction == HTTP_RECEIVE)
+		http1_receive_hidden(&conn->http1, length);
+	else
+		http1_send_hidden(&conn->http1, length);
 }
 
 /*
  * A connection has received `hidden` bytes besides those that are about to be looked at, before them or by another
  * thread: false if that is to be asked again.
  */
-static __always_inline bool http_transferred_around(struct http_connection *conn, __u64 hidden, __u64 length)
+static __always_inline bool http_transferred_around(const struct http_endpoint *endpoint,
+						    struct http_connection *conn, __u64 hidden, __u64 length)
 {
-	switch (conn->protocol) {
-	case HTTP_PROTOCOL_HTTP1:
+	if (conn->protocol != HTTP_PROTOCOL_HTTP2)
 		return http1_receive_around(&conn->http1, hidden, length);
-	}
+	http2_receive_around(endpoint, hidden);
 	return true;
 }
 
 /* A connection has received what is about to be looked at while something else was. */
 static __always_inline void http_transferred_late(struct http_connection *conn)
 {
-	switch (conn->protocol) {
-	case HTTP_PROTOCOL_HTTP1:
+	if (conn->protocol != HTTP_PROTOCOL_HTTP2)
 		http1_receive_late(&conn->http1);
-	}
 }
 
 /*
@@ -206,8 +292,10 @@ static __always_inline void http_transferred_late(struct http_connection *conn)
  * Where the number moves by less than what was received, these bytes have shown before, or they came by another socket
  * (sockmap). An urgent byte and the end of the stream have numbers too, and are no bytes of it.
  */
-static __always_inline void http_skip_hidden(struct http_connection *conn, struct sock *sk, __u32 length)
+static __always_inline void http_skip_hidden(const struct http_endpoint *endpoint,
+					     struct http_connection *conn, __u32 length)
 {
+	struct sock *sk = endpoint->sk;
 	__u32 copied_seq, hidden, before = conn->copied_seq;
 
 	if (!http_is_tcp(sk))
@@ -225,7 +313,7 @@ static __always_inline void http_skip_hidden(struct http_connection *conn, struc
 		hidden--;
 	if (hidden && http_has_ended(sk))
 		hidden--;
-	if (hidden && !http_transferred_around(conn, hidden, length))
+	if (hidden && !http_transferred_around(endpoint, conn, hidden, length))
 		conn->copied_seq -= hidden;
 }
 

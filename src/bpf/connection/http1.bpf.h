@@ -86,7 +86,7 @@ static __always_inline void http1_send(struct task_struct *task, struct http_con
 {
 	struct http_cursor *cur = &transfer->cursor;
 
-	http_expect_answers(task, &conn->tally);
+	http_expect_counts(task, &conn->tally);
 	http1_begin(&conn->http1.response);
 	if (http1_expects_head(&conn->http1.response)) {
 		cur->now = bpf_ktime_get_ns();

@@ -15,6 +15,7 @@
 #ifndef HTTP1_WALK_BPF_H
 #define HTTP1_WALK_BPF_H
 
+#include "connection/budget.bpf.h"
 #include "connection/http1_spill.bpf.h"
 #include "connection/state.h"
 #include "connection/storage.bpf.h"
@@ -25,16 +26,11 @@
 #include "protocol/http1/fast.h"
 
 enum {
-	HTTP_STEPS_A_CALL = 1 << 2,
-	HTTP_CALLS = 1 << 6,
-	HTTP_STEPS = HTTP_STEPS_A_CALL * HTTP_CALLS * HTTP_CALLS,
 	/* What takes longer than a step counts as more. */
 	HTTP_HEAD_STEPS = 2,
 	HTTP_HEAD_BYTES_A_STEP = 16,
 	HTTP_SPILL_STEPS = 3,
 	HTTP_ANSWER_STEPS = 2,
-	/* Bytes of a transfer that are looked at, so that a long one takes no more than two that are exact whatever they hold. */
-	HTTP_WALKED_MAX = 128 << 10,
 };
 
 /* A direction can no longer be followed. */
@@ -206,22 +202,13 @@ static __noinline bool http1_step_response_head(struct http_connection *conn, st
 	return http1_looks_again(transfer);
 }
 
-/* Whether a walk ends here. */
-static __always_inline bool http1_is_over(struct http_transfer *transfer)
-{
-	const struct http_cursor *cur = &transfer->cursor;
-
-	return cur->at >= cur->length || cur->at - cur->skipped >= HTTP_WALKED_MAX ||
-	       transfer->steps++ >= HTTP_STEPS;
-}
-
 /* One step: true if it was the last. */
 static __noinline bool http1_step_request(struct http_connection *conn, struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
 	struct http1_run run;
 
-	if (http1_is_over(transfer))
+	if (http_walk_is_over(transfer))
 		return true;
 	if (http1_step_request_head(conn, transfer))
 		return false;
@@ -248,7 +235,7 @@ static __noinline bool http1_step_response(struct http_connection *conn, struct 
 	struct http_cursor *cur = &transfer->cursor;
 	struct http_exchange exchange = {};
 
-	if (http1_is_over(transfer))
+	if (http_walk_is_over(transfer))
 		return true;
 	if (http1_step_response_head(conn, transfer))
 		return false;

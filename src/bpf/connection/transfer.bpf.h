@@ -89,8 +89,8 @@ static __always_inline bool http_next_buffer(struct http_transfer *transfer, str
 					      bpf_probe_read_user(next, sizeof(*next), vector));
 }
 
-/* Brings the bytes at the cursor into the window: 1 when it is worth another try, -1 when it cannot be. */
-static __always_inline int http_fill(struct http_transfer *transfer)
+/* Brings so many of the bytes at the cursor into the window, at most: 1 when it is worth another try, -1 when it cannot be. */
+static __always_inline int http_fill_some(struct http_transfer *transfer, __u64 most)
 {
 	struct http_cursor *cur = &transfer->cursor;
 	__u64 offset = cur->at - transfer->start;
@@ -113,8 +113,8 @@ static __always_inline int http_fill(struct http_transfer *transfer)
 	n = size - offset;
 	if (n > cur->length - cur->at)
 		n = cur->length - cur->at;
-	if (n > HTTP_WINDOW)
-		n = HTTP_WINDOW;
+	if (n > most)
+		n = most;
 	cur->base = cur->at;
 	cur->filled = n;
 	barrier_var(n);
@@ -126,6 +126,11 @@ static __always_inline int http_fill(struct http_transfer *transfer)
 	}
 	*(__u64 *)(transfer->window + n) = HTTP_SENTINEL;
 	return 1;
+}
+
+static __always_inline int http_fill(struct http_transfer *transfer)
+{
+	return http_fill_some(transfer, HTTP_WINDOW);
 }
 
 #endif /* TRANSFER_BPF_H */

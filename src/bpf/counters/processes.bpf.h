@@ -117,20 +117,26 @@ static __always_inline struct http_owner *http_owner_of(const struct http_tally 
 	return workload && !tally->tgid ? &workload->owner : NULL;
 }
 
-/* Counts requests of a process that is not where its connection remembers it. */
-static __noinline int http_count_requests_anew(struct task_struct *task, struct http_tally *tally, __u64 n)
+/* Counts requests of a process that has been settled. */
+static __always_inline void http_count_settled_requests(struct task_struct *task,
+							const struct http_tally *tally, __u64 n)
 {
 	struct http_owner_key key = http_key_of(task);
-	struct http_owner *owner;
+	struct http_owner *owner = http_owner_of(tally, &key);
 
-	http_settle(task, tally);
-	owner = http_owner_of(tally, &key);
 	if (owner)
 		http_add_requests(owner, n);
 	if (owner && !owner->key.pid)
 		__sync_fetch_and_add(&owner->unlisted, n);
 	if (!owner || !owner->key.pid)
 		http_miss(HTTP_MISSED_PROCESSES_FULL, n);
+}
+
+/* Counts requests of a process that is not where its connection remembers it. */
+static __noinline int http_count_requests_anew(struct task_struct *task, struct http_tally *tally, __u64 n)
+{
+	http_settle(task, tally);
+	http_count_settled_requests(task, tally, n);
 	return 0;
 }
 
@@ -146,8 +152,8 @@ static __always_inline void http_count_requests(struct task_struct *task, struct
 		http_count_requests_anew(task, tally, n);
 }
 
-/* Answers are counted far down the stack, where there is no room to find a process that is new. */
-static __always_inline void http_expect_answers(struct task_struct *task, struct http_tally *tally)
+/* Some are counted far down the stack, where there is no room to find a process that is new. */
+static __always_inline void http_expect_counts(struct task_struct *task, struct http_tally *tally)
 {
 	if (tally->tgid != (__u32)http_task_field(task, tgid))
 		http_settle(task, tally);
@@ -181,8 +187,9 @@ __noinline int http_place_series(void)
 	return at ? *at : -1;
 }
 
-/* Finds, or makes, where an answer of the current task's process counts. False if there is no room. */
-static __always_inline bool http_settle_series(struct http_tally *tally, const struct http_owner_key *owner,
+/* Finds, or makes, where an answer of the current task's process counts, and notes it. False if there is no room. */
+static __always_inline bool http_settle_series(const struct http_tally *tally, __u32 *place,
+					       const struct http_owner_key *owner,
 					       const struct http_exchange *exchange)
 {
 	int zero = 0;
@@ -196,8 +203,8 @@ static __always_inline bool http_settle_series(struct http_tally *tally, const s
 	new->key.method = exchange->method;
 	new->key.version = exchange->version;
 	new->tally = *tally;
-	tally->series = http_place_series();
-	return tally->series != HTTP_NOWHERE;
+	*place = http_place_series();
+	return *place != HTTP_NOWHERE;
 }
 
 static __always_inline bool http_is_kind(const struct http_series_key *key,
@@ -209,16 +216,30 @@ static __always_inline bool http_is_kind(const struct http_series_key *key,
 	       key->version == exchange->version;
 }
 
+/* Counts what is known to have had a place the last time. */
+static __always_inline void http_count_at(struct task_struct *task, const struct http_tally *tally,
+					  __u32 *place, const struct http_exchange *exchange)
+{
+	struct http_series *series = bpf_map_lookup_elem(&http_series, place);
+	struct http_owner_key owner = http_key_of(task);
+
+	if ((series && http_is_kind(&series->durations[http_shard()].key, &owner, exchange)) ||
+	    http_settle_series(tally, place, &owner, exchange))
+		http_add_duration(*place, exchange->duration);
+}
+
 /* Counts an answer. */
 static __always_inline void http_count_exchange(struct task_struct *task, struct http_tally *tally,
 						const struct http_exchange *exchange)
 {
-	struct http_series *series = bpf_map_lookup_elem(&http_series, &tally->series);
-	struct http_owner_key owner = http_key_of(task);
+	http_count_at(task, tally, &tally->series, exchange);
+}
 
-	if ((series && http_is_kind(&series->durations[http_shard()].key, &owner, exchange)) ||
-	    http_settle_series(tally, &owner, exchange))
-		http_add_duration(tally->series, exchange->duration);
+/* Counts a gRPC call. Each comes with an answer, so that it has a place of its own. */
+static __always_inline void http_count_call(struct task_struct *task, struct http_tally *tally,
+					    const struct http_exchange *exchange)
+{
+	http_count_at(task, tally, &tally->calls, exchange);
 }
 
 /* Adds all that a process has counted to its workload, and clears its place. */

@@ -10,8 +10,9 @@ struct http_tally {
 	__u32 process;	/* its place */
 	__u32 workload; /* that of its workload, if it has none */
 	__u32 series;	/* the place of its last answer */
+	__u32 calls;	/* that of its last gRPC call */
 	__u16 port;	/* of the server; 0 on a unix socket */
-	__u16 pad[3];
+	__u16 pad;
 };
 
 #endif /* TALLY_H */

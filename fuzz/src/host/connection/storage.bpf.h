@@ -16,6 +16,11 @@ static struct http_connection *http_connection_in(struct http_connection *known)
 	return known;
 }
 
+static struct http_connection *http_connection_of(const struct http_endpoint *endpoint)
+{
+	return http_connection_by_inode(endpoint->inode);
+}
+
 static void http_keep_connection(const struct http_endpoint *endpoint, const struct http_connection *conn);
 
 #endif /* HOST_STORAGE_BPF_H */

@@ -11,6 +11,7 @@ struct sock {
 
 struct http_endpoint {
 	struct sock *sk;
+	__u64 inode;
 };
 
 static bool http_is_tcp(const struct sock *sk)

@@ -89,7 +89,7 @@ static HTTP_INLINE __u32 h2_receive_head(struct h2_connection *conn, __u64 now, 
 		/* Nobody can tell which. */
 		if (!(d->seen & H2_SEEN_PSEUDO))
 			return d->flags & H2_TENTATIVE ? 0 : h2_unknown(d);
-		d->method = H2_METHOD_UNKNOWN;
+		d->method = HTTP_METHOD_UNKNOWN;
 		unknown = h2_unknown(d);
 	}
 	out->stream = (struct h2_stream){ .time = now, .id = d->of, .method = d->method };

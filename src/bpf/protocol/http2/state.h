@@ -96,7 +96,6 @@ enum h2_request_flag {
 	H2_CANCELLED = 1 << 7, /* the client has given the stream up */
 };
 
-#define H2_METHOD_UNKNOWN (HTTP_METHOD_TRACE + 1)
 #define H2_METHODS 0x3f /* of a slot's method without its flags */
 
 #endif /* HTTP2_STATE_H */

@@ -33,7 +33,7 @@ struct h2_exchange {
 	__u32 requests;
 	__u16 status; /* of the response; 0: unknown */
 	__u16 grpc;   /* 0 to 16, H2_GRPC_OTHER or H2_GRPC_UNKNOWN */
-	__u8 method;  /* enum http_method or H2_METHOD_UNKNOWN */
+	__u8 method;  /* enum http_method or HTTP_METHOD_UNKNOWN */
 	__u8 pad[3];
 	struct h2_stream stream;
 };

@@ -238,7 +238,7 @@ static void http_count_requests(struct task_struct *task, struct http_tally *tal
 	shim->counted += n;
 }
 
-static void http_expect_answers(struct task_struct *task, struct http_tally *tally)
+static void http_expect_counts(struct task_struct *task, struct http_tally *tally)
 {
 }
 

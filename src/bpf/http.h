@@ -11,7 +11,7 @@
 #define HTTP_COMM_LEN 16
 
 enum {
-	HTTP_SPANS = 16,    /* of durations, each four times as long as the one before */
+	HTTP_SPANS = 16, /* of durations, each four times as long as the one before */
 	HTTP_SPAN_BUCKETS = 40,
 	HTTP_SPAN_PLACES = 64, /* for buckets, and for parts of a span of the same length */
 	HTTP_COARSE_BUCKETS = 20,
@@ -118,9 +118,9 @@ struct http_durations {
 
 struct http_series {
 	struct http_durations durations[HTTP_SHARDS];
-	__u32 spans[HTTP_SPANS]; /* where the buckets are; 0 if there are none yet */
+	__u32 spans[HTTP_SPANS];	   /* where the buckets are; 0 if there are none yet */
 	__u32 coarse[HTTP_COARSE_BUCKETS]; /* of durations for which there was no room in spans */
-	__u32 share;		  /* which spans are taken out of */
+	__u32 share;			   /* which spans are taken out of */
 	__u32 pad[3];
 };
 

@@ -43,7 +43,7 @@
 	} table##_used SEC(".maps")
 
 #define HTTP_PLACE_BITS 64 /* in a word of those for used places */
-#define HTTP_NOWHERE	(-1U) /* no place of any table */
+#define HTTP_NOWHERE (-1U) /* no place of any table */
 
 /* From now on user space looks at a place. */
 static __always_inline void http_use_place(void *used, __u32 place)

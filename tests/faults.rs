@@ -6,7 +6,9 @@ use std::fs::{self, File};
 use std::io::{self, PipeReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use common::alone;
 use common::cgroup::ControlGroup;
 use common::homemade::{Homemade, Kind, unique};
 use common::ledger::Ledger;
-use common::load::{Client, get};
+use common::load::{Client, get, keep_alive};
 use common::process::eventually;
 use common::reader::{Reader, Receive};
 use common::web::{self, sample, text};
@@ -187,6 +189,53 @@ fn state(pid: u32) -> char {
     fields.chars().next().unwrap()
 }
 
+/// The first samples of a process' requests that an agent lists.
+fn first_samples(agent: &Agent, pid: u64) -> Vec<f64> {
+    let start = Instant::now();
+    loop {
+        let report = agent.report();
+        let mut nodes = report["Process"]["nodes"].as_object().unwrap().iter();
+        let own = nodes.find(|(node, _)| node.ends_with(&format!(";{pid}")));
+        if let Some((_, node)) = own {
+            let samples = &node["metrics"]["http_requests_per_second"]["samples"];
+            let samples = samples.as_array().unwrap().iter();
+            return samples.map(|it| it["value"].as_f64().unwrap()).collect();
+        }
+        assert!(start.elapsed() < PATIENCE, "not listed");
+        thread::sleep(OFTEN);
+    }
+}
+
+/// No graph dips because an agent was restarted, and what was not there before begins from 0.
+fn an_agent_that_is_restarted_under_load(backend: &str) {
+    let _no_crowd = CROWD.read().unwrap_or_else(PoisonError::into_inner);
+    let server = Reader::tcp(Receive::Read);
+    let end = AtomicBool::new(false);
+    let busy = || {
+        let mut client = Client::connect(&server.address);
+        while !end.load(Ordering::Relaxed) {
+            assert_eq!(client.ask(get("/").as_bytes()).status, 200);
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    // A machine may be so busy that nothing comes for a second. That is a 0 which is true.
+    let restarted = || {
+        let agent = AGENT.start(&["--backend", backend]);
+        let samples = first_samples(&agent, server.pid());
+        let fresh = Reader::tcp(Receive::Read);
+        assert_eq!(keep_alive(&fresh.address, 7).answers, 7);
+        assert_eq!(first_samples(&agent, fresh.pid())[0], 0.0);
+        samples.iter().all(|rate| *rate > 0.0)
+    };
+    let without_a_dip = thread::scope(|scope| {
+        let _busy = [scope.spawn(busy), scope.spawn(busy)];
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| (0..5).any(|_| restarted())));
+        end.store(true, Ordering::Relaxed);
+        outcome.unwrap_or_else(|panic| panic::resume_unwind(panic))
+    });
+    assert!(without_a_dip);
+}
+
 /// Shorter than it takes for reports to be refused as too old: that is another test's.
 fn an_agent_that_is_stopped_for_a_while(backend: &str) {
     const STOPPED: Duration = Duration::from_secs(7);
@@ -328,6 +377,7 @@ fn statistics_of_programs_that_come_and_go(backend: &str) {
 }
 
 common::by_backend!(
+    an_agent_that_is_restarted_under_load,
     an_agent_that_is_stopped_for_a_while,
     an_agent_whose_tracefs_is_unmounted,
     statistics_of_programs_that_come_and_go,

@@ -209,6 +209,11 @@ impl<'obj> Bpf<'obj> {
         self.backend
     }
 
+    /// When the agent's process began, as the kernel has it of all processes.
+    pub fn began(&self) -> u64 {
+        self.own.id.start_time
+    }
+
     /// Whether its programs are at events, which suffer where a reader of maps is preempted.
     pub fn at_events(&self) -> bool {
         self.access.at_events

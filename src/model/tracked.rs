@@ -30,14 +30,15 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    pub fn new(id: ProcessId, workload: Arc<Workload>) -> Self {
+    /// `joined`: whether it may have been busy before its first tick.
+    pub fn new(id: ProcessId, workload: Arc<Workload>, joined: bool) -> Self {
         Self {
             id,
             workload,
             totals: Totals::default(),
             increment: Increment::default(),
-            requests_per_second: Window::from_zero(),
-            answers: Answers::default(),
+            requests_per_second: Window::beginning(joined),
+            answers: Answers::beginning(joined),
             ended: false,
             gone: 0,
         }

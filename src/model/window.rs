@@ -43,10 +43,13 @@ impl<T, const LENGTH: usize> Window<T, LENGTH> {
 }
 
 impl<const LENGTH: usize> Window<f64, LENGTH> {
-    /// Of something that was zero one tick ago: without that its first value has no beginning.
-    pub fn from_zero() -> Self {
+    /// Of something that was zero one tick ago: without that its first value has no beginning. Or of what was joined, where nobody knows
+    /// what it was.
+    pub fn beginning(joined: bool) -> Self {
         let mut values = Self::default();
-        values.push(0.0);
+        if !joined {
+            values.push(0.0);
+        }
         values
     }
 

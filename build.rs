@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use libbpf_cargo::SkeletonBuilder;
 
 const FOLDER: &str = "src/bpf";
-const OBJECTS: [&str; 2] = ["http", "preemption"];
+const OBJECTS: [&str; 3] = ["http", "connections", "preemption"];
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed={FOLDER}");

@@ -14,4 +14,5 @@ pub mod sampler;
 pub mod sampling;
 pub mod scope;
 pub mod serve;
+pub mod stderr;
 pub mod terminal;

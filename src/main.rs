@@ -9,6 +9,7 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use env_logger::Target;
 use log::LevelFilter;
 use scope_http_statistics::check::Check;
 use scope_http_statistics::cli::{Cli, Command};
@@ -23,6 +24,7 @@ use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::port::Port;
 use scope_http_statistics::serve::web::{self, Health};
+use scope_http_statistics::stderr;
 use scope_http_statistics::terminal::{client, table, top};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -34,7 +36,8 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // Whoever should read it may be gone.
+            let _ = stderr::unhurried().write_all(format!("error: {error:#}\n").as_bytes());
             ExitCode::FAILURE
         }
     }
@@ -50,6 +53,7 @@ fn start_logging(verbose: u8) {
     env_logger::Builder::new()
         .filter_level(others)
         .filter_module("scope_http_statistics", own)
+        .target(Target::Pipe(Box::new(stderr::unhurried())))
         .init();
 }
 

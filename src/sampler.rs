@@ -101,8 +101,8 @@ fn run(
     let (publisher, snapshots) = watch::channel(Arc::new(first));
     report(ready, Ok(snapshots));
     let mut sampling = Sampling {
+        tracker: Tracker::new(start).since(bpf.began()),
         counters: bpf,
-        tracker: Tracker::new(start),
         sweep: Sweep::default(),
         gone: Vec::new(),
         ended: Vec::new(),

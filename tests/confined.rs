@@ -116,13 +116,12 @@ fn assert_confined(agent: &Agent, had: CapabilitySet, at_events: bool) {
         most |= CapabilitySet::SYS_NICE;
     }
     let threads = Thread::all_of(agent);
-    assert!(threads.len() >= 3);
+    assert!(threads.len() >= 4);
     for thread in &threads {
-        let is_sampler = thread.name.trim() == "sampler";
-        let allowed = if is_sampler {
-            most & had
-        } else {
-            CapabilitySet::empty()
+        let allowed = match thread.name.trim() {
+            "sampler" => most & had,
+            "connections" => most & had & CapabilitySet::BPF,
+            _ => CapabilitySet::empty(),
         };
         for set in ["CapPrm", "CapEff"] {
             let kept = thread.capabilities(set);

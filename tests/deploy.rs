@@ -94,3 +94,22 @@ fn dashboard_and_rules_ask_for_metrics_that_there_are() {
         assert!(is_known(name), "{name} is not in\n{known:?}");
     }
 }
+
+/// Both say so much memory: what was measured is in `docs/memory.md`.
+#[test]
+fn one_limit_of_memory_is_for_all() {
+    let limit = |file: &str, key: &str| {
+        let text = fs::read_to_string(deploy(file)).unwrap();
+        let mut values = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(key));
+        // The last of a DaemonSet's is the limit, behind the request.
+        let value = values.next_back().expect(key).trim().to_owned();
+        value.trim_end_matches('i').to_owned()
+    };
+    let service = limit("systemd/scope-http-statistics.service", "MemoryMax=");
+    assert_eq!(service, limit("daemonset.yaml", "memory:"));
+    let documented = fs::read_to_string("docs/memory.md").unwrap();
+    let mib = service.strip_suffix('M').unwrap();
+    assert!(documented.contains(&format!("So the limits are {mib} MiB")));
+}

@@ -33,7 +33,7 @@ pub const LIVE: [&str; 6] = [
 /// to start, so that only the kernels at the ends of the list run all of them.
 pub const CONDITIONS: &str = "hostile";
 
-pub const LEFT_OUT: [LeftOut; 33] = [
+pub const LEFT_OUT: [LeftOut; 34] = [
     left_out("live", "a_child_that_exits_is_counted", "python"),
     left_out("live", "redis_commands_are_none", "redis"),
     left_out("live", "nginx_by_worker", "nginx and curl"),
@@ -89,6 +89,7 @@ pub const LEFT_OUT: [LeftOut; 33] = [
         "nothing more of a kernel: each agent proves itself",
     ),
     left_out("priority", "", "nothing more of a kernel"),
+    left_out("faults", "", "time, where a machine is slow"),
     left_out("socket", "", "nothing of a kernel"),
     left_out("place", "", "nothing of a kernel"),
     left_out("web", "", "nothing of a kernel"),

@@ -354,6 +354,11 @@ struct bpf_iter__task_file {
 	struct file *file;
 };
 
+struct bpf_iter__bpf_sk_storage_map {
+	struct bpf_iter_meta *meta;
+	void *value;
+};
+
 #pragma clang attribute pop
 
 #endif /* __VMLINUX_H__ */

@@ -36,6 +36,12 @@ pub fn sampling(at_events: bool) {
     told("the thread that reads the counters", outcome);
 }
 
+/// For the thread that counts connections, which has what the one that starts it has kept: it uses no map at real-time priority.
+pub fn counting() -> io::Result<()> {
+    let for_maps = CapabilitySet::BPF | CapabilitySet::SYS_ADMIN;
+    capabilities::lower_to(for_maps & capabilities::held()?)
+}
+
 /// The capabilities that the thread which reads the counters would keep.
 pub fn names_kept_by_sampling(at_events: bool) -> Result<Vec<String>> {
     kept_by_sampling(at_events).map(capabilities::names)

@@ -1,83 +1,182 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How many connections have state: a program walks all open files of the host and says a byte for each connection. It is
-//! something that the agent says of itself. So it may fail, and it may take its time, and neither must keep anybody from the
-//! counters.
+//! How many connections have state: a program says it byte by byte, walking what there is of them. It is something that the agent
+//! says of itself. So it may fail, and it may take its time: a thread of its own counts, and no harvest waits for it.
+//!
+//! That thread has the priority of any other. One that waits for an idle CPU in the middle of a walk would hold a file open, or have
+//! all CPUs wait with what they free.
 
 use std::io::{self, ErrorKind, Read};
-use std::time::{Duration, Instant};
+use std::mem::MaybeUninit;
+use std::os::fd::BorrowedFd;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
 
-/// There may be very many files, so that they are not walked on every harvest.
+use anyhow::Result;
+use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use libbpf_rs::{Iter, Link};
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::confine;
+
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::undocumented_unsafe_blocks
+)]
+mod skeleton {
+    include!(concat!(env!("OUT_DIR"), "/connections.skel.rs"));
+}
+
+/// From one count to the next, at least.
 const INTERVAL: Duration = Duration::from_secs(10);
+/// How many times longer than a walk has kept a CPU the thread rests before it does the same again: there may be very many files.
+const REST: u32 = 100;
 
-/// The latest count, and the walk that makes the next one.
-pub struct Connections<R> {
-    /// `None` where it is not known.
-    count: Option<u64>,
-    begun: Option<Instant>,
-    walk: Option<Walk<R>>,
+/// Bytes, and so files, of one read. In between what their owners have closed meanwhile is released.
+const FILES: usize = 4 << 10;
+/// Nothing is held back here, and to go on the kernel passes over what is done. What it can hold at once is twice that.
+const STORAGES: usize = 16 << 10;
+
+/// Counts once.
+pub type Walk = Box<dyn FnMut() -> io::Result<u64> + Send>;
+
+/// Over the open files of all tasks, as the program of the link does it.
+pub fn over_files(link: Link) -> Walk {
+    walk(link, FILES)
 }
 
-/// A walk that is under way.
-struct Walk<R> {
-    files: R,
-    counted: u64,
+/// Over this map of storages, if the kernel has iterators over maps.
+pub fn over_storages(map: BorrowedFd<'_>) -> Result<Walk> {
+    let mut object = MaybeUninit::uninit();
+    let mut open = skeleton::ConnectionsSkelBuilder::default().open(&mut object)?;
+    open.maps.http_connections.reuse_fd(map)?;
+    let loaded = open.load()?;
+    let link = loaded.progs.http_count_storages.attach_iter(map)?;
+    Ok(walk(link, STORAGES))
 }
 
-impl<R> Default for Connections<R> {
-    fn default() -> Self {
+fn walk(link: Link, length: usize) -> Walk {
+    Box::new(move || sum(Iter::new(&link).map_err(io::Error::other)?, length))
+}
+
+/// The sum of all bytes.
+fn sum(mut bytes: impl Read, length: usize) -> io::Result<u64> {
+    let mut buffer = vec![0; length];
+    let mut sum = 0;
+    loop {
+        match bytes.read(&mut buffer) {
+            Ok(0) => return Ok(sum),
+            Ok(length) => sum += buffer[..length].iter().copied().map(u64::from).sum::<u64>(),
+            // The kernel takes a break after a million things without a byte.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The latest count, and the thread that makes the next one.
+pub struct Connections {
+    latest: Option<u64>,
+    counting: Counting,
+}
+
+enum Counting {
+    /// By the first walk until that succeeds, then by the last.
+    Later(Vec<Walk>),
+    Now {
+        counts: Receiver<Option<u64>>,
+        /// When it is dropped, the thread ends.
+        _go_on: Sender<()>,
+    },
+    Never,
+}
+
+impl Connections {
+    /// By the first of these walks, and once that was done by the last. Not before somebody asks.
+    pub fn by(walks: Vec<Walk>) -> Self {
         Self {
-            count: None,
-            begun: None,
-            walk: None,
+            latest: None,
+            counting: if walks.is_empty() {
+                Counting::Never
+            } else {
+                Counting::Later(walks)
+            },
         }
     }
-}
 
-impl<R: Read> Connections<R> {
-    /// As of some seconds ago at most, if it is known. `start` begins a walk, when it is time for the next.
-    pub fn count(&mut self, now: Instant, start: impl FnOnce() -> io::Result<R>) -> Option<u64> {
-        if let Err(error) = self.advance(now, start) {
-            log::debug!("connections cannot be counted: {error}");
-            self.count = None;
-            self.walk = None;
-        }
-        self.count
-    }
-
-    fn advance(&mut self, now: Instant, start: impl FnOnce() -> io::Result<R>) -> io::Result<()> {
-        let is_new = |begun| now.saturating_duration_since(begun) < INTERVAL;
-        if self.walk.is_none() && !self.begun.is_some_and(is_new) {
-            self.begun = Some(now);
-            self.walk = Some(Walk {
-                files: start()?,
-                counted: 0,
+    /// As of some seconds ago, if it is known: then the first walk has come to its end. The thread that counts has the rights of the one
+    /// that asks first.
+    pub fn count(&mut self) -> Option<u64> {
+        if let Counting::Later(walks) = &mut self.counting {
+            self.counting = start(std::mem::take(walks)).unwrap_or_else(|error| {
+                log::warn!("connections are not counted: {error}");
+                Counting::Never
             });
         }
-        if let Some(walk) = &mut self.walk
-            && walk.stretch()?
+        if let Counting::Now { counts, .. } = &self.counting
+            && let Some(latest) = counts.try_iter().last()
         {
-            self.count = Some(walk.counted);
-            self.walk = None;
+            self.latest = latest;
         }
-        Ok(())
+        self.latest
     }
 }
 
-impl<R: Read> Walk<R> {
-    /// Goes on, and says whether that was to the end. After a million files without a connection the kernel takes a break, and
-    /// so does the walk, until the next harvest.
-    fn stretch(&mut self) -> io::Result<bool> {
-        let mut bytes = [0; 4096];
-        loop {
-            match self.files.read(&mut bytes) {
-                Ok(0) => return Ok(true),
-                Ok(length) => self.counted += length as u64,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) => return Err(error),
+fn start(walks: Vec<Walk>) -> io::Result<Counting> {
+    let (counted, counts) = mpsc::channel();
+    let (go_on, stop) = mpsc::channel();
+    thread::Builder::new()
+        .name("connections".to_owned())
+        .spawn(move || {
+            if let Err(error) = confine::counting() {
+                log::warn!("the thread that counts connections keeps all rights: {error}");
             }
+            count_on(walks, &counted, &stop);
+        })?;
+    Ok(Counting::Now {
+        counts,
+        _go_on: go_on,
+    })
+}
+
+fn count_on(mut walks: Vec<Walk>, counted: &Sender<Option<u64>>, stop: &Receiver<()>) {
+    loop {
+        let before = (walks.len(), busy());
+        let count = count_once(&mut walks);
+        let rest = if walks.len() == before.0 {
+            INTERVAL.max(REST * busy().saturating_sub(before.1))
+        } else {
+            INTERVAL
+        };
+        if counted.send(count).is_err() || stop.recv_timeout(rest) != Err(RecvTimeoutError::Timeout)
+        {
+            return;
         }
     }
+}
+
+/// How long this thread has kept a CPU.
+fn busy() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    // Neither is ever negative.
+    Duration::new(
+        time.tv_sec.unsigned_abs(),
+        time.tv_nsec.unsigned_abs() as u32,
+    )
+}
+
+/// By the first walk. What is left is how to count the next time.
+fn count_once(walks: &mut Vec<Walk>) -> Option<u64> {
+    let count = walks.first_mut()?().inspect_err(|error| {
+        log::debug!("connections cannot be counted: {error}");
+    });
+    if count.is_ok() {
+        walks.drain(..walks.len() - 1);
+    }
+    count.ok()
 }
 
 #[cfg(test)]
@@ -87,58 +186,75 @@ mod tests {
     use super::*;
 
     /// What the kernel answers to each read.
-    struct Answers(VecDeque<io::Result<usize>>);
+    struct Answers(VecDeque<Result<Vec<u8>, i32>>);
 
     impl Read for Answers {
-        fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-            let answer = self.0.pop_front().unwrap_or(Ok(0));
-            answer.inspect(|length| assert!(*length <= bytes.len()))
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let bytes = self.0.pop_front().unwrap_or(Ok(Vec::new()));
+            let bytes = bytes.map_err(io::Error::from_raw_os_error)?;
+            buffer[..bytes.len()].copy_from_slice(&bytes);
+            Ok(bytes.len())
         }
     }
 
-    fn answers<const N: usize>(answers: [Result<usize, i32>; N]) -> io::Result<Answers> {
-        let answers = answers.map(|it| it.map_err(io::Error::from_raw_os_error));
-        Ok(Answers(answers.into()))
-    }
-
-    fn never() -> io::Result<Answers> {
-        panic!("it is not time for the next walk")
-    }
-
-    const AGAIN: Result<usize, i32> = Err(libc::EAGAIN);
-
-    #[test]
-    fn a_walk_takes_breaks_and_goes_on_to_the_end() {
-        let mut connections = Connections::default();
-        let start = Instant::now();
-        let walk = [AGAIN, AGAIN, Ok(3), Err(libc::EINTR), AGAIN, Ok(4), Ok(0)];
-        assert_eq!(connections.count(start, || answers(walk)), None);
-        assert_eq!(connections.count(start, never), None);
-        assert_eq!(connections.count(start, never), None);
-        assert_eq!(connections.count(start, never), Some(7));
-
-        // The next one takes a break, too, and until it is done the last one counts.
-        let almost = start + INTERVAL - Duration::from_millis(1);
-        assert_eq!(connections.count(almost, never), Some(7));
-        let later = start + INTERVAL;
-        let walk = || answers([AGAIN, Ok(5)]);
-        assert_eq!(connections.count(later, walk), Some(7));
-        assert_eq!(connections.count(later, never), Some(5));
+    fn sum_of<const N: usize>(answers: [Result<Vec<u8>, i32>; N]) -> Result<u64, i32> {
+        sum(Answers(answers.into()), 8).map_err(|error| error.raw_os_error().unwrap())
     }
 
     #[test]
-    fn where_it_fails_the_number_is_unknown_until_the_next_walk() {
-        let mut connections = Connections::default();
-        let start = Instant::now();
-        assert_eq!(connections.count(start, || answers([Ok(2)])), Some(2));
-        let next = |times: u32| start + times * INTERVAL;
-        let broken = [Ok(3), Err(libc::EIO), Ok(4)];
-        assert_eq!(connections.count(next(1), || answers(broken)), None);
-        assert_eq!(connections.count(next(1), never), None);
-        assert_eq!(connections.count(next(2), || answers([Ok(9)])), Some(9));
-        let refused = || Err(io::Error::from_raw_os_error(libc::EPERM));
-        assert_eq!(connections.count(next(3), refused), None);
-        assert_eq!(connections.count(next(3), never), None);
-        assert_eq!(connections.count(next(4), || answers([])), Some(0));
+    fn a_walk_goes_on_to_the_end_whatever_breaks_there_are() {
+        let again = || Err(libc::EAGAIN);
+        let (some, more) = (Ok(vec![0, 1, 0, 1, 1]), Ok(vec![1, 1, 1, 1, 0, 0]));
+        let answers = [again(), some, Err(libc::EINTR), again(), more, Ok(vec![])];
+        assert_eq!(sum_of(answers), Ok(7));
+        assert_eq!(sum_of([]), Ok(0));
+        assert_eq!(
+            sum_of([Ok(vec![1]), Err(libc::EIO), Ok(vec![1])]),
+            Err(libc::EIO)
+        );
+    }
+
+    /// A walk whose outcomes are these, and then the last one again and again.
+    fn outcomes(mut outcomes: Vec<Result<u64, i32>>) -> Walk {
+        Box::new(move || {
+            let outcome = if outcomes.len() > 1 {
+                outcomes.remove(0)
+            } else {
+                outcomes[0]
+            };
+            outcome.map_err(io::Error::from_raw_os_error)
+        })
+    }
+
+    #[test]
+    fn the_first_walk_is_done_until_it_succeeds_and_never_again() {
+        let first = outcomes(vec![Err(libc::EPERM), Ok(3), Ok(4)]);
+        let then = outcomes(vec![Ok(5), Err(libc::EIO), Ok(6)]);
+        let mut walks = vec![first, then];
+        let counts: Vec<_> = (0..5).map(|_| count_once(&mut walks)).collect();
+        assert_eq!(counts, [None, Some(3), Some(5), None, Some(6)]);
+        // Where there is no other, it goes on.
+        let mut walks = vec![outcomes(vec![Ok(1), Ok(2)])];
+        assert_eq!(count_once(&mut walks), Some(1));
+        assert_eq!(count_once(&mut walks), Some(2));
+    }
+
+    #[test]
+    fn whoever_asks_waits_for_no_walk() {
+        let (go_on, held_up) = mpsc::channel::<()>();
+        let slow: Walk = Box::new(move || {
+            // Until that is dropped.
+            let _ = held_up.recv();
+            Ok(7)
+        });
+        let mut connections = Connections::by(vec![slow]);
+        assert_eq!(connections.count(), None);
+        assert_eq!(connections.count(), None);
+        drop(go_on);
+        while connections.count().is_none() {
+            thread::yield_now();
+        }
+        assert_eq!(connections.count(), Some(7));
+        assert_eq!(Connections::by(Vec::new()).count(), None);
     }
 }

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads the kernel's counters.
 
-use std::io;
 use std::mem::offset_of;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
+use libbpf_rs::MapCore;
 use libbpf_rs::skel::Skel;
-use libbpf_rs::{Iter, MapCore};
 use plain::Plain;
 
 use crate::kernel::decode::{described, in_kernel, kind, owner, requests, sum_ns};
@@ -132,7 +131,7 @@ impl Bpf<'_> {
                     capacity: self.spans.capacity(),
                 },
             ],
-            connections: self.connections(start),
+            connections: self.connections(),
             counts: self.own.counted.get(),
             program_stats,
             harvest: start.elapsed(),
@@ -288,10 +287,8 @@ impl Bpf<'_> {
     }
 
     /// Connections that have state, if it is known.
-    fn connections(&mut self, now: Instant) -> Option<u64> {
-        let counting = self.counting.as_ref()?;
-        let start = || Iter::new(counting).map_err(io::Error::other);
-        let count = self.connections.count(now, start);
+    fn connections(&mut self) -> Option<u64> {
+        let count = self.connections.count();
         // All open files have been walked, with all sockets that are older than the programs.
         if count.is_some()
             && let Some(variables) = &mut self.skeleton.maps.bss_data

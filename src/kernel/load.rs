@@ -5,17 +5,16 @@ use std::cell::RefCell;
 use std::ffi::{CStr, OsStr};
 use std::hash::{BuildHasher, RandomState};
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{
-    Iter, Link, MapMut, OpenObject, Program, ProgramInput, ProgramMut, TracepointCategory,
-};
+use libbpf_rs::{Link, MapMut, OpenObject, Program, ProgramInput, ProgramMut, TracepointCategory};
 
 use crate::kernel::backend::Backend;
-use crate::kernel::connections::Connections;
+use crate::kernel::connections::{self, Connections, Walk};
 use crate::kernel::facts::Kernel;
 use crate::kernel::maps::{Access, same};
 use crate::kernel::mirror::Mirror;
@@ -74,9 +73,7 @@ pub struct Bpf<'obj> {
     pub(crate) access: Access,
     /// Why that one, and what stands in the way of those before it.
     pub(crate) reason: Arc<str>,
-    /// Counts the connections that have state, when it is read. `None` where the kernel does not let it.
-    pub(crate) counting: Option<Link>,
-    pub(crate) connections: Connections<Iter>,
+    pub(super) connections: Connections,
     pub(crate) program_stats: RefCell<program_stats::Latest>,
     /// What the agent's own requests have counted as.
     pub(super) own: Own,
@@ -164,14 +161,14 @@ impl<'obj> Bpf<'obj> {
         };
         // Nothing else counts yet.
         let own = (processes.used().next()).context("the agent has no place in http_processes")?;
-        let counting = skeleton.progs.http_count_connections.attach();
-        let counting = counting.inspect_err(|error| {
-            log::warn!("how many connections there are will not be known: {error}");
+        let in_storage = kernel.facts.keeps_state_in_storage(backend);
+        let walks = walks(&skeleton, in_storage).unwrap_or_else(|error| {
+            log::warn!("how many connections there are will not be known: {error:#}");
+            Vec::new()
         });
         Ok(Self {
             own: Own::new(own, (&processes.entry(own)?.key()).into()),
-            counting: counting.ok(),
-            connections: Connections::default(),
+            connections: Connections::by(walks),
             program_stats: RefCell::default(),
             skeleton,
             processes,
@@ -223,6 +220,11 @@ impl<'obj> Bpf<'obj> {
         self.backend
     }
 
+    /// When the agent's process began, as the kernel has it of all processes.
+    pub fn began(&self) -> u64 {
+        self.own.id.start_time
+    }
+
     /// Whether its programs are at events, which suffer where a reader of maps is preempted.
     pub fn at_events(&self) -> bool {
         self.access.at_events
@@ -257,6 +259,19 @@ fn attach(program: &ProgramMut<'_>, hook: Hook) -> Result<Vec<Link>> {
             .collect(),
         _ => Ok(vec![program.attach()?]),
     }
+}
+
+/// How connections are counted, first and from then on.
+fn walks(skeleton: &HttpSkel<'_>, in_storage: bool) -> Result<Vec<Walk>> {
+    let files = skeleton.progs.http_count_connections.attach()?;
+    let mut walks = vec![connections::over_files(files)];
+    if in_storage {
+        match connections::over_storages(skeleton.maps.http_connections.as_fd()) {
+            Ok(walk) => walks.push(walk),
+            Err(error) => log::debug!("connections are counted among all open files: {error:#}"),
+        }
+    }
+    Ok(walks)
 }
 
 /// What the table says of a program.

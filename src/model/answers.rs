@@ -18,6 +18,8 @@ type Samples = Window<f64, RECENT>;
 /// There are many processes, and each has little in most ticks: so there are no maps here, and small numbers.
 #[derive(Default)]
 pub struct Answers {
+    /// Whether there may have been others before the first tick, until that.
+    joined: bool,
     /// Of the codes that were seen in the recent ticks, in their order.
     per_second: Vec<(u16, Samples)>,
     /// The number of the latest tick.
@@ -37,15 +39,23 @@ struct Cell {
 }
 
 impl Answers {
+    pub fn beginning(joined: bool) -> Self {
+        Self {
+            joined,
+            ..Self::default()
+        }
+    }
+
     /// Takes in what was answered during a tick.
     pub fn tick(&mut self, increment: &Increment, tick: &Tick) {
         let answers = increment.answers();
         for (status, _) in &answers {
             if let Err(at) = self.per_second.binary_search_by_key(status, |(it, _)| *it) {
-                let samples = Samples::from_zero();
+                let samples = Samples::beginning(self.joined);
                 self.per_second.insert(at, (*status, samples));
             }
         }
+        self.joined = false;
         self.per_second.retain_mut(|(status, samples)| {
             let count = answers.iter().find(|(it, _)| it == status);
             samples.push(tick.rate(count.map_or(0, |(_, count)| *count)));

@@ -91,6 +91,39 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_times_its_time_is_what_was_counted_whatever_the_clock_says() {
+        let (mut dates, start) = start();
+        let mut now = start;
+        let counted = [101, 0, 211, 307, 53];
+        // Ahead by a day, back behind the start, and to where it was.
+        let mut offsets = [0, 86_400, -100_000, 0, 0].into_iter();
+        let mut rates = Vec::new();
+        for (count, late) in counted.into_iter().zip([0, 300, 7000, 0, 150]) {
+            let elapsed = SECOND + Duration::from_millis(late);
+            now.instant += elapsed;
+            now.date += elapsed;
+            let mut told = now;
+            let offset: i64 = offsets.next().unwrap();
+            let by = Duration::from_secs(offset.unsigned_abs());
+            told.date = if offset < 0 {
+                now.date - by.min(9_000 * SECOND)
+            } else {
+                now.date + by
+            };
+            rates.push(dates.tick(told).rate(count));
+            let listed = dates.listed();
+            assert_eq!(listed.last(), Some(&told.date));
+            // The oldest date that is listed is where the first rate of the rest began.
+            let known = listed.len() - 1;
+            let pairs = listed.windows(2).zip(&rates[rates.len() - known..]);
+            for ((pair, rate), count) in pairs.zip(&counted[rates.len() - known..]) {
+                let time = pair[1].duration_since(pair[0]).unwrap().as_secs_f64();
+                assert!((rate * time - *count as f64).abs() < 0.001);
+            }
+        }
+    }
+
+    #[test]
     fn a_clock_that_is_set_keeps_the_distances() {
         let (mut dates, start) = start();
         dates.tick(after(start, 1));

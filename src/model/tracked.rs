@@ -29,14 +29,15 @@ pub struct Tracked {
 }
 
 impl Tracked {
-    pub fn new(id: ProcessId, workload: Arc<Workload>) -> Self {
+    /// `joined`: whether it may have been busy before its first tick.
+    pub fn new(id: ProcessId, workload: Arc<Workload>, joined: bool) -> Self {
         Self {
             id,
             workload,
             totals: Arc::default(),
             increment: Increment::default(),
-            requests_per_second: Minute::from_zero(),
-            answers: None,
+            requests_per_second: Minute::beginning(joined),
+            answers: joined.then(|| Box::new(Answers::beginning(joined))),
             ended: false,
             gone: 0,
         }

@@ -16,6 +16,9 @@ use crate::model::workloads::Workloads;
 /// What is known between two ticks.
 pub struct Tracker {
     dates: Dates,
+    /// Processes that began before that may have been busy when the kernel began to count. 0 from the first tick on: what was idle
+    /// in that is known to be.
+    began: u64,
     /// In boxes: a tree has room for many that are not there.
     processes: BTreeMap<ProcessId, Box<Tracked>>,
     /// Those of which there is something new to tell in the next tick.
@@ -29,11 +32,17 @@ impl Tracker {
     pub fn new(start: Moment) -> Self {
         Self {
             dates: Dates::new(start),
+            began: 0,
             processes: BTreeMap::new(),
             awake: Vec::new(),
             listed: Arc::default(),
             workloads: Workloads::default(),
         }
+    }
+
+    /// With the start time of the agent's process.
+    pub fn since(self, began: u64) -> Self {
+        Self { began, ..self }
     }
 
     /// Those that have not ended, from one on.
@@ -64,6 +73,7 @@ impl Tracker {
             }
             self.grow(growth, now.instant);
         }
+        self.began = 0;
         for id in gone {
             if let Some(process) = self.processes.get_mut(id)
                 && !process.has_ended()
@@ -139,7 +149,8 @@ impl Tracker {
             self.workloads.end_process(workload, now);
         }
         self.awake.push(growth.id);
-        let new = || Box::new(Tracked::new(growth.id, workload.clone()));
+        let joined = growth.id.start_time < self.began;
+        let new = || Box::new(Tracked::new(growth.id, workload.clone(), joined));
         self.processes
             .entry(growth.id)
             .or_insert_with(new)
@@ -155,6 +166,7 @@ mod tests {
     use crate::model::counters::{SeriesKey, WorkloadGrowth};
     use crate::model::histogram::Histogram;
     use crate::model::increment::Increment;
+    use crate::model::snapshot::Trend;
     use crate::model::window::LISTED;
     use crate::model::workload::Workload;
 
@@ -298,6 +310,36 @@ mod tests {
             snapshot.dated(&[1.0]).collect::<Vec<_>>(),
             [(snapshot.date, 1.0)]
         );
+    }
+
+    #[test]
+    fn only_what_was_busy_when_the_agent_came_has_no_beginning() {
+        const AGENT: u64 = 1000;
+        let id = |pid, start_time| ProcessId { pid, start_time };
+        let (busy, idle, fresh) = (id(1, AGENT - 1), id(2, AGENT - 1), id(3, AGENT + 1));
+        let answered = |id, status| {
+            let mut growth = grown(id, 7);
+            growth.increment.series = vec![(SeriesKey { status, ..OK }, histogram(6, 0))];
+            growth
+        };
+        let mut clock = clock();
+        clock.tracker = clock.tracker.since(AGENT);
+        clock.tick(&[answered(busy, 200), answered(fresh, 200)]);
+        let snapshot = clock.tick(&[answered(busy, 404), answered(idle, 200)]);
+        let values = |trend: &Trend| trend.values.to_vec();
+        let rates = |at: usize| values(&snapshot.processes[at].requests_per_second);
+        assert_eq!(rates(0), [7.0, 7.0]);
+        assert_eq!(rates(1), [0.0, 7.0]);
+        assert_eq!(rates(2), [0.0, 7.0, 0.0]);
+        let answers = |at: usize| {
+            let answers = snapshot.processes[at].responses_per_second.iter();
+            answers.map(|(status, trend)| (*status, values(trend)))
+        };
+        // What it had not answered in the first tick, it had not.
+        let expected = [(200, vec![7.0, 0.0]), (404, vec![0.0, 7.0])];
+        assert!(answers(0).eq(expected));
+        assert!(answers(1).eq([(200, vec![0.0, 7.0])]));
+        assert!(answers(2).eq([(200, vec![0.0, 7.0, 0.0])]));
     }
 
     #[test]

@@ -49,10 +49,13 @@ impl<T, const LENGTH: usize> Window<T, LENGTH> {
 }
 
 impl<const LENGTH: usize> Window<f64, LENGTH> {
-    /// Of something that was zero one tick ago: without that its first value has no beginning.
-    pub fn from_zero() -> Self {
+    /// Of something that was zero one tick ago: without that its first value has no beginning. Or of what was joined, where nobody knows
+    /// what it was.
+    pub fn beginning(joined: bool) -> Self {
         let mut values = Self::default();
-        values.push(0.0);
+        if !joined {
+            values.push(0.0);
+        }
         values
     }
 
@@ -86,12 +89,12 @@ struct Part {
 }
 
 impl Minute {
-    /// As [`Window::from_zero`].
-    pub fn from_zero() -> Self {
+    /// As [`Window::beginning`].
+    pub fn beginning(joined: bool) -> Self {
         Self {
-            listed: [0.0].into_iter().collect(),
+            listed: (!joined).then_some(0.0).into_iter().collect(),
             parts: Default::default(),
-            ticks: 1,
+            ticks: u8::from(!joined),
         }
     }
 
@@ -136,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_minute_remembers_its_highest_value_and_not_much_longer() {
-        let mut minute = Minute::from_zero();
+        let mut minute = Minute::beginning(false);
         minute.push(7.0);
         for _ in 1..60 {
             assert_eq!((minute.trend().peak, minute.trend().sum), (7.0, 7.0));

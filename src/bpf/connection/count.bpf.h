@@ -8,28 +8,21 @@
 #include "kernel/file.bpf.h"
 
 /*
- * A byte for each connection that has state: user space counts them, walking the open files of all tasks.
- * Some of those share a socket, so that the connection notes the number of the walk. An iterator
- * over a map's elements would do without, but some locked-down kernels refuse it.
- *
- * The first walk marks the unix sockets that may be older than the agent, too.
+ * Whether a file is a socket whose connection has state that this walk has not met. Some files share a socket, so that
+ * the connection notes the number of the walk.
  */
-SEC("iter/task_file")
-int http_count_connections(struct bpf_iter__task_file *ctx)
+static __always_inline bool http_is_uncounted(struct file *file, __u16 walk)
 {
-	struct file *file = ctx->file;
 	struct http_endpoint endpoint = {};
 	struct http_connection *known, *conn;
 	struct socket *socket;
-	__u16 walk = ctx->meta->session_id % 0xffff + 1;
-	char byte = 0;
 
-	if (!file || !http_is_socket(file->f_inode->i_mode))
-		return 0;
+	if (!http_is_socket(file->f_inode->i_mode))
+		return false;
 	if (http_in_storage) {
 		socket = bpf_sock_from_file(file);
 		if (!socket || !socket->sk)
-			return 0;
+			return false;
 		endpoint.sk = socket->sk;
 	} else {
 		endpoint.inode = file->f_inode->i_ino;
@@ -38,10 +31,30 @@ int http_count_connections(struct bpf_iter__task_file *ctx)
 	if (http_in_storage && !http_old_sockets_known && !known)
 		http_mark_joined(&endpoint);
 	conn = http_connection_in(known);
-	if (conn && conn->counted_by != walk) {
-		conn->counted_by = walk;
-		bpf_seq_write(ctx->meta->seq, &byte, sizeof(byte));
-	}
+	if (!conn || conn->counted_by == walk)
+		return false;
+	conn->counted_by = walk;
+	return true;
+}
+
+/*
+ * Walks the open files of all tasks. A byte for each of them, which user space adds up: 1 for a connection. All others
+ * have one, too, so that what reads them comes back from the kernel every few thousand files. A file that its owner closes
+ * while the walk is at it is not released before.
+ *
+ * The first walk marks the unix sockets that may be older than the agent. Where state lies in storage, and the kernel
+ * allows it, connections.bpf.c makes those that follow.
+ */
+SEC("iter/task_file")
+int http_count_connections(struct bpf_iter__task_file *ctx)
+{
+	struct file *file = ctx->file;
+	char byte;
+
+	if (!file)
+		return 0;
+	byte = http_is_uncounted(file, ctx->meta->session_id % 0xffff + 1);
+	bpf_seq_write(ctx->meta->seq, &byte, sizeof(byte));
 	return 0;
 }
 

@@ -67,7 +67,7 @@ impl fmt::Display for Proof {
 pub(super) struct Own {
     /// In the table of processes.
     pub(super) place: u32,
-    id: ProcessId,
+    pub(super) id: ProcessId,
     /// What the agent's own conversations have added to what was missed.
     pub(super) missed: Cell<Missed>,
     /// What a single request is sent over: the first that it could be sent over.

@@ -45,13 +45,18 @@ impl ControlGroup {
     /// A group whose processes have so much memory.
     pub fn with_memory(name: &str, bytes: u64) -> Self {
         let group = Self::new("memory", name);
+        group.limit_memory(bytes);
+        group
+    }
+
+    /// From now on the processes of a group of `memory` have so much of it.
+    pub fn limit_memory(&self, bytes: u64) {
         let limit = ["memory.max", "memory.limit_in_bytes"]
-            .map(|file| group.0.join(file))
+            .map(|file| self.0.join(file))
             .into_iter()
             .find(|file| file.exists())
             .unwrap();
         fs::write(limit, bytes.to_string()).unwrap();
-        group
     }
 
     /// A group whose processes have so many hundredths of a CPU.

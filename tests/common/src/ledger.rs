@@ -4,6 +4,8 @@
 //! A process first seen carries a sample of 0 at the tick before, then one for each tick, and a
 //! report has the last few ticks. So the sum of rate × time since the sample before is the count,
 //! as long as each report overlaps the one before: a gap is an error, and so is a part of a request.
+//! One that was busy before there was an agent has no such 0, and what its first tick brought is left
+//! out: it can only be in the first report that has any process.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -60,12 +62,13 @@ struct Counted {
 impl Ledger {
     pub fn absorb(&mut self, report: &[u8]) -> Result<()> {
         let report: Report = serde_json::from_slice(report)?;
+        let is_first = self.processes.is_empty();
         let mut listed = BTreeMap::new();
         for (key, node) in &report.process.nodes {
             let (_, pid) = key.rsplit_once(';').context("no pid in the key")?;
             let pid = pid.parse()?;
             let samples = samples(node).with_context(|| format!("node {key}: {node:?}"))?;
-            self.follow(pid, &samples)
+            self.follow(pid, &samples, is_first)
                 .with_context(|| format!("node {key}: {node:?}"))?;
             listed.insert(pid, samples[samples.len() - 1].1);
         }
@@ -73,7 +76,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn follow(&mut self, pid: u64, samples: &[(SystemTime, f64)]) -> Result<()> {
+    fn follow(&mut self, pid: u64, samples: &[(SystemTime, f64)], is_first: bool) -> Result<()> {
         let (first, value) = samples[0];
         let counted = self.processes.entry(pid).or_insert(Counted {
             last: first,
@@ -83,7 +86,7 @@ impl Ledger {
         if self.listed.contains_key(&pid) {
             ensure!(first <= counted.last, "a tick was missed");
         } else {
-            ensure!(value == 0.0, "the first ticks were missed");
+            ensure!(value == 0.0 || is_first, "the first ticks were missed");
         }
         for pair in samples.windows(2) {
             let ((before, _), (date, rate)) = (pair[0], pair[1]);
@@ -180,12 +183,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_first_tick_brought_to_one_that_was_busy_before_is_left_out() {
+        let first = report(&[(1, 3.0), (2, 7.0)]);
+        let second = report(&[(1, 3.0), (2, 7.0), (3, 5.0)]);
+        assert_eq!(count(&[first, second]).unwrap(), 7 + 5);
+    }
+
+    #[test]
     fn what_was_not_seen_whole_is_an_error() {
         let start = report(&[(1, 0.0), (2, 7.0)]);
         let gap = report(&[(4, 0.0), (5, 0.0)]);
+        let other =
+            json!({"Process": {"nodes": {"a;host;7": start["Process"]["nodes"]["a;host;42"]}}});
         let errors = [
             (vec![start, gap], "a tick was missed"),
-            (vec![report(&[(1, 3.0)])], "the first ticks were missed"),
+            (
+                vec![other, report(&[(1, 3.0)])],
+                "the first ticks were missed",
+            ),
             (vec![report(&[(1, 0.0), (2, -1.0)])], "a negative rate"),
             (vec![report(&[(1, 0.0), (2, 1.5)])], "1.5 requests"),
             (vec![report(&[(2, 0.0), (1, 1.0)])], "not oldest first"),

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Counts the connections that have state, where that lies in the storage of sockets. It walks the storages and no
+ * open files: the cost is that of what is counted, and no file is held open meanwhile.
+ *
+ * An object of its own, since some kernels refuse iterators over maps: there the programs that count requests have to
+ * be loaded all the same, and connection/count.bpf.h counts connections.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include "connection/state.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* User space puts the map of connection/storage.bpf.h in its place. */
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct http_connection);
+} http_connections SEC(".maps");
+
+/* A byte for each socket that has a connection, and not a mark alone. */
+SEC("iter/bpf_sk_storage_map")
+int http_count_storages(struct bpf_iter__bpf_sk_storage_map *ctx)
+{
+	const struct http_connection *known = ctx->value;
+	char byte = 1;
+
+	if (known && known->id)
+		bpf_seq_write(ctx->meta->seq, &byte, sizeof(byte));
+	return 0;
+}

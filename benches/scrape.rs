@@ -144,6 +144,7 @@ fn snapshot() -> Snapshot {
         let increment = Increment {
             requests: 1_000_000,
             series: series(n).collect(),
+            ..Increment::default()
         };
         totals.add(&increment, Instant::now());
         Arc::new(WorkloadSnapshot {

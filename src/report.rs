@@ -140,6 +140,7 @@ fn rounded(value: f64) -> f64 {
 #[derive(Default)]
 struct Values {
     requests: Series,
+    failed_calls: Option<Series>,
     durations: BTreeMap<&'static str, Series>,
     responses: BTreeMap<&'static str, Series>,
 }
@@ -151,6 +152,10 @@ impl Values {
         for (status, trend) in &process.responses_per_second {
             let series = self.responses.entry(template::responses(*status));
             series.or_default().add(trend, snapshot, samples);
+        }
+        if let Some(trend) = &process.failed_calls_per_second {
+            let failed = self.failed_calls.get_or_insert_default();
+            failed.add(trend, snapshot, samples);
         }
         let latency = process.latency.iter().flat_map(|latency| {
             [
@@ -171,6 +176,7 @@ impl Values {
     fn into_metrics(self, most: usize) -> BTreeMap<&'static str, Metric> {
         let mut metrics = self.durations;
         metrics.insert(template::REQUESTS, self.requests);
+        metrics.extend(self.failed_calls.map(|it| (template::GRPC_ERRORS, it)));
         let mut responses: Vec<_> = self.responses.into_iter().collect();
         responses.sort_by(|(_, a), (_, b)| b.traffic.total_cmp(&a.traffic));
         responses.truncate(most.saturating_sub(metrics.len()));

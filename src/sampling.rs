@@ -157,6 +157,7 @@ mod tests {
                 increment: Increment {
                     requests,
                     series: Vec::new(),
+                    ..Increment::default()
                 },
                 ended: false,
             };

@@ -359,6 +359,7 @@ fn a_wall_clock_that_is_set_makes_no_rate_wrong() {
                 increment: Increment {
                     requests: 10,
                     series: Vec::new(),
+                    ..Increment::default()
                 },
                 ended: false,
             };

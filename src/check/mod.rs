@@ -49,7 +49,7 @@ impl Check {
             max_workloads: cli.max_workloads,
             max_processes: cli.max_processes,
             max_connections: cli.max_connections,
-        max_h2_connections: cli.max_h2_connections,
+            max_h2_connections: cli.max_h2_connections,
         });
         host.look_again();
         let auto = backends.iter().find(|verdict| verdict.works);

@@ -447,7 +447,11 @@ mod tests {
         let mut mirror = mirror();
         let of_workload = SeriesKey { status: 404, ..OK };
         mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
-        mirror.add_series(SERIES + 1, Owner::Workload(WORKLOAD), Kind::Answer(of_workload.clone()));
+        mirror.add_series(
+            SERIES + 1,
+            Owner::Workload(WORKLOAD),
+            Kind::Answer(of_workload.clone()),
+        );
         mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
         mirror.series_read(SERIES + 1, 50, [(BUCKET, 1)]);
         let (processes, workloads) = mirror.take();

@@ -22,6 +22,8 @@ pub struct Answers {
     joined: bool,
     /// Of the codes that were seen in the recent ticks, in their order.
     per_second: Vec<(u16, Samples)>,
+    /// gRPC calls that failed, as long as the recent ticks had any.
+    failed_calls: Samples,
     /// The number of the latest tick.
     tick: u8,
     /// What each of the recent ticks brought, oldest first.
@@ -55,13 +57,27 @@ impl Answers {
                 self.per_second.insert(at, (*status, samples));
             }
         }
-        self.joined = false;
         self.per_second.retain_mut(|(status, samples)| {
             let count = answers.iter().find(|(it, _)| it == status);
             samples.push(tick.rate(count.map_or(0, |(_, count)| *count)));
             samples.peak() > 0.0
         });
+        self.fail(increment.failed_calls(), tick);
         self.measure(increment);
+        self.joined = false;
+    }
+
+    fn fail(&mut self, failed: u64, tick: &Tick) {
+        if self.failed_calls.is_empty() && failed == 0 {
+            return;
+        }
+        if self.failed_calls.is_empty() {
+            self.failed_calls = Samples::beginning(self.joined);
+        }
+        self.failed_calls.push(tick.rate(failed));
+        if self.failed_calls.peak() == 0.0 {
+            self.failed_calls = Samples::default();
+        }
     }
 
     fn measure(&mut self, increment: &Increment) {
@@ -98,7 +114,7 @@ impl Answers {
 
     /// Whether the recent ticks have brought nothing.
     pub fn is_idle(&self) -> bool {
-        self.per_second.is_empty() && self.cells.is_empty()
+        self.per_second.is_empty() && self.failed_calls.is_empty() && self.cells.is_empty()
     }
 
     /// In the order of the codes.
@@ -107,6 +123,11 @@ impl Answers {
         samples
             .map(|(status, samples)| (*status, samples.trend()))
             .collect()
+    }
+
+    /// gRPC calls that failed, if any did.
+    pub fn failed_calls(&self) -> Option<Trend> {
+        (!self.failed_calls.is_empty()).then(|| self.failed_calls.trend())
     }
 
     /// How long the requests took, if there were any.
@@ -159,6 +180,7 @@ mod tests {
             let increment = Increment {
                 requests: 0,
                 series: series.collect(),
+                ..Increment::default()
             };
             self.answers.tick(&increment, &tick);
         }

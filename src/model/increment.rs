@@ -34,6 +34,12 @@ impl Increment {
         answers
     }
 
+    /// gRPC calls with another status than OK.
+    pub fn failed_calls(&self) -> u64 {
+        let failed = self.calls.iter().filter(|(status, _)| *status > 0);
+        failed.map(|(_, histogram)| histogram.count()).sum()
+    }
+
     /// Of all requests answered.
     pub fn durations(&self) -> Histogram {
         let mut durations = Histogram::default();
@@ -171,6 +177,7 @@ mod tests {
             let increment = Increment {
                 requests: 13,
                 series,
+                ..Increment::default()
             };
             totals.add(&increment, Instant::now());
         }
@@ -198,6 +205,7 @@ mod tests {
                 let increment = Increment {
                     requests: 1,
                     series: vec![answered(status, 3)],
+                    ..Increment::default()
                 };
                 totals.add(&increment, Instant::now());
             }

@@ -60,6 +60,8 @@ pub struct ProcessSnapshot {
     pub requests_per_second: Trend,
     /// By the status codes of the last 15 ticks, in their order.
     pub responses_per_second: Vec<(u16, Trend)>,
+    /// gRPC calls of the last 15 ticks that failed, if any did.
+    pub failed_calls_per_second: Option<Box<Trend>>,
     /// If any were answered.
     pub latency: Option<Box<Latency>>,
 }

@@ -91,6 +91,7 @@ mod tests {
             increment: Increment {
                 requests: 1,
                 series: Vec::new(),
+                ..Increment::default()
             },
             ended: false,
         };

@@ -102,6 +102,7 @@ impl Tracked {
             totals: Arc::clone(&self.totals),
             requests_per_second: self.requests_per_second.trend(),
             responses_per_second: answers.map_or_else(Vec::new, Answers::per_second),
+            failed_calls_per_second: answers.and_then(Answers::failed_calls).map(Box::new),
             latency: answers.and_then(Answers::latency).map(Box::new),
         }
     }

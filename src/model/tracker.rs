@@ -243,6 +243,7 @@ mod tests {
             increment: Increment {
                 requests,
                 series: Vec::new(),
+                ..Increment::default()
             },
             ended: false,
         }
@@ -454,6 +455,7 @@ mod tests {
                 increment: Increment {
                     requests: 100,
                     series: vec![(OK, histogram(99, 5_000))],
+                    ..Increment::default()
                 },
                 unlisted: 3,
             }],

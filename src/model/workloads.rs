@@ -143,6 +143,7 @@ mod tests {
             let increment = Increment {
                 requests: 7,
                 series: Vec::new(),
+                ..Increment::default()
             };
             let now = start + Duration::from_millis(n as u64);
             workloads.grow(&named(n), &increment, now);

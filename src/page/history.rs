@@ -148,6 +148,7 @@ mod tests {
         let all = Increment {
             requests: total.iter().sum(),
             series: series(total).collect(),
+            ..Increment::default()
         };
         let mut totals = Totals::default();
         totals.add(&all, Instant::now());
@@ -156,6 +157,7 @@ mod tests {
             increment: Increment {
                 requests,
                 series: grown.collect(),
+                ..Increment::default()
             },
             totals: Arc::new(totals),
             requests_per_second: Trend {

@@ -153,6 +153,7 @@ mod tests {
         let increment = Increment {
             requests,
             series: Vec::new(),
+            ..Increment::default()
         };
         let process = ProcessSnapshot {
             increment,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::buckets::BUCKETS;
+use crate::model::histogram::Histogram;
 use crate::model::increment::Increment;
 use crate::model::quantile::{max_ms, quantile_ms};
 use crate::model::snapshot::{ProcessSnapshot, Trend};
@@ -48,9 +49,9 @@ impl Second {
 
     fn point(&self, elapsed: Duration) -> Point {
         let mut classes = [0; 5];
-        // Others than these do not exist; the kernel takes any three digits. Of those that are not told apart the first is not
-        // known.
-        for (status, count) in self.answers.iter().filter(|(status, _)| *status > 0) {
+        // Others than these do not exist; the kernel takes any three digits. Of those that are not told apart, and of what is unknown,
+        // the first is not known.
+        for (status, count) in self.answers.iter().filter(|(status, _)| *status >= 100) {
             let class = usize::from(status / 100).clamp(1, 5) - 1;
             classes[class] += count;
         }
@@ -194,20 +195,29 @@ fn rounded(value: f64) -> f64 {
 }
 
 fn series(process: &ProcessSnapshot) -> Vec<Series> {
-    let series = process.totals.series.iter().filter_map(|it| {
-        let (key, histogram) = (&it.key, &it.durations);
-        let quantile = |q| quantile_ms(q, histogram).map(rounded);
-        Some(Series {
-            method: key.method.to_owned(),
-            status: key.status,
-            version: key.version.to_owned(),
-            count: histogram.count(),
-            mean_ms: histogram.sum_ns as f64 / histogram.count().max(1) as f64 / 1e6,
-            p50_ms: quantile(0.5)?,
-            p90_ms: quantile(0.9)?,
-            p99_ms: quantile(0.99)?,
-            max_ms: max_ms(histogram).map(rounded)?,
-        })
+    let answers = process.totals.series.iter().filter_map(|it| {
+        let key = &it.key;
+        series_of((key.method, key.status, key.version), &it.durations)
     });
-    series.collect()
+    let calls = process.totals.calls.iter();
+    let calls = calls.filter_map(|it| series_of(("gRPC", it.status, "2"), &it.durations));
+    answers.chain(calls).collect()
+}
+
+fn series_of(
+    (method, status, version): (&str, u16, &str),
+    histogram: &Histogram,
+) -> Option<Series> {
+    let quantile = |q| quantile_ms(q, histogram).map(rounded);
+    Some(Series {
+        method: method.to_owned(),
+        status,
+        version: version.to_owned(),
+        count: histogram.count(),
+        mean_ms: histogram.sum_ns as f64 / histogram.count().max(1) as f64 / 1e6,
+        p50_ms: quantile(0.5)?,
+        p90_ms: quantile(0.9)?,
+        p99_ms: quantile(0.99)?,
+        max_ms: max_ms(histogram).map(rounded)?,
+    })
 }

@@ -73,6 +73,7 @@ fn are_zero(values: &[f64; 5]) -> bool {
 /// Answers of one kind, since the process was first seen.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Series {
+    /// `gRPC` of calls, whose status is gRPC's.
     pub method: String,
     pub status: u16,
     pub version: String,

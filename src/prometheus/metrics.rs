@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::counters::SeriesKey;
+use crate::model::counters::{GRPC_OTHER, GRPC_UNKNOWN, SeriesKey};
 use crate::model::histogram::Histogram;
-use crate::model::increment::Series;
+use crate::model::increment::{Calls, Series};
 use crate::prometheus::rows::{Labels, Row};
 use crate::prometheus::series_lifetime::ScrapeContent;
 
@@ -21,6 +21,11 @@ pub const REQUESTS: (&str, &str) = (
 pub const DURATIONS: (&str, &str) = (
     "http_server_request_duration_seconds",
     "Time from the request line to the final response",
+);
+
+pub const CALLS: (&str, &str) = (
+    "rpc_server_duration_seconds",
+    "Time from the request to the end of a gRPC call",
 );
 
 #[derive(Debug)]
@@ -48,9 +53,20 @@ impl Scrape {
         }
     }
 
-    /// `None` where there are none yet as far as the scraper is concerned.
-    pub(super) fn durations<'a>(&self, series: &'a Series) -> Option<&'a Histogram> {
-        (!self.is_new(Some(series.since))).then_some(&series.durations)
+    /// All answers of a row, by their labels. `None` where there are none yet as far as the scraper is concerned.
+    pub(super) fn durations<'a>(&self, row: &Row<'a>) -> impl Iterator<Item = Durations<'a>> {
+        let series = row.totals.series.iter();
+        series.map(|it| (answer(it), self.seen(&it.durations, it.since)))
+    }
+
+    /// The same of gRPC calls.
+    pub(super) fn calls<'a>(&self, row: &Row<'a>) -> impl Iterator<Item = Durations<'a>> {
+        let calls = row.totals.calls.iter();
+        calls.map(|it| (call(it), self.seen(&it.durations, it.since)))
+    }
+
+    fn seen<'a>(&self, durations: &'a Histogram, since: Instant) -> Option<&'a Histogram> {
+        (!self.is_new(Some(since))).then_some(durations)
     }
 
     /// Whether the scraper, which has been here before, has not seen it yet.
@@ -62,8 +78,23 @@ impl Scrape {
     }
 }
 
+pub(super) type Durations<'a> = (Labels<'a>, Option<&'a Histogram>);
+
+/// Of gRPC calls with one end.
+fn call(calls: &Calls) -> Labels<'_> {
+    let status = match calls.status {
+        GRPC_OTHER => Cow::Borrowed("_OTHER"),
+        GRPC_UNKNOWN => Cow::Borrowed("unknown"),
+        status => Cow::Owned(status.to_string()),
+    };
+    vec![
+        ("rpc_system", Cow::Borrowed("grpc")),
+        ("rpc_grpc_status_code", status),
+    ]
+}
+
 /// Of answers of one kind.
-pub(super) fn answer(series: &Series) -> Labels<'_> {
+fn answer(series: &Series) -> Labels<'_> {
     let key = &series.key;
     let status = match key.status {
         0 => Cow::Borrowed("_OTHER"),

@@ -11,8 +11,8 @@ use prost::Message;
 use crate::model::buckets::{BOUNDS_US, BUCKETS, SCHEMA, zero_threshold};
 use crate::model::histogram::Histogram;
 use crate::prometheus::family::{Family, Kind};
-use crate::prometheus::metrics::{DURATIONS, REQUESTS, Scrape, answer};
-use crate::prometheus::rows::Labels;
+use crate::prometheus::metrics::{CALLS, DURATIONS, Durations, REQUESTS, Scrape};
+use crate::prometheus::rows::{Labels, Row};
 
 pub const CONTENT_TYPE: &str = "application/vnd.google.protobuf; \
      proto=io.prometheus.client.MetricFamily; encoding=delimited";
@@ -114,14 +114,17 @@ pub fn write(out: &mut impl Write, scrape: &Scrape) -> Result<()> {
     });
     write_family(out, REQUESTS, MetricType::Counter, requests)?;
     let nothing = Histogram::default();
-    let durations = rows.iter().flat_map(|row| {
-        row.totals.series.iter().map(|series| Metric {
-            label: pairs([&answer(series), &row.labels]),
-            histogram: Some(native(scrape.durations(series).unwrap_or(&nothing))),
-            ..Metric::default()
-        })
-    });
+    let sample = |row: &Row<'_>, (labels, durations): Durations<'_>| Metric {
+        label: pairs([&labels, &row.labels]),
+        histogram: Some(native(durations.unwrap_or(&nothing))),
+        ..Metric::default()
+    };
+    let durations = rows.iter();
+    let durations = durations.flat_map(|row| scrape.durations(row).map(|it| sample(row, it)));
     write_family(out, DURATIONS, MetricType::Histogram, durations)?;
+    let calls = rows.iter();
+    let calls = calls.flat_map(|row| scrape.calls(row).map(|it| sample(row, it)));
+    write_family(out, CALLS, MetricType::Histogram, calls)?;
     for family in scrape.status() {
         write_status(out, &family)?;
     }

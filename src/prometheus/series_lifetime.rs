@@ -215,6 +215,7 @@ mod tests {
         let increment = Increment {
             requests,
             series: vec![(key, histogram)],
+            ..Increment::default()
         };
         let mut totals = Totals::default();
         totals.add(&increment, Instant::now());

@@ -13,7 +13,7 @@ use crate::model::buckets::BOUNDS_US;
 use crate::model::histogram::Histogram;
 use crate::prometheus::family::{Kind, Number};
 use crate::prometheus::label_text;
-use crate::prometheus::metrics::{DURATIONS, REQUESTS, Scrape, answer};
+use crate::prometheus::metrics::{CALLS, DURATIONS, REQUESTS, Scrape};
 use crate::prometheus::rows::Labels;
 
 /// How the text is written.
@@ -58,7 +58,16 @@ impl Collector for Text {
             (labels, self.scrape.requests(row).into())
         });
         self.family(&mut encoder, REQUESTS, Kind::Counter, requests)?;
-        self.durations(&mut encoder)?;
+        let durations = rows.iter().flat_map(|row| {
+            let durations = self.scrape.durations(row);
+            durations.map(|(labels, it)| (in_words(&labels, &row.labels), it))
+        });
+        histogram(&mut encoder, DURATIONS, durations)?;
+        let calls = rows.iter().flat_map(|row| {
+            let calls = self.scrape.calls(row);
+            calls.map(|(labels, it)| (in_words(&labels, &row.labels), it))
+        });
+        histogram(&mut encoder, CALLS, calls)?;
         for family in self.scrape.status() {
             let named = (family.name, family.help);
             self.family(&mut encoder, named, family.kind, family.samples)?;
@@ -99,24 +108,25 @@ impl Text {
         }
         Ok(())
     }
+}
 
-    fn durations(&self, encoder: &mut DescriptorEncoder<'_>) -> Result {
-        let (name, help) = DURATIONS;
-        let name = name.trim_end_matches("_seconds");
-        let mut encoder =
-            encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
-        let nothing = Histogram::default();
-        for row in self.scrape.content.rows() {
-            for series in &row.totals.series {
-                let durations = self.scrape.durations(series).unwrap_or(&nothing);
-                let (seconds, buckets) = in_seconds(durations);
-                encoder
-                    .encode_family(&in_words(&answer(series), &row.labels))?
-                    .encode_histogram::<NoLabelSet>(seconds, durations.count(), &buckets, None)?;
-            }
-        }
-        Ok(())
+fn histogram<'a>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    all: impl Iterator<Item = (label_text::Labels, Option<&'a Histogram>)>,
+) -> Result {
+    let name = name.trim_end_matches("_seconds");
+    let mut encoder =
+        encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    let nothing = Histogram::default();
+    for (labels, durations) in all {
+        let durations = durations.unwrap_or(&nothing);
+        let (seconds, buckets) = in_seconds(durations);
+        encoder
+            .encode_family(&labels)?
+            .encode_histogram::<NoLabelSet>(seconds, durations.count(), &buckets, None)?;
     }
+    Ok(())
 }
 
 fn in_words(answer: &Labels<'_>, row: &Labels<'_>) -> label_text::Labels {
@@ -172,6 +182,7 @@ mod tests {
                 totals: Totals {
                     requests,
                     series: vec![series],
+                    ..Totals::default()
                 },
                 rest: Totals::default(),
                 unlisted: 0,

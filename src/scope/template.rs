@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 pub const REQUESTS: &str = "http_requests_per_second";
+/// Calls with any other status than OK.
+pub const GRPC_ERRORS: &str = "grpc_errors_per_second";
 pub const DURATION_P50: &str = "http_request_duration_p50_ms";
 pub const DURATION_P90: &str = "http_request_duration_p90_ms";
 pub const DURATION_P99: &str = "http_request_duration_p99_ms";
@@ -45,7 +47,10 @@ pub static TEMPLATES: LazyLock<BTreeMap<String, Template>> = LazyLock::new(|| {
         (responses_id(status), label)
     };
 
-    let mut ordered = vec![named(REQUESTS, "HTTP Req/Second")];
+    let mut ordered = vec![
+        named(REQUESTS, "HTTP Req/Second"),
+        named(GRPC_ERRORS, "gRPC Errors/Second"),
+    ];
     ordered.extend(ERRORS.map(of_status));
     ordered.push(named(DURATION_P50, "HTTP Latency p50 (ms)"));
     ordered.push(named(DURATION_P90, "HTTP Latency p90 (ms)"));
@@ -112,6 +117,7 @@ mod tests {
         ids.sort_by(|a, b| a.priority.total_cmp(&b.priority));
         let order = [
             REQUESTS,
+            GRPC_ERRORS,
             responses(500),
             responses(511),
             responses(400),

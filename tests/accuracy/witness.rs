@@ -81,7 +81,7 @@ impl<'obj> Witnesses<'obj> {
                 max_processes: 16384,
                 max_workloads: 1024,
                 max_connections: 65536,
-        max_h2_connections: 8192,
+                max_h2_connections: 8192,
             };
             let bpf = choice::load(objects, &options);
             RefCell::new(Witness {

@@ -59,7 +59,7 @@ impl Observer {
                 max_processes: 4096,
                 max_workloads: 1024,
                 max_connections: 65536,
-        max_h2_connections: 8192,
+                max_h2_connections: 8192,
             };
             let mut objects = choice::objects();
             let mut bpf = choice::load(&mut objects, &options).unwrap();

@@ -96,7 +96,7 @@ impl Own {
 /// How a conversation went.
 enum Outcome {
     Counted,
-    Miscounted(Miscount, Missed),
+    Miscounted(Box<(Miscount, Missed)>),
     /// Which says nothing about the backend.
     NotHeld(io::Error),
 }
@@ -132,7 +132,7 @@ impl Bpf<'_> {
                         self.own.family.set(Some(conversation.family));
                     }
                 }
-                Outcome::Miscounted(miscount, missed) => bail!("{}", told(&miscount, missed)),
+                Outcome::Miscounted(it) => bail!("{}", told(&it.0, it.1)),
                 Outcome::NotHeld(error) => {
                     log::debug!("{conversation} cannot be tried: {error}");
                     proof.left_out += 1;
@@ -165,7 +165,8 @@ impl Bpf<'_> {
                     log::warn!("the backend {} counts again", self.backend());
                 }
             }
-            Ok(Outcome::Miscounted(miscount, missed)) => {
+            Ok(Outcome::Miscounted(it)) => {
+                let (miscount, missed) = *it;
                 let told = told(&miscount, missed);
                 if counted.replace(false) {
                     log::warn!("the backend {} no longer counts: {told}", self.backend());
@@ -212,7 +213,7 @@ impl Bpf<'_> {
         };
         let missed = self.withhold(conversation, seen)?;
         Ok(outcome.map_or_else(Outcome::NotHeld, |miscount| {
-            Outcome::Miscounted(miscount, missed)
+            Outcome::Miscounted(Box::new((miscount, missed)))
         }))
     }
 

@@ -65,9 +65,13 @@ export class Detail {
   }
 
   showSeries(series) {
+    const status = (it) => {
+      if (it.method === "gRPC") return { 4094: "other", 4095: "unknown" }[it.status] ?? it.status;
+      return { 0: "other", 1: "unknown" }[it.status] ?? it.status;
+    };
     const rows = series.map((it) => [
       it.method,
-      it.status || "other",
+      status(it),
       it.version,
       count(it.count),
       duration(it.mean_ms),
@@ -85,7 +89,8 @@ export class Detail {
     rows.forEach((values, n) => {
       const { cells } = body.rows[n];
       values.forEach((value, i) => write(cells[i], String(value)));
-      cells[1].className = `code s${String(series[n].status)[0]}`;
+      const failed = series[n].method === "gRPC" ? (series[n].status ? 5 : 2) : String(series[n].status)[0];
+      cells[1].className = `code s${failed}`;
     });
   }
 }

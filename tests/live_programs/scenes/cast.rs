@@ -12,7 +12,7 @@ use common::agent::folder;
 use common::process::tie_to_parent;
 use rustix::process::Signal;
 
-use super::{dirty, durations, redirected, shared, strangers};
+use super::{dirty, durations, redirected, shared, strangers, streams};
 
 /// Tells the child which scene to play.
 const ORDER: &str = "SCENE_TO_PLAY";
@@ -30,6 +30,7 @@ pub enum Scene {
     Redirected,
     Shared,
     Strangers,
+    Streams,
 }
 
 impl Scene {
@@ -40,6 +41,7 @@ impl Scene {
             Self::Redirected => redirected::act(),
             Self::Shared => shared::act(),
             Self::Strangers => strangers::act(),
+            Self::Streams => streams::act(),
         }
     }
 }

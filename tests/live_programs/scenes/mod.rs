@@ -7,6 +7,7 @@ mod durations;
 mod redirected;
 mod shared;
 mod strangers;
+mod streams;
 
 use clap::ValueEnum;
 use common::by_backend;
@@ -19,6 +20,7 @@ use self::durations::heads_of_any_form_take_their_time;
 use self::redirected::bodies_that_a_sockmap_redirects_are_none;
 use self::shared::what_two_threads_receive_on_one_socket_counts_once;
 use self::strangers::strangers_are_written_off_and_their_neighbours_count;
+use self::streams::streams_count_in_every_cut;
 use crate::observer::{self, Observer};
 
 by_backend!(
@@ -27,16 +29,22 @@ by_backend!(
     bodies_that_a_sockmap_redirects_are_none,
     what_two_threads_receive_on_one_socket_counts_once,
     strangers_are_written_off_and_their_neighbours_count,
+    streams_count_in_every_cut,
 );
 
 /// Why bytes that were seen are not counted.
-const OF_BYTES: [Reason; 6] = [
+const OF_BYTES: [Reason; 11] = [
     Reason::Unmatched,
     Reason::RequestsLost,
     Reason::ResponsesLost,
     Reason::Unbounded,
     Reason::TooLong,
     Reason::Unreadable,
+    Reason::Cancelled,
+    Reason::Reset,
+    Reason::StreamsFull,
+    Reason::JoinedLate,
+    Reason::HpackTable,
 ];
 
 fn observer(backend: &str) -> Observer {

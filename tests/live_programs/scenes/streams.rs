@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//! HTTP/2 by hand: more streams at the same time than a connection has slots for, in every way of cutting, with and without a
+//! server that speaks first, on TCP and unix sockets.
+
+use std::io::{Read, Write};
+
+use super::cast::{Scene, exchange, tcp, unix};
+use super::counts;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// A frame of no settings.
+const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+const HEADERS: u8 = 1;
+const ENDS: u8 = 4 | 1;
+/// `GET http://h/`, of the static table but for the last.
+const GET: &[u8] = b"\x82\x84\x86\x41\x01h";
+const OK: &[u8] = b"\x88";
+
+/// More than the slots of a connection and of its second block.
+const STREAMS: u32 = 211;
+const SIZES: [usize; 4] = [1, 7, 100, 1 << 14];
+
+pub fn streams_count_in_every_cut(backend: &str) {
+    // One more by HTTP/1, and each of TCP once more with a server that speaks first.
+    let requests = SIZES.len() as u32 * STREAMS * 3 + 1;
+    counts(backend, Scene::Streams, requests.into());
+}
+
+pub fn act() {
+    for size in SIZES {
+        let (mut client, mut server) = tcp();
+        converse(&mut client, &mut server, size, false);
+        let (mut client, mut server) = tcp();
+        converse(&mut client, &mut server, size, true);
+        let (mut client, mut server) = unix();
+        converse(&mut client, &mut server, size, false);
+    }
+    let (mut client, mut server) = tcp();
+    exchange(&mut client, &mut server);
+}
+
+fn frame(stream: u32, block: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0, 0, block.len() as u8, HEADERS, ENDS];
+    frame.extend(stream.to_be_bytes());
+    frame.extend(block);
+    frame
+}
+
+/// All requests, and then all answers, the last one first.
+fn converse<S: Read + Write>(client: &mut S, server: &mut S, size: usize, speaks_first: bool) {
+    if speaks_first {
+        pass(server, client, SETTINGS, size.max(SETTINGS.len()));
+    }
+    let streams = (0..STREAMS).map(|n| 2 * n + 1);
+    let mut requests = [PREFACE, SETTINGS].concat();
+    requests.extend(streams.clone().flat_map(|stream| frame(stream, GET)));
+    pass(client, server, &requests, size);
+    let mut answers = if speaks_first {
+        Vec::new()
+    } else {
+        SETTINGS.to_vec()
+    };
+    answers.extend(streams.rev().flat_map(|stream| frame(stream, OK)));
+    pass(server, client, &answers, size);
+}
+
+fn pass<S: Read + Write>(from: &mut S, to: &mut S, bytes: &[u8], size: usize) {
+    for part in bytes.chunks(size) {
+        from.write_all(part).unwrap();
+        to.read_exact(&mut vec![0; part.len()]).unwrap();
+    }
+}

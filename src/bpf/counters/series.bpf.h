@@ -172,8 +172,11 @@ static __always_inline __u32 http_take_span(struct http_series *series, __u32 pl
 /* The buckets of a span, which are made where there are none; NULL if there is no room. */
 static __always_inline struct http_span *http_span_of(struct http_series *series, __u32 place, __u32 span)
 {
-	__u32 at = series->spans[span & (HTTP_SPANS - 1)];
+	__u32 at;
 
+	barrier_var(span);
+	span &= HTTP_SPANS - 1;
+	at = series->spans[span];
 	if (!at)
 		at = http_take_span(series, place, span);
 	return at ? bpf_map_lookup_elem(&http_spans, &at) : NULL;

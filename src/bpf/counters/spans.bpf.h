@@ -77,15 +77,20 @@ static __always_inline __u32 http_bucket(__u64 ns)
 	/* Octaves come in parts of the same length. The first span is one octave. */
 	part = (log - HTTP_SHORTEST_LOG + 1) * (HTTP_SPAN_PLACES / 2) +
 	       (ns >> (log - 5) & (HTTP_SPAN_PLACES / 2 - 1));
+	/* The compiler knows how large they can be, but not every verifier does. */
+	barrier_var(part);
+	part &= HTTP_PLACES - 1;
 	span = part & -HTTP_SPAN_PLACES;
+	first = span + http_first_buckets[part];
+	barrier_var(first);
+	first &= HTTP_PLACES - 1;
 	/* No part has more than two bounds in it. */
-	first = span + http_first_buckets[part & (HTTP_PLACES - 1)];
-	return first + http_is_over(ns, http_bounds_ns[first & (HTTP_PLACES - 1)]) +
-	       http_is_over(ns, http_bounds_ns[(first & (HTTP_PLACES - 1)) + 1]);
+	return first + http_is_over(ns, http_bounds_ns[first]) + http_is_over(ns, http_bounds_ns[first + 1]);
 }
 
 static __always_inline __u32 http_coarse_bucket(__u32 bucket)
 {
+	barrier_var(bucket);
 	return http_coarse_buckets[bucket & (HTTP_PLACES - 1)];
 }
 

@@ -71,38 +71,28 @@ http_detect(struct task_struct *task, const struct http_endpoint *endpoint, stru
 	return http1_first_receive(task, conn, transfer) ? conn : NULL;
 }
 
-/*
- * Has a socket a connection of HTTP/2, which goes on with a transfer. `preface`: octets of it that are at hand, if it is
- * whole.
- */
-static __noinline bool http_detect_http2(const struct http_endpoint *endpoint, struct http_transfer *transfer,
-					 enum http2_beginning beginning, enum http_direction direction)
+/* Has a socket a connection of HTTP/2, which is still to be given the transfer. NULL if it cannot have one. */
+static __noinline struct http_connection *http_detect_http2(const struct http_endpoint *endpoint,
+							    enum http2_beginning beginning)
 {
 	struct http_connection *conn = http_new_connection(http_current_task(), endpoint);
 	const __u8 *mark;
 
 	if (!conn)
-		return false;
+		return NULL;
 	mark = http_mark_of(endpoint);
 	conn->mark = mark ? *mark : 0;
 	http1_init(&conn->http1);
 	if (!http2_begin(endpoint, conn, beginning, 0))
-		return false;
+		return NULL;
 	http_keep_connection(endpoint, conn);
-	conn = http_connection_of(endpoint);
-	if (!conn)
-		return false;
-	transfer->inode = endpoint->inode;
-	if (direction == HTTP_RECEIVE)
-		http2_received(endpoint, conn, transfer);
-	else
-		http2_sent(endpoint, conn, transfer);
 	return http_connection_of(endpoint);
 }
 
-/* A socket without a connection has received. */
-static __always_inline void http_first_receive(struct task_struct *task, const struct http_endpoint *endpoint,
-					       struct http_transfer *transfer)
+/* A socket without a connection has received. Returns one of HTTP/2, which is still to be given the transfer. */
+static __always_inline struct http_connection *http_first_receive(struct task_struct *task,
+								  const struct http_endpoint *endpoint,
+								  struct http_transfer *transfer)
 {
 	const __u8 *mark = http_mark_of(endpoint);
 	bool from_start = http_was_first(endpoint->sk, mark, transfer->cursor.length);
@@ -112,17 +102,18 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 
 	if (http_is_tcp_client(endpoint->sk) || http_is_unix_client(endpoint->sk)) {
 		http_mark_not_server(endpoint);
-		return;
+		return NULL;
 	}
 	if (!http_fill_first(HTTP_RECEIVE))
-		return;
+		return NULL;
 	if (transfer->window[0] == 'P')
 		preface = http2_preface_of(0);
-	if (preface >= HTTP2_PREFACE_ENOUGH) {
-		http_detect_http2(endpoint, transfer, HTTP2_WHOLE, HTTP_RECEIVE);
-		return;
-	}
 	may_begin = http1_may_begin(transfer->window, transfer->cursor.filled);
+	if (preface >= HTTP2_PREFACE_ENOUGH)
+		return http_detect_http2(endpoint, HTTP2_WHOLE);
+	if (!may_begin && !from_start && http2_may_begin(transfer) &&
+	    (!mark || http_looks_of(*mark) < HTTP_LOOKS))
+		return http_detect_http2(endpoint, HTTP2_JOINED);
 	if (may_begin)
 		conn = http_detect(task, endpoint, transfer);
 	if (conn) {
@@ -135,41 +126,36 @@ static __always_inline void http_first_receive(struct task_struct *task, const s
 		http_keep_connection(endpoint, conn);
 	} else if (from_start && !may_begin) {
 		http_mark_not_server(endpoint);
-	} else if (!may_begin && http2_may_begin(transfer) && (!mark || http_looks_of(*mark) < HTTP_LOOKS) &&
-		   http_detect_http2(endpoint, transfer, HTTP2_JOINED, HTTP_RECEIVE)) {
-		return;
 	} else if (!may_begin) {
 		http_looked_in_vain(endpoint, HTTP_NOT_HTTP);
 	} else if (from_start || (mark && *mark != HTTP_JOINED)) {
 		http_looked_in_vain(endpoint, from_start ? HTTP_FROM_START : 0);
 	}
+	return NULL;
 }
 
 /*
  * A socket without a connection has sent. An answer is that to a request that was not seen; and of a socketpair, in
- * which nothing else tells the ends apart, the one that asks is the client's.
+ * which nothing else tells the ends apart, the one that asks is the client's. Returns what http_first_receive() does.
  */
-static __always_inline void http_first_send(struct task_struct *task, const struct http_endpoint *endpoint,
-					    struct http_transfer *transfer)
+static __always_inline struct http_connection *http_first_send(struct task_struct *task,
+							       const struct http_endpoint *endpoint,
+							       struct http_transfer *transfer)
 {
+	bool speaks_first = http_speaks_first(endpoint->sk);
+	bool is_seen = !http_is_any_agent(task) && http_fill_first(HTTP_SEND);
 	__u8 *mark;
 
-	bool speaks_first = http_speaks_first(endpoint->sk);
-
-	if (!http_is_any_agent(task) && http_fill_first(HTTP_SEND) && speaks_first &&
-	    http2_greets(transfer)) {
-		http_detect_http2(endpoint, transfer, HTTP2_WHOLE, HTTP_SEND);
-		return;
-	}
-	/* No other server that counts does. */
-	if (speaks_first)
+	if (speaks_first && is_seen && http2_greets(transfer))
+		return http_detect_http2(endpoint, HTTP2_WHOLE);
+	if (speaks_first) /* no other server that counts does */
 		http_mark_not_server(endpoint);
-	if (speaks_first || http_is_any_agent(task) || !transfer->cursor.filled)
-		return;
+	if (speaks_first || !is_seen)
+		return NULL;
 	mark = http_mark_of(endpoint);
 	if (http1_answers(transfer->window, transfer->cursor.filled)) {
 		if (mark && *mark & HTTP_NOT_HTTP)
-			return;
+			return NULL;
 		/* It answers, so that it is never written off for what it receives. */
 		if (mark)
 			*mark = 0;
@@ -180,6 +166,7 @@ static __always_inline void http_first_send(struct task_struct *task, const stru
 	} else {
 		http_looked_in_vain(endpoint, !mark && http_is_new_unix(endpoint->sk) ? HTTP_FROM_START : 0);
 	}
+	return NULL;
 }
 
 /*
@@ -232,18 +219,13 @@ static __always_inline void http_transferred(struct task_struct *task, const str
 					     struct http_connection *conn, struct http_transfer *transfer,
 					     enum http_direction direction)
 {
-	if (!conn) {
-		if (direction == HTTP_RECEIVE)
-			http_first_receive(task, endpoint, transfer);
-		else
-			http_first_send(task, endpoint, transfer);
+	if (!conn)
+		conn = direction == HTTP_RECEIVE ? http_first_receive(task, endpoint, transfer) :
+						   http_first_send(task, endpoint, transfer);
+	if (!conn)
 		return;
-	}
 	if (conn->protocol != HTTP_PROTOCOL_HTTP1 && http_is_http2(endpoint, conn, transfer, direction)) {
-		if (direction == HTTP_RECEIVE)
-			http2_received(endpoint, conn, transfer);
-		else
-			http2_sent(endpoint, conn, transfer);
+		http2_transferred(endpoint, conn, transfer, direction);
 	} else if (direction == HTTP_RECEIVE) {
 		http1_receive(task, conn, transfer);
 	} else {

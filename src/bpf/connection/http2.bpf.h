@@ -37,61 +37,74 @@ static __always_inline bool http2_may_begin(const struct http_transfer *transfer
 	       window[3] <= H2_CONTINUATION;
 }
 
-/* A connection has received. */
-static __always_inline void http2_receive(const struct http_endpoint *endpoint, struct http_connection *conn,
-					  struct h2_connection *h2, struct http_transfer *transfer)
+/*
+ * What comes before a transfer is walked: false if nothing is known of the connection any more. Functions, for what they need
+ * on the stack, which the walk then does not lack.
+ */
+static __noinline bool http2_begin_receive(const struct http_endpoint *endpoint, struct http_connection *conn,
+					   struct http_transfer *transfer)
 {
 	struct h2_exchange *out = &http2_told_of(transfer)->exchange;
+	struct h2_connection *h2 = http2_of(endpoint);
 
+	if (!h2)
+		return false;
 	http_expect_counts(http_current_task(), &conn->tally);
-	transfer->cursor.now = bpf_ktime_get_ns();
 	h2_begin_receive(h2, out);
 	if (out->outcome)
 		http2_count(conn, transfer, HTTP_RECEIVE);
-	http2_walk(endpoint, conn, h2, transfer, HTTP_RECEIVE);
+	return true;
 }
 
-/* A connection has sent. */
-static __always_inline void http2_send(const struct http_endpoint *endpoint, struct http_connection *conn,
-				       struct h2_connection *h2, struct http_transfer *transfer)
-{
-	http_expect_counts(http_current_task(), &conn->tally);
-	transfer->cursor.now = bpf_ktime_get_ns();
-	h2_begin_send(h2, http2_more_of(endpoint));
-	http2_walk(endpoint, conn, h2, transfer, HTTP_SEND);
-}
-
-static __always_inline void http2_transferred(const struct http_endpoint *endpoint,
-					      struct http_connection *conn, struct http_transfer *transfer,
-					      enum http_direction direction)
+static __noinline bool http2_begin_send(const struct http_endpoint *endpoint, struct http_connection *conn)
 {
 	struct h2_connection *h2 = http2_of(endpoint);
 
-	if (!h2) {
-		/* A hash has forgotten it. */
-		http2_lose(direction);
-		http2_refute(endpoint, conn);
-		return;
-	}
-	if (direction == HTTP_RECEIVE)
-		http2_receive(endpoint, conn, h2, transfer);
-	else
-		http2_send(endpoint, conn, h2, transfer);
+	if (!h2)
+		return false;
+	http_expect_counts(http_current_task(), &conn->tally);
+	h2_begin_send(h2, http2_more_of(endpoint));
+	return true;
 }
 
-/* A function each, which the verifier goes through once for each program. */
+/* A connection has received or sent. */
+static __always_inline void http2_moved(const struct http_endpoint *endpoint, struct http_connection *conn,
+					struct http_transfer *transfer, enum http_direction direction)
+{
+	transfer->cursor.now = bpf_ktime_get_ns();
+	if (direction == HTTP_RECEIVE ? http2_begin_receive(endpoint, conn, transfer) :
+					http2_begin_send(endpoint, conn)) {
+		http2_walk(endpoint, conn, transfer, direction);
+		return;
+	}
+	/* A hash has forgotten it. */
+	http2_lose(direction);
+	http2_refute(endpoint, conn);
+}
+
+/* Functions, so that those who call them keep what they have on the stack for HTTP/1, which needs it. */
 static __noinline int http2_received(const struct http_endpoint *endpoint, struct http_connection *conn,
 				     struct http_transfer *transfer)
 {
-	http2_transferred(endpoint, conn, transfer, HTTP_RECEIVE);
+	http2_moved(endpoint, conn, transfer, HTTP_RECEIVE);
 	return 0;
 }
 
 static __noinline int http2_sent(const struct http_endpoint *endpoint, struct http_connection *conn,
 				 struct http_transfer *transfer)
 {
-	http2_transferred(endpoint, conn, transfer, HTTP_SEND);
+	http2_moved(endpoint, conn, transfer, HTTP_SEND);
 	return 0;
+}
+
+static __always_inline void http2_transferred(const struct http_endpoint *endpoint,
+					      struct http_connection *conn, struct http_transfer *transfer,
+					      enum http_direction direction)
+{
+	if (direction == HTTP_RECEIVE)
+		http2_received(endpoint, conn, transfer);
+	else
+		http2_sent(endpoint, conn, transfer);
 }
 
 /* What is new to a connection, or a connection that is new. */
@@ -129,10 +142,7 @@ static __always_inline void http2_transferred_hidden(const struct http_endpoint 
 	if (!transfer)
 		return;
 	transfer->inode = endpoint->inode;
-	if (direction == HTTP_RECEIVE)
-		http2_received(endpoint, conn, transfer);
-	else
-		http2_sent(endpoint, conn, transfer);
+	http2_transferred(endpoint, conn, transfer, direction);
 }
 
 /*

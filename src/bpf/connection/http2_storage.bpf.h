@@ -114,16 +114,11 @@ static __always_inline struct h2_more_streams *http2_make_more(const struct http
 	return bpf_map_lookup_elem(&http2_more_inodes, &inode);
 }
 
-static __always_inline struct http2_stream_key http2_key_of(const struct http_connection *conn, __u32 id)
-{
-	return (struct http2_stream_key){ .id = conn->id, .stream = id };
-}
-
-/* Keeps an outstanding stream. */
+/* Keeps an outstanding stream. `key` is where that of the stream is to lie: there is no room on the stack. */
 static __always_inline void http2_hold(const struct http_endpoint *endpoint, struct http_connection *conn,
-				       struct h2_connection *h2, const struct h2_stream *stream)
+				       struct h2_connection *h2, const struct h2_stream *stream,
+				       struct http2_stream_key *key)
 {
-	struct http2_stream_key key;
 	struct h2_more_streams *more;
 
 	if (h2_hold(h2, NULL, stream))
@@ -133,18 +128,19 @@ static __always_inline void http2_hold(const struct http_endpoint *endpoint, str
 		more = http2_make_more(endpoint);
 	if (more && h2_hold(h2, more, stream))
 		return;
-	key = http2_key_of(conn, stream->id);
-	if (bpf_map_update_elem(&http2_streams, &key, stream, BPF_ANY))
+	key->id = conn->id;
+	key->stream = stream->id;
+	if (bpf_map_update_elem(&http2_streams, key, stream, BPF_ANY))
 		http_miss(HTTP_MISSED_STREAMS_FULL, 1);
 }
 
 /* Where an outstanding stream is kept: NULL if it is not. */
 static __always_inline struct h2_stream *http2_find(const struct http_endpoint *endpoint,
 						    const struct http_connection *conn,
-						    struct h2_connection *h2, __u32 id)
+						    struct h2_connection *h2, __u32 id,
+						    struct http2_stream_key *key)
 {
 	struct h2_stream *slot = h2_find(h2, NULL, id);
-	struct http2_stream_key key;
 	struct h2_more_streams *more;
 
 	if (slot || !id)
@@ -156,16 +152,18 @@ static __always_inline struct h2_stream *http2_find(const struct http_endpoint *
 	slot = h2_find(h2, more, id);
 	if (slot)
 		return slot;
-	key = http2_key_of(conn, id);
-	return bpf_map_lookup_elem(&http2_streams, &key);
+	key->id = conn->id;
+	key->stream = id;
+	return bpf_map_lookup_elem(&http2_streams, key);
 }
 
 /* One that is kept no longer. */
-static __always_inline void http2_free(const struct http_connection *conn, __u32 id)
+static __always_inline void http2_free(const struct http_connection *conn, __u32 id,
+				       struct http2_stream_key *key)
 {
-	struct http2_stream_key key = http2_key_of(conn, id);
-
-	bpf_map_delete_elem(&http2_streams, &key);
+	key->id = conn->id;
+	key->stream = id;
+	bpf_map_delete_elem(&http2_streams, key);
 }
 
 #endif /* HTTP2_STORAGE_BPF_H */

@@ -17,6 +17,8 @@
 /* What an event means, and who it counts for. It lies in the transfer, where a function finds it that the verifier proves once. */
 struct http2_told {
 	struct h2_exchange exchange;
+	struct http_exchange counted;
+	struct http2_stream_key key;
 	struct http_tally tally;
 };
 
@@ -54,7 +56,7 @@ __noinline int http2_count_told(__u32 direction)
 {
 	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &direction);
 	struct task_struct *task = http_current_task();
-	struct http_exchange exchange = {};
+	struct http_exchange *counted;
 	struct h2_exchange *out;
 	struct http2_told *told;
 	__u32 outcome;
@@ -64,19 +66,20 @@ __noinline int http2_count_told(__u32 direction)
 	told = http2_told_of(transfer);
 	out = &told->exchange;
 	outcome = out->outcome;
-	exchange.duration = out->duration;
-	exchange.version = HTTP_VERSION_2;
+	counted = &told->counted;
+	counted->duration = out->duration;
+	counted->version = HTTP_VERSION_2;
 	if (outcome & H2_REQUESTS)
 		http_count_settled_requests(task, &told->tally, out->requests);
 	if (outcome & H2_RESPONSE) {
-		exchange.status = out->status ?: HTTP_STATUS_UNKNOWN;
-		exchange.method = out->method;
-		http_count_exchange(task, &told->tally, &exchange);
+		counted->status = out->status ?: HTTP_STATUS_UNKNOWN;
+		counted->method = out->method;
+		http_count_exchange(task, &told->tally, counted);
 	}
 	if (outcome & H2_CALL) {
-		exchange.status = HTTP_GRPC_STATUS(out->grpc);
-		exchange.method = HTTP_METHOD_GRPC;
-		http_count_call(task, &told->tally, &exchange);
+		counted->status = HTTP_GRPC_STATUS(out->grpc);
+		counted->method = HTTP_METHOD_GRPC;
+		http_count_call(task, &told->tally, counted);
 	}
 	http2_miss(outcome);
 	return 0;
@@ -92,15 +95,23 @@ static __always_inline void http2_count(struct http_connection *conn, struct htt
 	conn->tally = told->tally;
 }
 
-/* An event has come, which is none of those that only the walk is about. False if the connection is none any more. */
-static __always_inline bool http2_happened(const struct http_endpoint *endpoint, struct http_connection *conn,
-					   struct h2_connection *h2, struct http_transfer *transfer,
-					   enum h2_event event, enum http_direction direction)
+/* What is to be done after a step: several of these at once. */
+enum http2_next {
+	HTTP2_OVER = 1 << 0,  /* nothing more: the walk ends here */
+	HTTP2_COUNT = 1 << 1, /* to count what was told, which is left to who has more room on the stack */
+};
+
+/* An event has come, which is none of those that only the walk is about. Returns enum http2_next. */
+static __always_inline __u32 http2_happened(const struct http_endpoint *endpoint,
+					    struct http_connection *conn, struct h2_connection *h2,
+					    struct http_transfer *transfer, enum h2_event event,
+					    enum http_direction direction)
 {
-	struct h2_exchange *out = &http2_told_of(transfer)->exchange;
+	struct http2_told *told = http2_told_of(transfer);
+	struct h2_exchange *out = &told->exchange;
 	struct h2_direction *d = direction == HTTP_RECEIVE ? &h2->request : &h2->response;
 	__u32 id = h2_stream_of(d, event), outcome;
-	struct h2_stream *slot = http2_find(endpoint, conn, h2, id);
+	struct h2_stream *slot = http2_find(endpoint, conn, h2, id, &told->key);
 
 	if (direction == HTTP_RECEIVE)
 		h2_received(h2, event, slot, transfer->cursor.now, out);
@@ -108,17 +119,16 @@ static __always_inline bool http2_happened(const struct http_endpoint *endpoint,
 		h2_sent(h2, event, slot, transfer->cursor.now, out);
 	outcome = out->outcome;
 	if (!outcome)
-		return true;
-	http2_count(conn, transfer, direction);
+		return 0;
 	if (outcome & H2_HOLDS)
-		http2_hold(endpoint, conn, h2, &out->stream);
+		http2_hold(endpoint, conn, h2, &out->stream, &told->key);
 	/* Who has counted so many at the same time may have had some in the third place. */
 	if (outcome & H2_FREES && slot != h2_slot(h2, id))
-		http2_free(conn, id);
+		http2_free(conn, id, &told->key);
 	if (!(outcome & H2_REFUTED))
-		return true;
+		return HTTP2_COUNT;
 	http2_refute(endpoint, conn);
-	return false;
+	return HTTP2_OVER;
 }
 
 static __always_inline void http2_lose(enum http_direction direction)
@@ -126,87 +136,106 @@ static __always_inline void http2_lose(enum http_direction direction)
 	http_miss(direction == HTTP_RECEIVE ? HTTP_MISSED_REQUESTS_LOST : HTTP_MISSED_RESPONSES_LOST, 1);
 }
 
-/* One step: true if it was the last. */
-static __always_inline bool http2_step(const struct http_endpoint *endpoint, struct http_connection *conn,
-				       struct h2_connection *h2, struct http_transfer *transfer,
-				       enum http_direction direction)
+/* One step. Returns enum http2_next. */
+static __always_inline __u32 http2_step(const struct http_endpoint *endpoint, struct http_connection *conn,
+					struct h2_connection *h2, struct http_transfer *transfer,
+					enum http_direction direction)
 {
 	struct h2_direction *d = direction == HTTP_RECEIVE ? &h2->request : &h2->response;
 	enum h2_event event;
 
 	if (http_walk_is_over(transfer))
-		return true;
+		return HTTP2_OVER;
 	event = h2_advance(d, &transfer->cursor, transfer->window);
 	if (event == H2_NOTHING)
-		return false;
+		return 0;
 	if (event == H2_WINDOW_END) {
 		if (http_fill_some(transfer, h2_wants(d)) > 0)
-			return false;
+			return 0;
 		event = h2_lose(d);
 		if (event == H2_LOSS)
 			http_miss(HTTP_MISSED_UNREADABLE, 1);
 	} else if (event == H2_LOSS && h2->shown) {
 		http2_lose(direction);
 	}
-	return !http2_happened(endpoint, conn, h2, transfer, event, direction);
+	return http2_happened(endpoint, conn, h2, transfer, event, direction);
 }
 
 static __noinline bool http2_step_request(const struct http_endpoint *endpoint, struct http_connection *conn,
 					  struct h2_connection *h2, struct http_transfer *transfer)
 {
-	return http2_step(endpoint, conn, h2, transfer, HTTP_RECEIVE);
+	__u32 next = http2_step(endpoint, conn, h2, transfer, HTTP_RECEIVE);
+
+	if (next & HTTP2_COUNT)
+		http2_count(conn, transfer, HTTP_RECEIVE);
+	return next & HTTP2_OVER;
 }
 
 static __noinline bool http2_step_response(const struct http_endpoint *endpoint, struct http_connection *conn,
 					   struct h2_connection *h2, struct http_transfer *transfer)
 {
-	return http2_step(endpoint, conn, h2, transfer, HTTP_SEND);
+	__u32 next = http2_step(endpoint, conn, h2, transfer, HTTP_SEND);
+
+	if (next & HTTP2_COUNT)
+		http2_count(conn, transfer, HTTP_SEND);
+	return next & HTTP2_OVER;
 }
 
-/* The first of the global functions' turns: 1 if no more is to be done. */
-static __always_inline int http2_some_steps(enum http_direction direction)
+/* A step by a global function. Returns enum http2_next. */
+static __always_inline int http2_one_step(enum http_direction direction)
 {
 	__u32 key = direction;
 	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
 	struct http_endpoint endpoint = {};
 	struct http_connection *conn;
 	struct h2_connection *h2;
-	__u32 i;
 
 	if (!transfer)
-		return 1;
+		return HTTP2_OVER;
 	endpoint.inode = transfer->inode;
 	conn = http_connection_by_inode(transfer->inode);
 	h2 = http2_of(&endpoint);
 	if (!conn || !h2)
-		return 1;
-	for (i = 0; i < HTTP_STEPS_A_CALL; i++) {
-		asm volatile("" : "+r"(i)); /* older kernels refuse a loop that clang has turned inside out */
-		/* In place: there is no room for one more frame on the stack. */
-		if (http2_step(&endpoint, conn, h2, transfer, direction))
-			return 1;
-	}
-	return 0;
+		return HTTP2_OVER;
+	return http2_step(&endpoint, conn, h2, transfer, direction);
+}
+
+/* Counts what a step has told. */
+static __always_inline void http2_count_step(enum http_direction direction)
+{
+	__u32 key = direction;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+	struct http_connection *conn;
+
+	if (!transfer)
+		return;
+	conn = http_connection_by_inode(transfer->inode);
+	if (conn)
+		http2_count(conn, transfer, direction);
 }
 
 __noinline int http2_step_requests(void)
 {
-	return http2_some_steps(HTTP_RECEIVE);
+	return http2_one_step(HTTP_RECEIVE);
 }
 
 __noinline int http2_step_responses(void)
 {
-	return http2_some_steps(HTTP_SEND);
+	return http2_one_step(HTTP_SEND);
 }
 
-/* The second of them: calls the first in a loop, until it says that there is no more to do. */
+/* Calls that in a loop, until it says that there is no more to do. */
 static __always_inline int http2_many_steps(enum http_direction direction)
 {
-	__u32 i;
+	__u32 i, next;
 
-	for (i = 0; i < HTTP_CALLS; i++)
-		if (direction == HTTP_RECEIVE ? http2_step_requests() : http2_step_responses())
+	for (i = 0; i < HTTP_STEPS / HTTP_CALLS; i++) {
+		next = direction == HTTP_RECEIVE ? http2_step_requests() : http2_step_responses();
+		if (next & HTTP2_COUNT)
+			http2_count_step(direction);
+		if (next & HTTP2_OVER)
 			return 1;
+	}
 	return 0;
 }
 
@@ -220,14 +249,34 @@ __noinline int http2_walk_responses(void)
 	return http2_many_steps(HTTP_SEND);
 }
 
-static __always_inline void http2_walk(const struct http_endpoint *endpoint, struct http_connection *conn,
-				       struct h2_connection *h2, struct http_transfer *transfer,
-				       enum http_direction direction)
+/* A transfer takes longer than any may. */
+static __noinline int http2_give_up(const struct http_endpoint *endpoint, struct http_connection *conn,
+				    struct http_transfer *transfer, enum http_direction direction)
 {
-	struct h2_direction *d = direction == HTTP_RECEIVE ? &h2->request : &h2->response;
+	struct h2_connection *h2 = http2_of(endpoint);
+	struct h2_direction *d;
+
+	if (!h2)
+		return 0;
+	d = direction == HTTP_RECEIVE ? &h2->request : &h2->response;
+	if (d->state == H2_LOST)
+		return 0;
+	http_miss(HTTP_MISSED_TOO_LONG, 1);
+	if (http2_happened(endpoint, conn, h2, transfer, h2_lose(d), direction) & HTTP2_COUNT)
+		http2_count(conn, transfer, direction);
+	return 0;
+}
+
+static __always_inline void http2_walk(const struct http_endpoint *endpoint, struct http_connection *conn,
+				       struct http_transfer *transfer, enum http_direction direction)
+{
+	struct h2_connection *h2;
 	__u32 i;
 
 	if (http_in_storage) {
+		h2 = http2_of(endpoint);
+		if (!h2)
+			return;
 		bpf_repeat (HTTP_STEPS)
 			if (direction == HTTP_RECEIVE ? http2_step_request(endpoint, conn, h2, transfer) :
 							http2_step_response(endpoint, conn, h2, transfer))
@@ -237,10 +286,8 @@ static __always_inline void http2_walk(const struct http_endpoint *endpoint, str
 			if (direction == HTTP_RECEIVE ? http2_walk_requests() : http2_walk_responses())
 				break;
 	}
-	if (!conn->id || transfer->cursor.at >= transfer->cursor.length || d->state == H2_LOST)
-		return;
-	http_miss(HTTP_MISSED_TOO_LONG, 1);
-	http2_happened(endpoint, conn, h2, transfer, h2_lose(d), direction);
+	if (conn->id && transfer->cursor.at < transfer->cursor.length)
+		http2_give_up(endpoint, conn, transfer, direction);
 }
 
 #endif /* HTTP2_WALK_BPF_H */

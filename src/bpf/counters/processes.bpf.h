@@ -204,6 +204,9 @@ static __always_inline bool http_settle_series(const struct http_tally *tally, _
 	new->key.version = exchange->version;
 	new->tally = *tally;
 	*place = http_place_series();
+	/* All others of its owner are answers, and each call has one already. */
+	if (exchange->method == HTTP_METHOD_GRPC && new->key.method != HTTP_METHOD_GRPC)
+		*place = HTTP_NOWHERE;
 	return *place != HTTP_NOWHERE;
 }
 

@@ -133,9 +133,6 @@ static __always_inline __u32 *http_find_series(struct http_owner *owner, struct 
 	int i;
 
 	for (i = 0; i < 2 && !at; i++) {
-		/* Those are answers, and each call has one already. */
-		if ((i == 1 || !may_add) && key->method == HTTP_METHOD_GRPC)
-			return NULL;
 		if (i == 1 || !may_add) {
 			*key = http_other_kinds(&owner->key);
 			at = bpf_map_lookup_elem(&http_series_at, key);

@@ -42,19 +42,13 @@ static bool http2_begin(const struct http_endpoint *endpoint, struct http_connec
 	return false;
 }
 
-static int http2_received(const struct http_endpoint *endpoint, struct http_connection *conn,
-			  struct http_transfer *transfer)
+static void http2_transferred(const struct http_endpoint *endpoint, struct http_connection *conn,
+			      struct http_transfer *transfer, enum http_direction direction)
 {
 	(void)endpoint;
 	(void)conn;
 	(void)transfer;
-	return 0;
-}
-
-static int http2_sent(const struct http_endpoint *endpoint, struct http_connection *conn,
-		      struct http_transfer *transfer)
-{
-	return http2_received(endpoint, conn, transfer);
+	(void)direction;
 }
 
 static void http2_transferred_hidden(const struct http_endpoint *endpoint, struct http_connection *conn,

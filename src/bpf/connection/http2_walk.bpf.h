@@ -136,6 +136,12 @@ static __always_inline void http2_lose(enum http_direction direction)
 	http_miss(direction == HTTP_RECEIVE ? HTTP_MISSED_REQUESTS_LOST : HTTP_MISSED_RESPONSES_LOST, 1);
 }
 
+/* A function, so that its ways do not multiply those of what its events mean. */
+static __noinline enum h2_event http2_advance(struct h2_direction *d, struct http_transfer *transfer)
+{
+	return h2_advance(d, &transfer->cursor, transfer->window);
+}
+
 /* One step. Returns enum http2_next. */
 static __always_inline __u32 http2_step(const struct http_endpoint *endpoint, struct http_connection *conn,
 					struct h2_connection *h2, struct http_transfer *transfer,
@@ -146,7 +152,7 @@ static __always_inline __u32 http2_step(const struct http_endpoint *endpoint, st
 
 	if (http_walk_is_over(transfer))
 		return HTTP2_OVER;
-	event = h2_advance(d, &transfer->cursor, transfer->window);
+	event = http2_advance(d, transfer);
 	if (event == H2_NOTHING)
 		return 0;
 	if (event == H2_WINDOW_END) {
@@ -200,20 +206,6 @@ static __always_inline int http2_one_step(enum http_direction direction)
 	return http2_step(&endpoint, conn, h2, transfer, direction);
 }
 
-/* Counts what a step has told. */
-static __always_inline void http2_count_step(enum http_direction direction)
-{
-	__u32 key = direction;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
-	struct http_connection *conn;
-
-	if (!transfer)
-		return;
-	conn = http_connection_by_inode(transfer->inode);
-	if (conn)
-		http2_count(conn, transfer, direction);
-}
-
 __noinline int http2_step_requests(void)
 {
 	return http2_one_step(HTTP_RECEIVE);
@@ -224,18 +216,40 @@ __noinline int http2_step_responses(void)
 	return http2_one_step(HTTP_SEND);
 }
 
-/* Calls that in a loop, until it says that there is no more to do. */
+/* That, and the counting of what it has told: 1 if no more is to be done. */
+static __always_inline int http2_counted_step(enum http_direction direction)
+{
+	__u32 next = direction == HTTP_RECEIVE ? http2_step_requests() : http2_step_responses();
+	__u32 key = direction;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+	struct http_connection *conn;
+
+	if (next & HTTP2_COUNT && transfer) {
+		conn = http_connection_by_inode(transfer->inode);
+		if (conn)
+			http2_count(conn, transfer, direction);
+	}
+	return next & HTTP2_OVER;
+}
+
+__noinline int http2_count_requests(void)
+{
+	return http2_counted_step(HTTP_RECEIVE);
+}
+
+__noinline int http2_count_responses(void)
+{
+	return http2_counted_step(HTTP_SEND);
+}
+
+/* Calls those in a loop, which are proven once. */
 static __always_inline int http2_many_steps(enum http_direction direction)
 {
-	__u32 i, next;
+	__u32 i;
 
-	for (i = 0; i < HTTP_STEPS / HTTP_CALLS; i++) {
-		next = direction == HTTP_RECEIVE ? http2_step_requests() : http2_step_responses();
-		if (next & HTTP2_COUNT)
-			http2_count_step(direction);
-		if (next & HTTP2_OVER)
+	for (i = 0; i < HTTP_STEPS / HTTP_CALLS; i++)
+		if (direction == HTTP_RECEIVE ? http2_count_requests() : http2_count_responses())
 			return 1;
-	}
 	return 0;
 }
 

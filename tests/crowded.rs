@@ -139,7 +139,7 @@ fn slow_readers_of_the_metrics_make_room_for_others() {
 
 #[test]
 fn few_descriptors_are_one_warning_and_enough() {
-    const LIMIT: u64 = 64;
+    const LIMIT: u64 = 96;
     let mut command = AGENT.command();
     // SAFETY: a plain system call.
     unsafe {
@@ -169,7 +169,7 @@ fn few_descriptors_are_one_warning_and_enough() {
     });
     let log = agent.log();
     assert_eq!(warnings(&agent), 1, "{log}");
-    assert!(log.contains("no more than 64 open files"), "{log}");
+    assert!(log.contains("no more than 96 open files"), "{log}");
     let failures = "scope_http_harvest_failures_total";
     assert_eq!(sample(&text(address, "/metrics"), failures, &[]), Some(0.0));
 }

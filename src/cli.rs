@@ -85,7 +85,7 @@ pub struct Cli {
     #[arg(long, value_name = "N", default_value_t = 65536, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: u32,
 
-    /// How many HTTP/2 connections to follow there
+    /// HTTP/2 connections whose state is kept, the least recently used going first
     #[arg(long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_h2_connections: u32,
 

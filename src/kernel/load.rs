@@ -44,7 +44,7 @@ pub struct Options {
     pub max_processes: u32,
     pub max_workloads: u32,
     pub max_connections: u32,
-    /// Of those that are of HTTP/2, where state lies in a hash.
+    /// Of HTTP/2.
     pub max_h2_connections: u32,
 }
 
@@ -328,14 +328,10 @@ fn configured<'obj>(
     }
     let maps = &mut open.maps;
     maps.http_connections.set_autocreate(in_storage)?;
-    maps.http2_connections.set_autocreate(in_storage)?;
-    maps.http2_more.set_autocreate(in_storage)?;
     maps.http_inodes.set_autocreate(!in_storage)?;
-    maps.http2_inodes.set_autocreate(!in_storage)?;
-    maps.http2_more_inodes.set_autocreate(!in_storage)?;
-    maps.http2_inodes
+    maps.http2_connections
         .set_max_entries(options.max_h2_connections)?;
-    maps.http2_more_inodes
+    maps.http2_more
         .set_max_entries((options.max_h2_connections / MORE_STREAMS_PART).max(1))?;
     maps.http_inodes.set_max_entries(options.max_connections)?;
     maps.http_marked_inodes.set_autocreate(!in_storage)?;

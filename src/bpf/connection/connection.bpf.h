@@ -83,7 +83,7 @@ static __noinline struct http_connection *http_detect_http2(const struct http_en
 	mark = http_mark_of(endpoint);
 	conn->mark = mark ? *mark : 0;
 	http1_init(&conn->http1);
-	if (!http2_begin(endpoint, conn, beginning, 0))
+	if (!http2_begin(conn, beginning, 0))
 		return NULL;
 	http_keep_connection(endpoint, conn);
 	return http_connection_of(endpoint);
@@ -206,7 +206,7 @@ static __noinline bool http_is_http2(const struct http_endpoint *endpoint, struc
 	preface = http2_preface_of(taken);
 	if (preface >= HTTP2_PREFACE_ENOUGH) {
 		conn->mark = 0;
-		return http2_begin(endpoint, conn, HTTP2_WHOLE, taken);
+		return http2_begin(conn, HTTP2_WHOLE, taken);
 	}
 	conn->preface = preface;
 	if (!preface)
@@ -250,12 +250,11 @@ static __always_inline void http_transferred_hidden(const struct http_endpoint *
  * A connection has received `hidden` bytes besides those that are about to be looked at, before them or by another
  * thread: false if that is to be asked again.
  */
-static __always_inline bool http_transferred_around(const struct http_endpoint *endpoint,
-						    struct http_connection *conn, __u64 hidden, __u64 length)
+static __always_inline bool http_transferred_around(struct http_connection *conn, __u64 hidden, __u64 length)
 {
 	if (conn->protocol != HTTP_PROTOCOL_HTTP2)
 		return http1_receive_around(&conn->http1, hidden, length);
-	http2_receive_around(endpoint, hidden);
+	http2_receive_around(conn, hidden);
 	return true;
 }
 
@@ -295,7 +294,7 @@ static __always_inline void http_skip_hidden(const struct http_endpoint *endpoin
 		hidden--;
 	if (hidden && http_has_ended(sk))
 		hidden--;
-	if (hidden && !http_transferred_around(endpoint, conn, hidden, length))
+	if (hidden && !http_transferred_around(conn, hidden, length))
 		conn->copied_seq -= hidden;
 }
 

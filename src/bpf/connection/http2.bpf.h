@@ -37,49 +37,34 @@ static __always_inline bool http2_may_begin(const struct http_transfer *transfer
 	       window[3] <= H2_CONTINUATION;
 }
 
-/*
- * What comes before a transfer is walked: false if nothing is known of the connection any more. Functions, for what they need
- * on the stack, which the walk then does not lack.
- */
-static __noinline bool http2_begin_receive(const struct http_endpoint *endpoint, struct http_connection *conn,
-					   struct http_transfer *transfer)
-{
-	struct h2_exchange *out = &http2_told_of(transfer)->exchange;
-	struct h2_connection *h2 = http2_of(endpoint);
-
-	if (!h2)
-		return false;
-	http_expect_counts(http_current_task(), &conn->tally);
-	h2_begin_receive(h2, out);
-	if (out->outcome)
-		http2_count(conn, transfer, HTTP_RECEIVE);
-	return true;
-}
-
-static __noinline bool http2_begin_send(const struct http_endpoint *endpoint, struct http_connection *conn)
-{
-	struct h2_connection *h2 = http2_of(endpoint);
-
-	if (!h2)
-		return false;
-	http_expect_counts(http_current_task(), &conn->tally);
-	h2_begin_send(h2, http2_more_of(endpoint));
-	return true;
-}
-
 /* A connection has received or sent. */
 static __always_inline void http2_moved(const struct http_endpoint *endpoint, struct http_connection *conn,
 					struct http_transfer *transfer, enum http_direction direction)
 {
-	transfer->cursor.now = bpf_ktime_get_ns();
-	if (direction == HTTP_RECEIVE ? http2_begin_receive(endpoint, conn, transfer) :
-					http2_begin_send(endpoint, conn)) {
-		http2_walk(endpoint, conn, transfer, direction);
+	struct http2_told *told = http2_told_of(transfer);
+	struct h2_connection *h2 = http2_of(&conn->id);
+
+	if (!h2) { /* it was not used for so long that it has made room for another one */
+		http2_lose(direction);
+		http2_refute(endpoint, conn);
 		return;
 	}
-	/* A hash has forgotten it. */
-	http2_lose(direction);
-	http2_refute(endpoint, conn);
+	http_expect_counts(http_current_task(), &conn->tally);
+	transfer->cursor.now = bpf_ktime_get_ns();
+	told->key.id = conn->id;
+	told->tally = conn->tally;
+	told->refuted = false;
+	if (direction == HTTP_RECEIVE) {
+		h2_begin_receive(h2, &told->exchange);
+		if (told->exchange.outcome)
+			http2_count_told(direction);
+	} else {
+		h2_begin_send(h2, http2_more_of(&conn->id));
+	}
+	http2_walk(transfer, direction);
+	conn->tally = told->tally;
+	if (told->refuted)
+		http2_refute(endpoint, conn);
 }
 
 /* Functions, so that those who call them keep what they have on the stack for HTTP/1, which needs it. */
@@ -114,10 +99,10 @@ enum http2_beginning {
 };
 
 /* A connection that is kept is one of HTTP/2 from now on. `taken`: octets of its preface that came before. */
-static __always_inline bool http2_begin(const struct http_endpoint *endpoint, struct http_connection *conn,
-					enum http2_beginning beginning, __u8 taken)
+static __always_inline bool http2_begin(struct http_connection *conn, enum http2_beginning beginning,
+					__u8 taken)
 {
-	struct h2_connection *h2 = http2_make(endpoint);
+	struct h2_connection *h2 = http2_make(&conn->id);
 
 	if (!h2) {
 		http_miss(HTTP_MISSED_CONNECTIONS_FULL, 1);
@@ -149,9 +134,9 @@ static __always_inline void http2_transferred_hidden(const struct http_endpoint 
  * Besides bytes that are about to be looked at others were received, as http1_receive_around() has it. Between frames nobody hides
  * the head of one that they want to read.
  */
-static __always_inline void http2_receive_around(const struct http_endpoint *endpoint, __u64 hidden)
+static __always_inline void http2_receive_around(struct http_connection *conn, __u64 hidden)
 {
-	struct h2_connection *h2 = http2_of(endpoint);
+	struct h2_connection *h2 = http2_of(&conn->id);
 	struct h2_direction *d;
 
 	if (!h2)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Where the state of an HTTP/2 connection lies, beside what is kept of any: most connections are of HTTP/1, and must not pay
- * for it. Slots for more streams than that has room for are made when they are wanted, and the rest of all connections
- * share a hash.
+ * for it. It is found by the connection's id, on all kernels alike: no pointer to a socket can be handed to a function that
+ * the verifier proves once, and to go through all of HTTP/2 in each program takes hundreds of megabytes of it. Slots for
+ * more streams than that has room for are made when they are wanted, and the rest of all connections share a hash.
  */
 #ifndef HTTP2_STORAGE_BPF_H
 #define HTTP2_STORAGE_BPF_H
@@ -14,32 +15,18 @@
 #include "protocol/http2/responses.h"
 
 struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct h2_connection);
-} http2_connections SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct h2_more_streams);
-} http2_more SEC(".maps");
-
-struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192); /* --max-h2-connections */
 	__type(key, __u64);
 	__type(value, struct h2_connection);
-} http2_inodes SEC(".maps");
+} http2_connections SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024); /* an eighth of those */
 	__type(key, __u64);
 	__type(value, struct h2_more_streams);
-} http2_more_inodes SEC(".maps");
+} http2_more SEC(".maps");
 
 struct http2_stream_key {
 	__u64 id; /* the connection's */
@@ -67,77 +54,61 @@ struct {
 	__type(value, struct http2_nothing);
 } http2_nothing SEC(".maps");
 
-static __always_inline struct h2_connection *http2_of(const struct http_endpoint *endpoint)
+static __always_inline struct http2_nothing *http2_no_state(void)
 {
-	__u64 inode = endpoint->inode;
-
-	if (http_in_storage)
-		return bpf_sk_storage_get(&http2_connections, endpoint->sk, NULL, 0);
-	return bpf_map_lookup_elem(&http2_inodes, &inode);
-}
-
-static __always_inline struct h2_connection *http2_make(const struct http_endpoint *endpoint)
-{
-	__u64 inode = endpoint->inode;
-	struct http2_nothing *nothing;
 	__u32 zero = 0;
 
-	if (http_in_storage)
-		return bpf_sk_storage_get(&http2_connections, endpoint->sk, NULL,
-					  BPF_SK_STORAGE_GET_F_CREATE);
-	nothing = bpf_map_lookup_elem(&http2_nothing, &zero);
-	if (!nothing || bpf_map_update_elem(&http2_inodes, &inode, &nothing->conn, BPF_ANY))
-		return NULL;
-	return bpf_map_lookup_elem(&http2_inodes, &inode);
+	return bpf_map_lookup_elem(&http2_nothing, &zero);
 }
 
-static __always_inline struct h2_more_streams *http2_more_of(const struct http_endpoint *endpoint)
+static __always_inline struct h2_connection *http2_of(const __u64 *id)
 {
-	__u64 inode = endpoint->inode;
-
-	if (http_in_storage)
-		return bpf_sk_storage_get(&http2_more, endpoint->sk, NULL, 0);
-	return bpf_map_lookup_elem(&http2_more_inodes, &inode);
+	return bpf_map_lookup_elem(&http2_connections, id);
 }
 
-static __always_inline struct h2_more_streams *http2_make_more(const struct http_endpoint *endpoint)
+static __always_inline struct h2_connection *http2_make(const __u64 *id)
 {
-	__u64 inode = endpoint->inode;
-	struct http2_nothing *nothing;
-	__u32 zero = 0;
+	struct http2_nothing *nothing = http2_no_state();
 
-	if (http_in_storage)
-		return bpf_sk_storage_get(&http2_more, endpoint->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	nothing = bpf_map_lookup_elem(&http2_nothing, &zero);
-	if (!nothing || bpf_map_update_elem(&http2_more_inodes, &inode, &nothing->more, BPF_NOEXIST))
+	if (!nothing || bpf_map_update_elem(&http2_connections, id, &nothing->conn, BPF_ANY))
 		return NULL;
-	return bpf_map_lookup_elem(&http2_more_inodes, &inode);
+	return http2_of(id);
 }
 
-/* Keeps an outstanding stream. `key` is where that of the stream is to lie: there is no room on the stack. */
-static __always_inline void http2_hold(const struct http_endpoint *endpoint, struct http_connection *conn,
-				       struct h2_connection *h2, const struct h2_stream *stream,
+static __always_inline struct h2_more_streams *http2_more_of(const __u64 *id)
+{
+	return bpf_map_lookup_elem(&http2_more, id);
+}
+
+static __always_inline struct h2_more_streams *http2_make_more(const __u64 *id)
+{
+	struct http2_nothing *nothing = http2_no_state();
+
+	if (!nothing || bpf_map_update_elem(&http2_more, id, &nothing->more, BPF_NOEXIST))
+		return NULL;
+	return http2_more_of(id);
+}
+
+/* Keeps an outstanding stream. `key` has the connection's id, and room for the stream's. */
+static __always_inline void http2_hold(struct h2_connection *h2, const struct h2_stream *stream,
 				       struct http2_stream_key *key)
 {
 	struct h2_more_streams *more;
 
 	if (h2_hold(h2, NULL, stream))
 		return;
-	more = http2_more_of(endpoint);
+	more = http2_more_of(&key->id);
 	if (!more)
-		more = http2_make_more(endpoint);
+		more = http2_make_more(&key->id);
 	if (more && h2_hold(h2, more, stream))
 		return;
-	key->id = conn->id;
 	key->stream = stream->id;
 	if (bpf_map_update_elem(&http2_streams, key, stream, BPF_ANY))
 		http_miss(HTTP_MISSED_STREAMS_FULL, 1);
 }
 
 /* Where an outstanding stream is kept: NULL if it is not. */
-static __always_inline struct h2_stream *http2_find(const struct http_endpoint *endpoint,
-						    const struct http_connection *conn,
-						    struct h2_connection *h2, __u32 id,
+static __always_inline struct h2_stream *http2_find(struct h2_connection *h2, __u32 id,
 						    struct http2_stream_key *key)
 {
 	struct h2_stream *slot = h2_find(h2, NULL, id);
@@ -145,23 +116,20 @@ static __always_inline struct h2_stream *http2_find(const struct http_endpoint *
 
 	if (slot || !id)
 		return slot;
-	more = http2_more_of(endpoint);
+	more = http2_more_of(&key->id);
 	/* Who has no second block has nothing in the third place. */
 	if (!more)
 		return NULL;
 	slot = h2_find(h2, more, id);
 	if (slot)
 		return slot;
-	key->id = conn->id;
 	key->stream = id;
 	return bpf_map_lookup_elem(&http2_streams, key);
 }
 
 /* One that is kept no longer. */
-static __always_inline void http2_free(const struct http_connection *conn, __u32 id,
-				       struct http2_stream_key *key)
+static __always_inline void http2_free(__u32 id, struct http2_stream_key *key)
 {
-	key->id = conn->id;
 	key->stream = id;
 	bpf_map_delete_elem(&http2_streams, key);
 }

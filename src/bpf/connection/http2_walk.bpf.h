@@ -18,8 +18,9 @@
 struct http2_told {
 	struct h2_exchange exchange;
 	struct http_exchange counted;
-	struct http2_stream_key key;
+	struct http2_stream_key key; /* of the connection in any case */
 	struct http_tally tally;
+	bool refuted; /* it is none of HTTP/2 */
 };
 
 static __always_inline struct http2_told *http2_told_of(struct http_transfer *transfer)
@@ -85,16 +86,6 @@ __noinline int http2_count_told(__u32 direction)
 	return 0;
 }
 
-static __always_inline void http2_count(struct http_connection *conn, struct http_transfer *transfer,
-					enum http_direction direction)
-{
-	struct http2_told *told = http2_told_of(transfer);
-
-	told->tally = conn->tally;
-	http2_count_told(direction);
-	conn->tally = told->tally;
-}
-
 /* What is to be done after a step: several of these at once. */
 enum http2_next {
 	HTTP2_OVER = 1 << 0,  /* nothing more: the walk ends here */
@@ -102,16 +93,14 @@ enum http2_next {
 };
 
 /* An event has come, which is none of those that only the walk is about. Returns enum http2_next. */
-static __always_inline __u32 http2_happened(const struct http_endpoint *endpoint,
-					    struct http_connection *conn, struct h2_connection *h2,
-					    struct http_transfer *transfer, enum h2_event event,
-					    enum http_direction direction)
+static __always_inline __u32 http2_happened(struct h2_connection *h2, struct http_transfer *transfer,
+					    enum h2_event event, enum http_direction direction)
 {
 	struct http2_told *told = http2_told_of(transfer);
 	struct h2_exchange *out = &told->exchange;
 	struct h2_direction *d = direction == HTTP_RECEIVE ? &h2->request : &h2->response;
 	__u32 id = h2_stream_of(d, event), outcome;
-	struct h2_stream *slot = http2_find(endpoint, conn, h2, id, &told->key);
+	struct h2_stream *slot = http2_find(h2, id, &told->key);
 
 	if (direction == HTTP_RECEIVE)
 		h2_received(h2, event, slot, transfer->cursor.now, out);
@@ -121,13 +110,13 @@ static __always_inline __u32 http2_happened(const struct http_endpoint *endpoint
 	if (!outcome)
 		return 0;
 	if (outcome & H2_HOLDS)
-		http2_hold(endpoint, conn, h2, &out->stream, &told->key);
+		http2_hold(h2, &out->stream, &told->key);
 	/* Who has counted so many at the same time may have had some in the third place. */
 	if (outcome & H2_FREES && slot != h2_slot(h2, id))
-		http2_free(conn, id, &told->key);
+		http2_free(id, &told->key);
 	if (!(outcome & H2_REFUTED))
 		return HTTP2_COUNT;
-	http2_refute(endpoint, conn);
+	told->refuted = true;
 	return HTTP2_OVER;
 }
 
@@ -143,15 +132,17 @@ static __noinline enum h2_event http2_advance(struct h2_direction *d, struct htt
 }
 
 /* One step. Returns enum http2_next. */
-static __always_inline __u32 http2_step(const struct http_endpoint *endpoint, struct http_connection *conn,
-					struct h2_connection *h2, struct http_transfer *transfer,
-					enum http_direction direction)
+static __always_inline __u32 http2_step(enum http_direction direction)
 {
-	struct h2_direction *d = direction == HTTP_RECEIVE ? &h2->request : &h2->response;
+	__u32 key = direction;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+	struct h2_connection *h2 = transfer ? http2_of(&http2_told_of(transfer)->key.id) : NULL;
+	struct h2_direction *d;
 	enum h2_event event;
 
-	if (http_walk_is_over(transfer))
+	if (!transfer || !h2 || http_walk_is_over(transfer))
 		return HTTP2_OVER;
+	d = direction == HTTP_RECEIVE ? &h2->request : &h2->response;
 	event = http2_advance(d, transfer);
 	if (event == H2_NOTHING)
 		return 0;
@@ -164,71 +155,26 @@ static __always_inline __u32 http2_step(const struct http_endpoint *endpoint, st
 	} else if (event == H2_LOSS && h2->shown) {
 		http2_lose(direction);
 	}
-	return http2_happened(endpoint, conn, h2, transfer, event, direction);
-}
-
-static __noinline bool http2_step_request(const struct http_endpoint *endpoint, struct http_connection *conn,
-					  struct h2_connection *h2, struct http_transfer *transfer)
-{
-	__u32 next = http2_step(endpoint, conn, h2, transfer, HTTP_RECEIVE);
-
-	if (next & HTTP2_COUNT)
-		http2_count(conn, transfer, HTTP_RECEIVE);
-	return next & HTTP2_OVER;
-}
-
-static __noinline bool http2_step_response(const struct http_endpoint *endpoint, struct http_connection *conn,
-					   struct h2_connection *h2, struct http_transfer *transfer)
-{
-	__u32 next = http2_step(endpoint, conn, h2, transfer, HTTP_SEND);
-
-	if (next & HTTP2_COUNT)
-		http2_count(conn, transfer, HTTP_SEND);
-	return next & HTTP2_OVER;
-}
-
-/* A step by a global function. Returns enum http2_next. */
-static __always_inline int http2_one_step(enum http_direction direction)
-{
-	__u32 key = direction;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
-	struct http_endpoint endpoint = {};
-	struct http_connection *conn;
-	struct h2_connection *h2;
-
-	if (!transfer)
-		return HTTP2_OVER;
-	endpoint.inode = transfer->inode;
-	conn = http_connection_by_inode(transfer->inode);
-	h2 = http2_of(&endpoint);
-	if (!conn || !h2)
-		return HTTP2_OVER;
-	return http2_step(&endpoint, conn, h2, transfer, direction);
+	return http2_happened(h2, transfer, event, direction);
 }
 
 __noinline int http2_step_requests(void)
 {
-	return http2_one_step(HTTP_RECEIVE);
+	return http2_step(HTTP_RECEIVE);
 }
 
 __noinline int http2_step_responses(void)
 {
-	return http2_one_step(HTTP_SEND);
+	return http2_step(HTTP_SEND);
 }
 
 /* That, and the counting of what it has told: 1 if no more is to be done. */
 static __always_inline int http2_counted_step(enum http_direction direction)
 {
 	__u32 next = direction == HTTP_RECEIVE ? http2_step_requests() : http2_step_responses();
-	__u32 key = direction;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
-	struct http_connection *conn;
 
-	if (next & HTTP2_COUNT && transfer) {
-		conn = http_connection_by_inode(transfer->inode);
-		if (conn)
-			http2_count(conn, transfer, direction);
-	}
+	if (next & HTTP2_COUNT)
+		http2_count_told(direction);
 	return next & HTTP2_OVER;
 }
 
@@ -263,45 +209,34 @@ __noinline int http2_walk_responses(void)
 	return http2_many_steps(HTTP_SEND);
 }
 
-/* A transfer takes longer than any may. */
-static __noinline int http2_give_up(const struct http_endpoint *endpoint, struct http_connection *conn,
-				    struct http_transfer *transfer, enum http_direction direction)
+/* A transfer takes longer than any may. A global function, as those before. */
+__noinline int http2_give_up(__u32 direction)
 {
-	struct h2_connection *h2 = http2_of(endpoint);
-	struct h2_direction *d;
+	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &direction);
+	struct h2_connection *h2 = transfer ? http2_of(&http2_told_of(transfer)->key.id) : NULL;
+	__u32 next;
 
-	if (!h2)
+	if (!transfer || !h2)
 		return 0;
-	d = direction == HTTP_RECEIVE ? &h2->request : &h2->response;
-	if (d->state == H2_LOST)
+	if (direction == HTTP_RECEIVE ? h2->request.state == H2_LOST : h2->response.state == H2_LOST)
 		return 0;
 	http_miss(HTTP_MISSED_TOO_LONG, 1);
-	if (http2_happened(endpoint, conn, h2, transfer, h2_lose(d), direction) & HTTP2_COUNT)
-		http2_count(conn, transfer, direction);
+	next = direction == HTTP_RECEIVE ? http2_happened(h2, transfer, h2_lose(&h2->request), HTTP_RECEIVE) :
+					   http2_happened(h2, transfer, h2_lose(&h2->response), HTTP_SEND);
+	if (next & HTTP2_COUNT)
+		http2_count_told(direction);
 	return 0;
 }
 
-static __always_inline void http2_walk(const struct http_endpoint *endpoint, struct http_connection *conn,
-				       struct http_transfer *transfer, enum http_direction direction)
+static __always_inline void http2_walk(struct http_transfer *transfer, enum http_direction direction)
 {
-	struct h2_connection *h2;
 	__u32 i;
 
-	if (http_in_storage) {
-		h2 = http2_of(endpoint);
-		if (!h2)
-			return;
-		bpf_repeat (HTTP_STEPS)
-			if (direction == HTTP_RECEIVE ? http2_step_request(endpoint, conn, h2, transfer) :
-							http2_step_response(endpoint, conn, h2, transfer))
-				break;
-	} else {
-		for (i = 0; i < HTTP_CALLS; i++)
-			if (direction == HTTP_RECEIVE ? http2_walk_requests() : http2_walk_responses())
-				break;
-	}
-	if (conn->id && transfer->cursor.at < transfer->cursor.length)
-		http2_give_up(endpoint, conn, transfer, direction);
+	for (i = 0; i < HTTP_CALLS; i++)
+		if (direction == HTTP_RECEIVE ? http2_walk_requests() : http2_walk_responses())
+			break;
+	if (!http2_told_of(transfer)->refuted && transfer->cursor.at < transfer->cursor.length)
+		http2_give_up(direction);
 }
 
 #endif /* HTTP2_WALK_BPF_H */

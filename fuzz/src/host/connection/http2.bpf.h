@@ -32,10 +32,8 @@ static bool http2_may_begin(const struct http_transfer *transfer)
 	return false;
 }
 
-static bool http2_begin(const struct http_endpoint *endpoint, struct http_connection *conn,
-			enum http2_beginning beginning, __u8 taken)
+static bool http2_begin(struct http_connection *conn, enum http2_beginning beginning, __u8 taken)
 {
-	(void)endpoint;
 	(void)conn;
 	(void)beginning;
 	(void)taken;
@@ -60,9 +58,9 @@ static void http2_transferred_hidden(const struct http_endpoint *endpoint, struc
 	(void)direction;
 }
 
-static void http2_receive_around(const struct http_endpoint *endpoint, __u64 hidden)
+static void http2_receive_around(struct http_connection *conn, __u64 hidden)
 {
-	(void)endpoint;
+	(void)conn;
 	(void)hidden;
 }
 

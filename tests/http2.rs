@@ -16,6 +16,7 @@ use common::load::{Address, Client, get};
 use common::process::eventually;
 use common::servers::Server;
 use common::web::{self, sample, text};
+use http1_fuzz::http2::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, PREFACE, SETTINGS};
 
 const AGENT: Program = common::agent!();
 
@@ -325,24 +326,12 @@ fn grpc_calls_by_their_status(backend: &str) {
 }
 
 /// A client that is made of frames.
-struct Frames {
+struct FrameClient {
     stream: TcpStream,
     next: u32,
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut frame = (payload.len() as u32).to_be_bytes()[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-impl Frames {
+impl FrameClient {
     fn connect(address: &Address) -> Self {
         let Address::Tcp(address) = address else {
             panic!("it listens on TCP");
@@ -353,19 +342,19 @@ impl Frames {
     }
 
     fn beginning() -> Vec<u8> {
-        [PREFACE, &frame(4, 0, 0, &[])].concat()
+        let mut frames = Frames::default();
+        frames.bytes.extend(PREFACE);
+        frames.frame(SETTINGS, 0, 0, &[]);
+        frames.bytes
     }
 
     /// `GET /`, all of whose fields but the last are in the static table.
     fn request(&mut self) -> Vec<u8> {
-        let head = frame(
-            1,
-            END_STREAM | END_HEADERS,
-            self.next,
-            b"\x82\x84\x86\x41\x01h",
-        );
+        let mut head = Frames::default();
+        let block = b"\x82\x84\x86\x41\x01h";
+        head.frame(HEADERS, END_STREAM | END_HEADERS, self.next, block);
         self.next += 2;
-        head
+        head.bytes
     }
 
     /// Waits for the end of the last stream.
@@ -397,8 +386,8 @@ fn octets_one_by_one(backend: &str) {
     let (_agent, address) = agent(backend);
     let server = nghttpd();
     for size in [1, 2, 3, 9, 10] {
-        let mut client = Frames::connect(&server.address);
-        let mut bytes = Frames::beginning();
+        let mut client = FrameClient::connect(&server.address);
+        let mut bytes = FrameClient::beginning();
         bytes.extend(client.request());
         for part in bytes.chunks(size) {
             client.stream.write_all(part).unwrap();
@@ -417,8 +406,8 @@ fn octets_one_by_one(backend: &str) {
 
 fn a_connection_that_is_older_than_the_agent(backend: &str) {
     let server = nghttpd();
-    let mut client = Frames::connect(&server.address);
-    client.stream.write_all(&Frames::beginning()).unwrap();
+    let mut client = FrameClient::connect(&server.address);
+    client.stream.write_all(&FrameClient::beginning()).unwrap();
     client.ask(5);
     let (_agent, address) = agent(backend);
     client.ask(7);
@@ -426,8 +415,8 @@ fn a_connection_that_is_older_than_the_agent(backend: &str) {
         counted(&text(address, "/metrics"), &pid(server.pid()))
     });
     // A new one is known from its start.
-    let mut client = Frames::connect(&server.address);
-    client.stream.write_all(&Frames::beginning()).unwrap();
+    let mut client = FrameClient::connect(&server.address);
+    client.stream.write_all(&FrameClient::beginning()).unwrap();
     client.ask(1);
     eventually(expected([("GET", "404", 8)]), || {
         counted(&text(address, "/metrics"), &pid(server.pid()))

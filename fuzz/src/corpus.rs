@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Conversations that a person can read and write: the cases in `corpus/`, and what a failed trial prints.
 //!
-//! A Markdown heading names a case; a block `transfers` holds its syscalls and a block `counts` what they
-//! must add up to. `>` starts a received line, `<` a sent one; each stands for its text and a CRLF, or, with
-//! a backslash at the end, for its text alone. `\r \n \t \\ \xHH` are escapes. Lines that follow each other
-//! are one transfer, an empty line cuts. `>? 500` is a transfer of 500 bytes of which only the number is
-//! known. `transfers as cut` says that the result depends on the very cuts, so that the case is
-//! replayed with these only and the oracle, which knows no cuts, is not asked.
+//! In the form of [`crate::cases`]. Each line stands for its text and a CRLF, or, with a backslash at the end, for its text
+//! alone. `\r \n \t \\ \xHH` are escapes. `transfers as cut` says that the result depends on the very cuts, so that the case
+//! is replayed with these only and the oracle, which knows no cuts, is not asked.
 //!
 //! In `counts`, `GET 1.1 => 200` is a request and its response, `GET 1.1` an unanswered request and
 //! `=> 408` a response to no request. How long the responses took is not said.
@@ -14,6 +11,7 @@
 use anyhow::{Context, Result, bail};
 
 use crate::account::{Account, Method, Request, Response};
+use crate::cases::{self, Written};
 use crate::transfer::{Conversation, Direction};
 
 pub struct Case {
@@ -24,71 +22,22 @@ pub struct Case {
 }
 
 pub fn parse(text: &str) -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
-    let mut lines = text.lines();
-    let mut name = "";
-    let mut transfers = None;
-    while let Some(line) = lines.next() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            name = heading;
-        } else if let Some(kind) = line.strip_prefix("```") {
-            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            match kind {
-                "transfers" | "transfers as cut" => {
-                    let conversation = conversation(&block).with_context(|| name.to_owned())?;
-                    transfers = Some((conversation, kind != "transfers"));
-                }
-                "counts" => {
-                    let (conversation, as_cut) = transfers
-                        .take()
-                        .with_context(|| format!("{name}: counts without transfers"))?;
-                    let expected = account(&block).with_context(|| name.to_owned())?;
-                    cases.push(Case {
-                        name: name.to_owned(),
-                        conversation,
-                        as_cut,
-                        expected,
-                    });
-                }
-                _ => bail!("{name}: a block is either `transfers` or `counts`, not `{kind}`"),
-            }
-        }
-    }
-    match transfers {
-        Some(_) => bail!("{name}: transfers without counts"),
-        None => Ok(cases),
-    }
+    cases::read(text)?.iter().map(case).collect()
 }
 
-fn conversation(block: &[&str]) -> Result<Conversation> {
-    let mut conversation = Conversation::default();
-    // The transfer being read, until a cut or the other direction ends it.
-    let mut open: Option<(Direction, Vec<u8>)> = None;
-    for line in block.iter().chain(&[""]) {
-        let (direction, rest) = match line.split_at_checked(1) {
-            Some((">", rest)) => (Some(Direction::Receive), rest),
-            Some(("<", rest)) => (Some(Direction::Send), rest),
-            None => (None, ""),
-            Some(_) => bail!("`{line}` starts with neither > nor <"),
-        };
-        let unseen = rest.strip_prefix("? ");
-        if let Some((last, bytes)) =
-            open.take_if(|(last, _)| unseen.is_some() || Some(*last) != direction)
-        {
-            conversation.push(last, &bytes, true);
-        }
-        let Some(direction) = direction else { continue };
-        if let Some(count) = unseen {
-            let count = count
-                .parse()
-                .with_context(|| format!("`{line}` has no number of bytes"))?;
-            conversation.push(direction, &vec![b'?'; count], false);
-        } else {
-            let (_, bytes) = open.get_or_insert((direction, Vec::new()));
-            unescape(rest.strip_prefix(' ').unwrap_or(rest), bytes)?;
-        }
-    }
-    Ok(conversation)
+fn case(written: &Written<'_>) -> Result<Case> {
+    let name = written.name.to_owned();
+    let as_cut = match written.kind {
+        "transfers" => false,
+        "transfers as cut" => true,
+        kind => bail!("{name}: a block is either `transfers` or `counts`, not `{kind}`"),
+    };
+    Ok(Case {
+        conversation: written.conversation(unescape)?,
+        as_cut,
+        expected: account(&written.counts).with_context(|| name.clone())?,
+        name,
+    })
 }
 
 /// Appends a line's bytes.

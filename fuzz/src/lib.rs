@@ -5,6 +5,7 @@
 //! random bytes, and must count what an independent reading of the uncut byte streams counts.
 
 pub mod account;
+pub mod cases;
 pub mod conversation;
 pub mod corpus;
 pub mod cut;

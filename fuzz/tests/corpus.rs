@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Every case of the corpus counts what it says, however it is cut, and the oracle agrees.
 
-use std::fs;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use http1_fuzz::account::Account;
+use http1_fuzz::cases::replay_all;
 use http1_fuzz::corpus::{Case, parse};
 use http1_fuzz::http1::{WAYS, Way, follow};
 use http1_fuzz::oracle;
@@ -54,22 +53,5 @@ fn replay(case: &Case) -> Result<()> {
 
 #[test]
 fn every_case_counts_what_it_says() -> Result<()> {
-    let mut cases = 0;
-    let mut failures = Vec::new();
-    for file in fs::read_dir("corpus")? {
-        let path = file?.path();
-        if path.is_dir() {
-            continue;
-        }
-        let text = fs::read_to_string(&path)?;
-        for case in parse(&text).with_context(|| path.display().to_string())? {
-            cases += 1;
-            if let Err(error) = replay(&case) {
-                failures.push(format!("{}: {error}", path.display()));
-            }
-        }
-    }
-    ensure!(failures.is_empty(), "{}", failures.join("\n\n"));
-    ensure!(cases > 100, "only {cases} cases: is the corpus complete?");
-    Ok(())
+    replay_all("corpus", 100, parse, replay)
 }

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Connections of HTTP/2 that a person can read and write: the cases in `corpus/http2/`.
 //!
-//! As in the corpus of HTTP/1, a Markdown heading names a case, a block `transfers` holds its syscalls, `>` starts a line
-//! that is received and `<` one that is sent, and lines that follow each other are one transfer. `>? 500` is a transfer of
-//! 500 bytes of which only the number is known. `transfers joined` is seen from the middle on, `transfers upgraded` after
-//! a GET of HTTP/1, and `as cut` behind either says that the result depends on the cuts.
+//! In the form of [`crate::cases`]. `transfers joined` is seen from the middle on, `transfers upgraded` after a GET of HTTP/1,
+//! and `as cut` behind either says that the result depends on the cuts.
 //!
 //! A line is `PREFACE`, `RAW` with bytes, or a frame: its type, its stream, its flags in hexadecimal, its payload. Bytes
 //! are two hexadecimal digits each, or a text in quotes without blanks; `00*500` are 500 of them.
@@ -13,9 +11,10 @@
 
 use anyhow::{Context, Result, bail};
 
+use crate::cases::{self, Written};
 use crate::http2::frames::{Frames, PREFACE};
 use crate::http2::shim::{Connection, Count, From, GRPC_OTHER, GRPC_UNKNOWN};
-use crate::transfer::{Conversation, Direction};
+use crate::transfer::Conversation;
 
 pub struct Case {
     pub name: String,
@@ -39,91 +38,47 @@ const TYPES: [&str; 10] = [
 ];
 
 pub fn parse(text: &str) -> Result<Vec<Case>> {
-    let mut cases = Vec::new();
-    let mut lines = text.lines();
-    let mut name = "";
-    let mut transfers = None;
-    while let Some(line) = lines.next() {
-        if let Some(heading) = line.strip_prefix("## ") {
-            name = heading;
-        } else if let Some(kind) = line.strip_prefix("```") {
-            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
-            if kind != "counts" {
-                let (kind, as_cut) = match kind.strip_suffix(" as cut") {
-                    Some(kind) => (kind, true),
-                    None => (kind, false),
-                };
-                let from = match kind {
-                    "transfers" => From::Preface,
-                    "transfers joined" => From::Middle,
-                    "transfers upgraded" => From::Upgrade,
-                    _ => bail!("{name}: no block is called `{kind}`"),
-                };
-                let conversation = conversation(&block).with_context(|| name.to_owned())?;
-                transfers = Some((conversation, from, as_cut));
-                continue;
-            }
-            let (conversation, from, as_cut) = transfers
-                .take()
-                .with_context(|| format!("{name}: counts without transfers"))?;
-            let mut expected: Vec<_> = block.into_iter().map(str::to_owned).collect();
-            expected.sort();
-            cases.push(Case {
-                name: name.to_owned(),
-                conversation,
-                from,
-                as_cut,
-                expected,
-            });
-        }
-    }
-    match transfers {
-        Some(_) => bail!("{name}: transfers without counts"),
-        None => Ok(cases),
-    }
+    cases::read(text)?.iter().map(case).collect()
 }
 
-fn conversation(block: &[&str]) -> Result<Conversation> {
-    let mut conversation = Conversation::default();
-    // The transfer being read, until a cut or the other direction ends it.
-    let mut open: Option<(Direction, Frames)> = None;
-    for line in block.iter().chain(&[""]) {
-        let (direction, rest) = match line.split_at_checked(1) {
-            Some((">", rest)) => (Some(Direction::Receive), rest),
-            Some(("<", rest)) => (Some(Direction::Send), rest),
-            None => (None, ""),
-            Some(_) => bail!("`{line}` starts with neither > nor <"),
-        };
-        let unseen = rest.strip_prefix("? ");
-        if let Some((last, frames)) =
-            open.take_if(|(last, _)| unseen.is_some() || Some(*last) != direction)
-        {
-            conversation.push(last, &frames.bytes, true);
-        }
-        let Some(direction) = direction else { continue };
-        if let Some(count) = unseen {
-            conversation.push(direction, &vec![b'?'; count.parse()?], false);
-        } else {
-            let (_, frames) = open.get_or_insert_with(|| (direction, Frames::default()));
-            push(rest, frames).with_context(|| format!("`{line}`"))?;
-        }
-    }
-    Ok(conversation)
+fn case(written: &Written<'_>) -> Result<Case> {
+    let name = written.name.to_owned();
+    let (kind, as_cut) = match written.kind.strip_suffix(" as cut") {
+        Some(kind) => (kind, true),
+        None => (written.kind, false),
+    };
+    let from = match kind {
+        "transfers" => From::Preface,
+        "transfers joined" => From::Middle,
+        "transfers upgraded" => From::Upgrade,
+        _ => bail!("{name}: no block is called `{kind}`"),
+    };
+    let mut expected: Vec<_> = written.counts.iter().map(|it| (*it).to_owned()).collect();
+    expected.sort();
+    Ok(Case {
+        conversation: written.conversation(push)?,
+        name,
+        from,
+        as_cut,
+        expected,
+    })
 }
 
 /// Appends what a line stands for.
-fn push(line: &str, frames: &mut Frames) -> Result<()> {
+fn push(line: &str, transfer: &mut Vec<u8>) -> Result<()> {
     let mut words = line.split_whitespace();
     let kind = words.next().context("an empty line")?;
     match kind {
-        "PREFACE" => frames.bytes.extend(PREFACE),
-        "RAW" => frames.bytes.extend(bytes(words)?),
+        "PREFACE" => transfer.extend(PREFACE),
+        "RAW" => transfer.extend(bytes(words)?),
         _ => {
             let number = TYPES.iter().position(|it| *it == kind);
             let kind = number.map_or_else(|| kind.parse(), |number| Ok(number as u8))?;
             let stream = words.next().context("no stream")?.parse()?;
             let flags = u8::from_str_radix(words.next().context("no flags")?, 16)?;
+            let mut frames = Frames::default();
             frames.frame(kind, flags, stream, &bytes(words)?);
+            transfer.extend(frames.bytes);
         }
     }
     Ok(())

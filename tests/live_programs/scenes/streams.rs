@@ -4,14 +4,12 @@
 
 use std::io::{Read, Write};
 
+use http1_fuzz::http2::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, PREFACE, SETTINGS};
+
 use super::cast::{Scene, exchange, tcp, unix};
 use super::counts;
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// A frame of no settings.
-const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
-const HEADERS: u8 = 1;
-const ENDS: u8 = 4 | 1;
+const ENDS: u8 = END_HEADERS | END_STREAM;
 /// `GET http://h/`, of the static table but for the last.
 const GET: &[u8] = b"\x82\x84\x86\x41\x01h";
 const OK: &[u8] = b"\x88";
@@ -39,29 +37,30 @@ pub fn act() {
     exchange(&mut client, &mut server);
 }
 
-fn frame(stream: u32, block: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0, 0, block.len() as u8, HEADERS, ENDS];
-    frame.extend(stream.to_be_bytes());
-    frame.extend(block);
-    frame
-}
-
 /// All requests, and then all answers, the last one first.
 fn converse<S: Read + Write>(client: &mut S, server: &mut S, size: usize, speaks_first: bool) {
+    let mut settings = Frames::default();
+    settings.frame(SETTINGS, 0, 0, &[]);
+    let settings = settings.bytes;
     if speaks_first {
-        pass(server, client, SETTINGS, size.max(SETTINGS.len()));
+        pass(server, client, &settings, size.max(settings.len()));
     }
     let streams = (0..STREAMS).map(|n| 2 * n + 1);
-    let mut requests = [PREFACE, SETTINGS].concat();
-    requests.extend(streams.clone().flat_map(|stream| frame(stream, GET)));
-    pass(client, server, &requests, size);
-    let mut answers = if speaks_first {
-        Vec::new()
-    } else {
-        SETTINGS.to_vec()
-    };
-    answers.extend(streams.rev().flat_map(|stream| frame(stream, OK)));
-    pass(server, client, &answers, size);
+    let mut requests = Frames::default();
+    requests.bytes.extend(PREFACE);
+    requests.bytes.extend(&settings);
+    for stream in streams.clone() {
+        requests.frame(HEADERS, ENDS, stream, GET);
+    }
+    pass(client, server, &requests.bytes, size);
+    let mut answers = Frames::default();
+    if !speaks_first {
+        answers.bytes.extend(&settings);
+    }
+    for stream in streams.rev() {
+        answers.frame(HEADERS, ENDS, stream, OK);
+    }
+    pass(server, client, &answers.bytes, size);
 }
 
 fn pass<S: Read + Write>(from: &mut S, to: &mut S, bytes: &[u8], size: usize) {

@@ -4,21 +4,13 @@
  * open files: the cost is that of what is counted, and no file is held open meanwhile.
  *
  * An object of its own, since some kernels refuse iterators over maps: there the programs that count requests have to
- * be loaded all the same, and connection/count.bpf.h counts connections.
+ * be loaded all the same, and connection/count.bpf.h counts connections. User space has it use the map of the object that counts.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
-#include "connection/state.h"
+#include "connection/connections.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
-
-/* User space puts the map of connection/storage.bpf.h in its place. */
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct http_connection);
-} http_connections SEC(".maps");
 
 /* A byte for each socket that has a connection, and not a mark alone. */
 SEC("iter/bpf_sk_storage_map")

@@ -19,15 +19,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::confine;
 
-#[allow(
-    clippy::all,
-    clippy::pedantic,
-    clippy::unwrap_used,
-    clippy::undocumented_unsafe_blocks
-)]
-mod skeleton {
-    include!(concat!(env!("OUT_DIR"), "/connections.skel.rs"));
-}
+skeleton!(skeleton, "connections");
 
 /// From one count to the next, at least.
 const INTERVAL: Duration = Duration::from_secs(10);

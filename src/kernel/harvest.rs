@@ -22,7 +22,7 @@ use crate::kernel::shares::Resource;
 use crate::kernel::skeleton::types;
 use crate::kernel::spans;
 use crate::kernel::table::{Entry, Table, UNKNOWN};
-use crate::model::buckets::BOUNDS_US;
+use crate::model::buckets::CLASSICS;
 use crate::model::counters::{Harvest, KernelState, MapFill, ProcessId, ProgramStats};
 use crate::model::reason::{Missed, Reason};
 
@@ -45,7 +45,6 @@ const SUM: usize = offset_of!(types::http_durations, sum);
 const NEXT_SUM: usize = size_of::<types::http_durations>();
 const UNLISTED: usize = offset_of!(types::http_owner, unlisted);
 const COARSE: usize = offset_of!(types::http_series, coarse);
-const COARSE_BUCKETS: usize = BOUNDS_US.len() + 1;
 /// With the place of the workload, which does not change.
 const ENDED: usize = offset_of!(types::http_process, workload);
 
@@ -234,7 +233,7 @@ impl Bpf<'_> {
                 };
                 self.mirror.add_series(place, owner, kind(&key));
             }
-            let coarse: [u32; COARSE_BUCKETS] = self.series.take_out(place, COARSE)?;
+            let coarse: [u32; CLASSICS] = self.series.take_out(place, COARSE)?;
             let fine = self.spans.take_out(&entry)?;
             let buckets = fine.into_iter().chain(spans::coarse(&coarse));
             self.mirror.series_read(place, sum_ns(&entry), buckets);

@@ -11,15 +11,7 @@ use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::Var;
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 
-#[allow(
-    clippy::all,
-    clippy::pedantic,
-    clippy::unwrap_used,
-    clippy::undocumented_unsafe_blocks
-)]
-mod skeleton {
-    include!(concat!(env!("OUT_DIR"), "/preemption.skel.rs"));
-}
+skeleton!(skeleton, "preemption");
 
 /// Whether this kernel may preempt a task while it is in the kernel. One that leaves that to its boot parameters says so
 /// in debugfs alone. `None`: that is not to be found out.

@@ -3,9 +3,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
-use libbpf_rs::{MapCore, MapFlags};
+use anyhow::Result;
+use libbpf_rs::MapCore;
 
+use crate::kernel::free::Free;
 use crate::kernel::mapped::Mapped;
 use crate::kernel::maps::Access;
 use crate::kernel::skeleton::types;
@@ -14,23 +15,20 @@ use crate::model::buckets::{BUCKETS, SPAN_BUCKETS, SPAN_PLACES, SPANS};
 /// In maps `M`.
 pub struct Spans<M> {
     spans: Mapped<M>,
-    free: M,
+    free: Free<M>,
     capacity: u32,
 }
 
 impl<M: MapCore> Spans<M> {
     /// All of which are free. To be called once, before the programs run.
     pub fn of(spans: M, free: M) -> Result<Self> {
-        let spans = Self {
-            capacity: spans.max_entries(),
+        let capacity = spans.max_entries();
+        Ok(Self {
             spans: Mapped::of(spans)?,
-            free,
-        };
-        // The one that is pushed last is taken first: what is used stays together at the beginning. The first one is none.
-        for place in (1..spans.capacity).rev() {
-            spans.push(place)?;
-        }
-        Ok(spans)
+            // The first one is none.
+            free: Free::of(free, 1..capacity)?,
+            capacity,
+        })
     }
 
     pub fn capacity(&self) -> u32 {
@@ -54,13 +52,8 @@ impl<M: MapCore> Spans<M> {
         for place in &places {
             self.spans.take_out::<SPAN_BUCKETS>(*place, 0)?;
         }
-        access.each(&places, |place| self.push(*place))?;
+        self.free.give_back(&places, access)?;
         Ok(places.len())
-    }
-
-    fn push(&self, place: u32) -> Result<()> {
-        let pushed = self.free.update(&[], &place.to_ne_bytes(), MapFlags::ANY);
-        pushed.context("a span of buckets cannot be given back")
     }
 }
 

@@ -6,11 +6,12 @@ use std::marker::PhantomData;
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result};
-use libbpf_rs::{MapCore, MapFlags};
+use anyhow::Result;
+use libbpf_rs::MapCore;
 use memmap2::MmapRaw;
 use plain::Plain;
 
+use crate::kernel::free::Free;
 use crate::kernel::mapped::{Mapped, map};
 use crate::kernel::maps::Access;
 
@@ -47,7 +48,7 @@ pub struct Table<T, M> {
     entries: Mapped<M>,
     used: MmapRaw,
     at: M,
-    free: M,
+    free: Free<M>,
     capacity: u32,
     entry: PhantomData<T>,
 }
@@ -57,19 +58,14 @@ impl<T: Entry, M: MapCore> Table<T, M> {
     pub fn of(maps: Maps<M>) -> Result<Self> {
         let capacity = maps.entries.max_entries();
         let words = maps.used.max_entries() as usize;
-        let table = Self {
+        Ok(Self {
             entries: Mapped::of(maps.entries)?,
             used: map(&maps.used, words * size_of::<u64>())?,
             at: maps.at,
-            free: maps.free,
+            free: Free::of(maps.free, 0..capacity)?,
             capacity,
             entry: PhantomData,
-        };
-        // The one that is pushed last is taken first: what is used stays together at the beginning.
-        for place in (0..capacity).rev() {
-            table.give_back(place)?;
-        }
-        Ok(table)
+        })
     }
 
     pub fn capacity(&self) -> u32 {
@@ -186,12 +182,7 @@ impl<T: Entry, M: MapCore> Table<T, M> {
                 freed.push(*place);
             }
         }
-        access.each(&freed, |place| self.give_back(*place))
-    }
-
-    fn give_back(&self, place: u32) -> Result<()> {
-        let pushed = self.free.update(&[], &place.to_ne_bytes(), MapFlags::ANY);
-        pushed.context("a place in a table of counters cannot be given back")
+        self.free.give_back(&freed, access)
     }
 
     fn used_words(&self) -> &[AtomicU64] {
@@ -203,7 +194,7 @@ impl<T: Entry, M: MapCore> Table<T, M> {
 
 #[cfg(test)]
 mod tests {
-    use libbpf_rs::{MapHandle, MapType, libbpf_sys};
+    use libbpf_rs::{MapFlags, MapHandle, MapType, libbpf_sys};
 
     use super::*;
 

@@ -12,6 +12,9 @@ pub const BOUNDS_US: [u64; 19] = [
     750_000, 1_000_000, 2_500_000, 5_000_000, 7_500_000, 10_000_000,
 ];
 
+/// So many and the one for what is longer.
+pub const CLASSICS: usize = BOUNDS_US.len() + 1;
+
 /// Of native histograms.
 pub const SCHEMA: i32 = 4;
 /// Nothing is told apart that is shorter than two to this power, in seconds.
@@ -135,7 +138,7 @@ impl Buckets {
         self.classic
             .get(usize::from(bucket))
             .copied()
-            .map_or(BOUNDS_US.len(), usize::from)
+            .map_or(CLASSICS - 1, usize::from)
     }
 
     /// Which native bucket it is a part of; `None` of the one that counts as zero.
@@ -188,7 +191,7 @@ mod tests {
             ("SPANS", SPANS),
             ("SPAN_BUCKETS", SPAN_BUCKETS),
             ("SPAN_PLACES", SPAN_PLACES),
-            ("COARSE_BUCKETS", BOUNDS_US.len() + 1),
+            ("COARSE_BUCKETS", CLASSICS),
         ] {
             let line = format!("HTTP_{name} = {number},");
             assert!(header.contains(&line), "{line}");
@@ -237,7 +240,7 @@ mod tests {
 
     #[test]
     fn one_stands_for_a_classic_bucket() {
-        for classic in 0..=BOUNDS_US.len() {
+        for classic in 0..CLASSICS {
             let bucket = BUCKETS.of_classic(classic);
             assert_eq!(BUCKETS.classic(bucket), classic);
         }

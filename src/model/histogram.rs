@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-use crate::model::buckets::{BOUNDS_US, BUCKETS};
+use crate::model::buckets::{BUCKETS, CLASSICS};
 
 /// How long requests took, from the request line to the first byte of the final response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,9 +97,9 @@ impl Histogram {
         self.filled.iter().map(|it| it.count()).sum()
     }
 
-    /// By upper bound, inclusive, as [`BOUNDS_US`] has them; the last bucket has none.
-    pub fn classic(&self) -> [u64; BOUNDS_US.len() + 1] {
-        let mut classic = [0; BOUNDS_US.len() + 1];
+    /// By upper bound, inclusive, as [`BOUNDS_US`](crate::model::buckets::BOUNDS_US) has them; the last bucket has none.
+    pub fn classic(&self) -> [u64; CLASSICS] {
+        let mut classic = [0; CLASSICS];
         for (bucket, count) in self.filled() {
             classic[BUCKETS.classic(bucket)] += count;
         }
@@ -128,7 +128,7 @@ mod tests {
         assert_eq!(sum.count(), 15);
         assert_eq!(sum.sum_ns, 3 * 120_000_000 + 5 * 99_999 + 7 * 120_000_001);
         assert_eq!(sum.filled().count(), 2);
-        let mut classic = [0; BOUNDS_US.len() + 1];
+        let mut classic = [0; CLASSICS];
         (classic[0], classic[11]) = (5, 10);
         assert_eq!(sum.classic(), classic);
     }

@@ -6,19 +6,25 @@ use crate::model::histogram::Histogram;
 
 /// The time in milliseconds that a share `q` of the requests took at most; of no request there is none.
 pub fn quantile_ms(q: f64, histogram: &Histogram) -> Option<f64> {
+    let (bucket, share) = quantile_in(q, histogram)?;
+    let (lower, upper) = BUCKETS.range(bucket);
+    Some((lower as f64 + (upper - lower) as f64 * share) / 1e6)
+}
+
+/// The bucket in which that is, and which share of what is in it comes before. Where in the bucket they lie is not known: as if
+/// spread evenly.
+pub fn quantile_in(q: f64, histogram: &Histogram) -> Option<(u16, f64)> {
     let rank = q * histogram.count() as f64;
     let mut below = 0.0;
     for (bucket, count) in histogram.filled() {
         let count = count as f64;
         if below + count >= rank {
-            let (lower, upper) = BUCKETS.range(bucket);
-            // Where in the bucket they lie is not known: as if spread evenly.
-            let share = (rank - below) / count;
-            return Some((lower as f64 + (upper - lower) as f64 * share) / 1e6);
+            return Some((bucket, (rank - below) / count));
         }
         below += count;
     }
-    max_ms(histogram)
+    let (last, _) = histogram.filled().next_back()?;
+    Some((last, 1.0))
 }
 
 /// The time in milliseconds that the longest one took at most.

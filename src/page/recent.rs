@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::buckets::BUCKETS;
 use crate::model::histogram::Histogram;
 use crate::model::increment::Increment;
-use crate::model::quantile::{max_ms, quantile_ms};
+use crate::model::quantile::{max_ms, quantile_in, quantile_ms};
 use crate::model::snapshot::{ProcessSnapshot, Trend};
 use crate::model::tick::rate;
 use crate::page::view::{Point, Process, Series};
@@ -33,7 +33,7 @@ struct Second {
 impl Second {
     fn new(increment: &Increment, tick: u64) -> Self {
         let durations = increment.durations();
-        let bucket = |q| quantile_ms(q, &durations).map(|ms| BUCKETS.of((ms * 1e6) as u64));
+        let bucket = |q| quantile_in(q, &durations).map(|(bucket, _)| bucket);
         Self {
             tick: tick as u8,
             requests: increment.requests,

@@ -9,7 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet}
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::model::buckets::BOUNDS_US;
+use crate::model::buckets::{BOUNDS_US, CLASSICS};
 use crate::model::histogram::Histogram;
 use crate::prometheus::family::{Kind, Number};
 use crate::prometheus::label_text;
@@ -134,7 +134,7 @@ fn in_words(answer: &Labels<'_>, row: &Labels<'_>) -> label_text::Labels {
     label_text::Labels::new(labels.map(|(name, value)| (*name, &**value)))
 }
 
-type Buckets = [(f64, u64); BOUNDS_US.len() + 1];
+type Buckets = [(f64, u64); CLASSICS];
 
 fn in_seconds(histogram: &Histogram) -> (f64, Buckets) {
     let bounds = BOUNDS_US.into_iter().map(|bound| bound as f64 / 1e6);

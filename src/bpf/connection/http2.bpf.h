@@ -126,7 +126,6 @@ static __always_inline void http2_transferred_hidden(const struct http_endpoint 
 
 	if (!transfer)
 		return;
-	transfer->inode = endpoint->inode;
 	http2_transferred(endpoint, conn, transfer, direction);
 }
 

@@ -10,7 +10,6 @@
 
 #include "connection/state.h"
 #include "connection/storage.bpf.h"
-#include "kernel/socket.bpf.h"
 #include "protocol/http2/requests.h"
 #include "protocol/http2/responses.h"
 

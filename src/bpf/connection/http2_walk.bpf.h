@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The walk of HTTP/2's state machine over a transfer: a frame's head, a skip, or an octet of a block a step, and what its events are
- * counted as. http1_walk.bpf.h says why there are two ways to loop.
+ * counted as. It loops on all kernels in the way that http1_walk.bpf.h has for older ones.
  */
 #ifndef HTTP2_WALK_BPF_H
 #define HTTP2_WALK_BPF_H

@@ -10,19 +10,13 @@
 #ifndef STORAGE_BPF_H
 #define STORAGE_BPF_H
 
+#include "connection/connections.bpf.h"
 #include "connection/state.h"
 #include "counters/missed.bpf.h"
 #include "kernel/socket.bpf.h"
 
 /* Set by user space before the programs are loaded. */
 const volatile bool http_in_storage;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct http_connection);
-} http_connections SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

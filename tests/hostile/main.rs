@@ -38,8 +38,10 @@ const PREEMPTED: &str = "the kernel preempts programs at system calls";
 /// Ticks that a count has to stay at what it is.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// The log of an agent that has counted exactly, or else its only error.
+/// The log of an agent that has counted exactly, or else its only error. One after the other: on Linux 7 an agent that starts
+/// is a task that changes maps, and where it is preempted meanwhile the kernel skips the programs of all others.
 fn outcome(command: Command, args: &[&str]) -> Result<String, String> {
+    let _alone = common::alone();
     let args = [&["--listen", "127.0.0.1:0", "--per-process"], args].concat();
     let agent = Agent::try_start(command, &args)?;
     let address = web::address(&agent);
@@ -129,6 +131,7 @@ fn without_tracefs() {
 /// In a network namespace whose loopback interface is down: unix sockets alone prove that it counts.
 #[test]
 fn without_a_network() {
+    let _alone = common::alone();
     let agent =
         Agent::try_start(without_network(), &["-v"]).unwrap_or_else(|error| panic!("{error}"));
     let log = agent.log();
@@ -174,6 +177,7 @@ fn without_any_capability() {
 fn without_any_capability_a_check_says_what_is_missing() {
     let mut command = nobody_with(CapabilitySet::empty());
     command.args(["check", "--json"]);
+    let _alone = common::alone();
     let output = output_of(command);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -291,6 +295,7 @@ fn without_memory_for_the_maps() {
 fn without_more_threads() {
     let name = format!("http-stat-threads-{}", std::process::id());
     let group = ControlGroup::new("pids", &name);
+    let _alone = common::alone();
     let mut agent = Agent::try_start(within(&group), &["-vv"]).unwrap();
     group.allow_no_more_threads();
     let (status, _) = agent.stop(Signal::TERM);

@@ -339,7 +339,7 @@ fn growth_of_workload<'g>(
 
 #[cfg(test)]
 mod tests {
-    use crate::model::counters::SeriesKey;
+    use crate::model::series_key::{Method, SeriesKey, Version};
 
     use super::*;
 
@@ -347,9 +347,9 @@ mod tests {
     const WORKLOAD: u32 = 70;
     const SERIES: u32 = 5;
     const OK: SeriesKey = SeriesKey {
-        method: "GET",
+        method: Method::Get,
         status: 200,
-        version: "1.1",
+        version: Version::V1_1,
     };
 
     fn id(pid: u32) -> ProcessId {

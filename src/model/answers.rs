@@ -152,7 +152,7 @@ impl Answers {
 mod tests {
     use std::time::Duration;
 
-    use crate::model::counters::SeriesKey;
+    use crate::model::series_key::{Method, SeriesKey, Version};
 
     use super::*;
 
@@ -171,9 +171,9 @@ mod tests {
             let series = answered.iter().map(|(status, count, us)| {
                 let histogram = Histogram::of(*count, us * 1000);
                 let key = SeriesKey {
-                    method: "GET",
+                    method: Method::Get,
                     status: *status,
-                    version: "1.1",
+                    version: Version::V1_1,
                 };
                 (key, histogram)
             });

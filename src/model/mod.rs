@@ -9,6 +9,7 @@ pub mod histogram;
 pub mod increment;
 pub mod quantile;
 pub mod reason;
+pub mod series_key;
 pub mod snapshot;
 pub mod sweep;
 pub mod tick;

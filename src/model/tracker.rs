@@ -163,9 +163,10 @@ mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use crate::model::buckets::BUCKETS;
-    use crate::model::counters::{SeriesKey, WorkloadGrowth};
+    use crate::model::counters::WorkloadGrowth;
     use crate::model::histogram::Histogram;
     use crate::model::increment::Increment;
+    use crate::model::series_key::{Method, SeriesKey, Version};
     use crate::model::snapshot::Trend;
     use crate::model::window::LISTED;
     use crate::model::workload::Workload;
@@ -257,9 +258,9 @@ mod tests {
     }
 
     const OK: SeriesKey = SeriesKey {
-        method: "GET",
+        method: Method::Get,
         status: 200,
-        version: "1.1",
+        version: Version::V1_1,
     };
 
     /// Answers that took less than the first bound, and one more that took longer than the last.

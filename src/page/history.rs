@@ -119,10 +119,11 @@ impl History {
 mod tests {
     use std::time::{Instant, SystemTime};
 
-    use crate::model::counters::{KernelState, SeriesKey};
+    use crate::model::counters::KernelState;
     use crate::model::histogram::Histogram;
     use crate::model::increment::{Increment, Totals};
     use crate::model::reason::{Missed, Reason};
+    use crate::model::series_key::{Method, SeriesKey, Version};
     use crate::model::snapshot::{AgentState, ProcessSnapshot, Trend};
 
     use super::*;
@@ -133,9 +134,9 @@ mod tests {
             .into_iter()
             .map(|(status, count)| {
                 let key = SeriesKey {
-                    method: "GET",
+                    method: Method::Get,
                     status,
-                    version: "1.1",
+                    version: Version::V1_1,
                 };
                 (key, Histogram::of(count, 50_000))
             })

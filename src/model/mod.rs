@@ -7,6 +7,7 @@ pub mod counters;
 mod dates;
 pub mod histogram;
 pub mod increment;
+mod processes;
 pub mod quantile;
 pub mod reason;
 pub mod series_key;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::model::histogram::Histogram;
 use crate::model::increment::Increment;
 use crate::model::quantile::{max_ms, quantile_ms};
-use crate::model::snapshot::{Latency, Trend};
+use crate::model::snapshot::{Durations, Latency, Trend};
 use crate::model::tick::Tick;
 use crate::model::window::Window;
 
@@ -54,6 +54,8 @@ impl Answers {
         for (status, _) in &answers {
             if let Err(at) = self.per_second.binary_search_by_key(status, |(it, _)| *it) {
                 let samples = Samples::beginning(self.joined);
+                // Most have one or two.
+                self.per_second.reserve_exact(1);
                 self.per_second.insert(at, (*status, samples));
             }
         }
@@ -135,10 +137,8 @@ impl Answers {
         if self.latency.is_empty() {
             return None;
         }
-        let [p50_ms, p90_ms, p99_ms, max_ms] = [0, 1, 2, 3].map(|it| {
-            let values = self.latency.iter().map(|values| f64::from(values[it]));
-            Trend::of(values)
-        });
+        let [p50_ms, p90_ms, p99_ms, max_ms] =
+            [0, 1, 2, 3].map(|it| Durations::of(self.latency.iter().map(|values| values[it])));
         Some(Latency {
             p50_ms,
             p90_ms,
@@ -238,7 +238,7 @@ mod tests {
                 latency.max_ms,
             ];
             for (told, expected) in told.iter().zip(expected) {
-                let last = *told.values.last().unwrap();
+                let last = told.last().unwrap();
                 assert!(
                     (last / expected - 1.0).abs() < 0.05,
                     "{told:?}, not {expected}"

@@ -51,6 +51,10 @@ impl Increment {
     }
 
     pub fn append(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
         self.requests += other.requests;
         self.series.extend(other.series);
         self.calls.extend(other.calls);

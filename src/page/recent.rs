@@ -10,7 +10,7 @@ use crate::model::buckets::BUCKETS;
 use crate::model::histogram::Histogram;
 use crate::model::increment::Increment;
 use crate::model::quantile::{max_ms, quantile_in, quantile_ms};
-use crate::model::snapshot::{ProcessSnapshot, Trend};
+use crate::model::snapshot::ProcessSnapshot;
 use crate::model::tick::rate;
 use crate::page::view::{Point, Process, Series};
 
@@ -143,8 +143,7 @@ impl Recent {
         }
         let changed = whole || seconds.last().is_some_and(|last| last.age(tick) == 0);
         let latency = process.latency.as_ref();
-        let last = |trend: &Trend| trend.values.last().copied();
-        let rates = &process.requests_per_second;
+        let rates = &process.requests_per_second.values;
         Process {
             pid: process.id.pid,
             start_time: process.id.start_time,
@@ -157,12 +156,12 @@ impl Recent {
                 .map(str::to_owned),
             exited: process.exited,
             requests: process.totals.requests,
-            requests_per_second: last(rates).unwrap_or(0.0),
+            requests_per_second: rates.last().copied().unwrap_or(0.0),
             answers,
-            p50_ms: latency.and_then(|it| last(&it.p50_ms)).map(rounded),
-            p90_ms: latency.and_then(|it| last(&it.p90_ms)).map(rounded),
-            p99_ms: latency.and_then(|it| last(&it.p99_ms)).map(rounded),
-            max_ms: latency.and_then(|it| last(&it.max_ms)).map(rounded),
+            p50_ms: latency.and_then(|it| it.p50_ms.last()).map(rounded),
+            p90_ms: latency.and_then(|it| it.p90_ms.last()).map(rounded),
+            p99_ms: latency.and_then(|it| it.p99_ms.last()).map(rounded),
+            max_ms: latency.and_then(|it| it.max_ms.last()).map(rounded),
             points: self.points(&seconds, tick, elapsed, whole),
             series: changed.then(|| series(process)),
         }

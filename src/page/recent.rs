@@ -44,7 +44,7 @@ impl Second {
 
     /// Ticks between it and a later one.
     fn age(&self, tick: u64) -> usize {
-        usize::from((tick as u8).wrapping_sub(self.tick))
+        age(self.tick, tick)
     }
 
     fn point(&self, elapsed: Duration) -> Point {
@@ -66,6 +66,11 @@ impl Second {
             p99_ms: self.durations.map(|(_, p99)| middle(p99)),
         }
     }
+}
+
+/// Ticks between one, of which the lowest byte is known, and a later one.
+fn age(earlier: u8, tick: u64) -> usize {
+    usize::from((tick as u8).wrapping_sub(earlier))
 }
 
 /// What is remembered of a process.
@@ -99,13 +104,17 @@ impl Recent {
     /// Forgets what was more than a minute before a tick. To be called once in two minutes at least.
     pub fn forget(&mut self, tick: u64) {
         let mut kept = &self.seconds[..];
-        while let Ok((oldest, rest)) = postcard::take_from_bytes::<Second>(kept)
-            && oldest.age(tick) >= REMEMBERED
+        // Each begins with its tick: most that are asked for have nothing to forget.
+        while kept.first().is_some_and(|it| age(*it, tick) >= REMEMBERED)
+            && let Ok((oldest, rest)) = postcard::take_from_bytes::<Second>(kept)
         {
             self.requests -= oldest.requests;
             kept = rest;
         }
         let forgotten = self.seconds.len() - kept.len();
+        if forgotten == 0 {
+            return;
+        }
         self.seconds.drain(..forgotten);
         if self.seconds.is_empty() {
             self.seconds.shrink_to_fit();

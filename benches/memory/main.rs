@@ -25,7 +25,7 @@ use crate::sample::Sample;
 const MAX_PROCESSES: u32 = 24_000;
 const MAX_CONNECTIONS: u32 = 131_072;
 /// Everything ends when this process does, which the kernel sees to after so many seconds.
-const LIMIT_S: u32 = 1200;
+const LIMIT_S: u32 = 1800;
 /// How long the agent remembers the rates of a process.
 const HISTORY: Duration = Duration::from_secs(62);
 

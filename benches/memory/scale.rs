@@ -70,7 +70,7 @@ pub fn print(quick: bool, wanted: &str) -> Result<()> {
     Ok(())
 }
 
-/// A kernel gives each CPU some ten thousand pids at first. What it was is put back.
+/// By default a kernel has 32 768 pids, or 1024 for each CPU where that is more. What it was is put back.
 struct PidMax {
     before: u64,
 }

@@ -279,7 +279,7 @@ mod tests {
         mirror.add_series(
             SERIES + 1,
             Owner::Workload(WORKLOAD),
-            Kind::Answer(of_workload.clone()),
+            Kind::Answer(of_workload),
         );
         mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
         mirror.series_read(SERIES + 1, 50, [(BUCKET, 1)]);

@@ -146,7 +146,7 @@ impl Totals {
             }
             Err(at) => {
                 let series = Series {
-                    key: key.clone(),
+                    key: *key,
                     durations: durations.clone(),
                     since,
                 };

@@ -174,7 +174,7 @@ mod tests {
         durations += &Histogram::of(1, 1_500_000_000);
         let workload = |requests, workload: Workload, since| {
             let series = Series {
-                key: key.clone(),
+                key,
                 durations: durations.clone(),
                 since,
             };

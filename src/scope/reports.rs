@@ -246,7 +246,7 @@ mod tests {
     /// Processes with three kinds of answers each.
     fn crowded(processes: u32) -> Snapshot {
         let trend = Trend::of([123_456.789_012; 5].into_iter());
-        let durations = Durations::of([123_456.789; 5].into_iter());
+        let durations = Durations::of([123_456.79; 5].into_iter());
         let process = |pid| ProcessSnapshot {
             id: ProcessId { pid, start_time: 1 },
             requests_per_second: trend.clone(),

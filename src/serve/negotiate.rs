@@ -39,7 +39,7 @@ pub fn prefers_openmetrics(headers: &HeaderMap) -> bool {
 /// The highest weight that the list gives to one of `names`; 0 where none is in it.
 fn best(headers: &HeaderMap, header: &HeaderName, names: &[&str]) -> f32 {
     let wanted = items(headers, header).filter(|item| item.is_one_of(names));
-    wanted.map(|item| item.weight()).fold(0.0, f32::max)
+    wanted.map(Item::weight).fold(0.0, f32::max)
 }
 
 /// One of a list, with its parameters.

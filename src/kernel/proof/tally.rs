@@ -18,7 +18,7 @@ impl Tally {
     pub fn since(&self, before: &Self) -> Self {
         let answers = self.answers.iter().filter_map(|(kind, count)| {
             let added = count - before.answers.get(kind).unwrap_or(&0);
-            (added > 0).then(|| (*kind, added))
+            (added > 0).then_some((*kind, added))
         });
         Self {
             requests: self.requests - before.requests,

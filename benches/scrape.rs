@@ -15,10 +15,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Result, ensure};
 use scope_http_statistics::identity::cgroup::Cgroup;
 use scope_http_statistics::model::buckets::BOUNDS_US;
-use scope_http_statistics::model::counters::{KernelState, SeriesKey};
+use scope_http_statistics::model::counters::KernelState;
 use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::increment::{Increment, Totals};
 use scope_http_statistics::model::reason::Missed;
+use scope_http_statistics::model::series_key::{Method, SeriesKey, Version};
 use scope_http_statistics::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
 use scope_http_statistics::model::workload::Workload;
 use scope_http_statistics::page::live::Live;
@@ -120,9 +121,9 @@ fn snapshot() -> Snapshot {
     let series = |pid: u32| {
         STATUS_CODES.into_iter().map(move |status| {
             let key = SeriesKey {
-                method: "GET",
+                method: Method::Get,
                 status,
-                version: "1.1",
+                version: Version::V1_1,
             };
             let mut histogram = Histogram::default();
             for bound in BOUNDS_US {

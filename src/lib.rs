@@ -4,6 +4,7 @@
 pub mod check;
 pub mod cli;
 pub mod confine;
+pub mod footprint;
 pub mod identity;
 pub mod kernel;
 pub mod model;

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use crate::model::snapshot::{ProcessSnapshot, Snapshot, Trend};
+use crate::model::snapshot::{Durations, ProcessSnapshot, Snapshot, Trend};
 use crate::scope::template::{self, TEMPLATES, Template};
 
 /// Plugin id; the socket has to be named after it.
@@ -165,10 +165,9 @@ impl Values {
                 (template::DURATION_MAX, &latency.max_ms),
             ]
         });
-        for (id, trend) in latency {
+        for (id, durations) in latency {
             // They have no sum: the younger process takes over.
-            let mut series = Series::default();
-            series.add(trend, snapshot, samples);
+            let series = Series::of_durations(durations, snapshot, samples);
             self.durations.insert(id, series);
         }
     }
@@ -198,12 +197,20 @@ struct Series {
 
 impl Series {
     fn add(&mut self, trend: &Trend, snapshot: &Snapshot, samples: usize) {
-        let values = &trend.values[trend.values.len().saturating_sub(samples)..];
-        for (date, value) in snapshot.dated(values) {
+        for (date, value) in snapshot.dated(latest(&trend.values, samples)) {
             *self.samples.entry(date).or_default() += value;
         }
         self.peak += trend.peak;
         self.traffic += trend.sum;
+    }
+
+    fn of_durations(durations: &Durations, snapshot: &Snapshot, samples: usize) -> Self {
+        let dated = snapshot.dated(latest(&durations.values, samples));
+        Self {
+            samples: dated.map(|(date, ms)| (date, ms.into())).collect(),
+            peak: durations.peak.into(),
+            traffic: 0.0,
+        }
     }
 
     fn into_metric(self) -> Metric {
@@ -217,6 +224,10 @@ impl Series {
             max: ceiling(self.peak),
         }
     }
+}
+
+fn latest<T>(values: &[T], count: usize) -> &[T] {
+    &values[values.len().saturating_sub(count)..]
 }
 
 /// The least of 1, 2, 5, 10, 20, 50, … above `peak`. The UI fills a node by value over `max`, so that it must be

@@ -13,6 +13,7 @@ use tokio::sync::mpsc as queue;
 use tokio::sync::{oneshot, watch};
 
 use crate::confine;
+use crate::footprint;
 use crate::identity::life::Lives;
 use crate::kernel::choice;
 use crate::kernel::load::{Bpf, Options};
@@ -27,6 +28,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const PROOF_INTERVAL: Duration = Duration::from_secs(60);
 /// How often memory is given back. It takes about a millisecond for ten thousand processes.
 const TRIM_INTERVAL: Duration = Duration::from_secs(10);
+/// And for the first time: then whatever belongs to the start is over.
+const SETTLED: Duration = Duration::from_millis(2500);
 
 /// The latest snapshot.
 pub type Snapshots = watch::Receiver<Arc<Snapshot>>;
@@ -113,7 +116,8 @@ fn run(
         failing: false,
     };
     let mut deadline = start.instant + INTERVAL;
-    let mut trimmed = start.instant;
+    let mut trim = start.instant + SETTLED;
+    let mut settled = false;
     let mut proved = start.instant;
     loop {
         let wait = deadline.saturating_duration_since(Instant::now());
@@ -128,17 +132,14 @@ fn run(
             proved = Instant::now();
             sampling.counters.prove_again();
         }
-        if trimmed.elapsed() >= TRIM_INTERVAL {
-            trimmed = Instant::now();
-            give_back_memory();
+        if now.instant >= trim {
+            trim = now.instant + TRIM_INTERVAL;
+            footprint::give_back_memory();
+            if !std::mem::replace(&mut settled, true) {
+                footprint::let_go_of_program();
+            }
         }
     }
-}
-
-/// What is no longer needed lies between what is, where glibc leaves it: after a busy time that would be most of the agent's memory.
-fn give_back_memory() {
-    // SAFETY: any thread may call it at any time.
-    unsafe { libc::malloc_trim(0) };
 }
 
 fn report(ready: oneshot::Sender<Result<Snapshots>>, outcome: Result<Snapshots>) {

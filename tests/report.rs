@@ -10,7 +10,7 @@ use scope_http_statistics::model::counters::{Harvest, KernelState, ProcessGrowth
 use scope_http_statistics::model::increment::Increment;
 use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::snapshot::{
-    AgentState, Latency, ProcessSnapshot, Snapshot, Trend,
+    AgentState, Durations, Latency, ProcessSnapshot, Snapshot, Trend,
 };
 use scope_http_statistics::model::tick::Moment;
 use scope_http_statistics::model::tracker::Tracker;
@@ -40,16 +40,20 @@ fn answering(mut process: ProcessSnapshot, responses: &[(u16, f64)]) -> ProcessS
         .map(|(status, rate)| (*status, trend(&[0.0, *rate])))
         .collect();
     process.latency = Some(Box::new(Latency {
-        p50_ms: trend(&[0.25]),
-        p90_ms: trend(&[5.0]),
-        p99_ms: trend(&[7.5]),
-        max_ms: trend(&[9.0]),
+        p50_ms: durations(&[0.25]),
+        p90_ms: durations(&[5.0]),
+        p99_ms: durations(&[7.5]),
+        max_ms: durations(&[9.0]),
     }));
     process
 }
 
 fn trend(values: &[f64]) -> Trend {
     Trend::of(values.iter().copied())
+}
+
+fn durations(values: &[f32]) -> Durations {
+    Durations::of(values.iter().copied())
 }
 
 fn snapshot(processes: Vec<ProcessSnapshot>) -> Snapshot {
@@ -295,7 +299,7 @@ fn processes_that_shared_a_pid_share_its_node() {
 fn of_processes_that_shared_a_pid_the_younger_has_the_percentiles() {
     let older = answering(process(7, 1, &[0.0, 3.0]), &[(200, 3.0)]);
     let mut younger = answering(process(7, 2, &[0.0, 5.0]), &[(200, 4.0), (500, 1.0)]);
-    younger.latency.as_mut().unwrap().p50_ms = trend(&[40.0]);
+    younger.latency.as_mut().unwrap().p50_ms = durations(&[40.0]);
     let expected = BTreeMap::from([
         ("http_requests_per_second", 8.0),
         ("http_request_duration_p50_ms", 40.0),

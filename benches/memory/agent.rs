@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -29,20 +30,37 @@ pub struct Agent {
 
 impl Agent {
     pub fn start(backend: Backend, max_processes: u32, max_connections: u32) -> Result<Self> {
+        let args = [
+            ("--backend", backend.to_string()),
+            ("--max-processes", max_processes.to_string()),
+            ("--max-connections", max_connections.to_string()),
+        ];
+        let args = args.into_iter();
+        let args = args.flat_map(|(name, value)| [name.to_owned(), value]);
+        Self::start_in(None, args.collect())
+    }
+
+    /// In a control group, whose members this file has.
+    pub fn start_in(members: Option<&Path>, args: Vec<String>) -> Result<Self> {
+        let members = members.map(|file| File::options().write(true).open(file));
+        let members = members.transpose()?;
         let folder = tempfile::Builder::new().prefix("http-stat-").tempdir()?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_scope-http-statistics"));
         command
             .arg("--plugins-root")
             .arg(folder.path())
-            .args(["--backend", &backend.to_string()])
             .args(["--listen", "127.0.0.1:0"])
-            .args(["--max-processes", &max_processes.to_string()])
-            .args(["--max-connections", &max_connections.to_string()])
+            .args(args)
             .stdin(Stdio::null())
             .stderr(File::create(folder.path().join("log"))?);
-        // SAFETY: between fork and exec, prctl is a plain system call that touches no memory.
+        // SAFETY: between fork and exec, these are plain system calls that touch no memory.
         unsafe {
-            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+            command.pre_exec(move || {
+                if let Some(mut members) = members.as_ref() {
+                    members.write_all(b"0")?;
+                }
+                Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+            });
         }
         let child = command.spawn().context("cannot start the agent")?;
         let mut agent = Self { child, folder };
@@ -106,6 +124,10 @@ impl Agent {
             }
         }
         Ok((Duration::from_nanos(all), Duration::from_nanos(sampler)))
+    }
+
+    pub fn threads(&self) -> Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/task", self.pid()))?.count())
     }
 
     pub fn cpu_time(&self) -> Result<Duration> {

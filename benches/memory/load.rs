@@ -4,12 +4,14 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::agent::Agent;
 use crate::crowd::{Crowd, Gate};
 
 pub const PROCESSES: usize = 10_000;
@@ -32,6 +34,15 @@ pub fn processes() -> Result<Crowd> {
 /// Connections on loopback TCP that carry one request each, once the gate is open.
 pub fn connections() -> Result<Crowd> {
     Crowd::start(HOLDERS, |gate| hold(gate, CONNECTIONS / HOLDERS))
+}
+
+/// Reads the events of the page for as long as this is kept.
+pub fn look_at(agent: &Agent) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(agent.page()?)?;
+    write!(stream, "GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+    let mut reader = stream.try_clone()?;
+    thread::spawn(move || while reader.read(&mut [0; 1 << 16]).is_ok_and(|read| read > 0) {});
+    Ok(stream)
 }
 
 fn hold(gate: &Gate, count: usize) -> Result<Vec<(TcpStream, TcpStream)>> {

@@ -2,6 +2,7 @@
 //! What the agent and its maps take with many processes and connections.
 
 mod agent;
+mod charged;
 mod crowd;
 mod kernel;
 mod load;
@@ -24,7 +25,7 @@ use crate::sample::Sample;
 const MAX_PROCESSES: u32 = 24_000;
 const MAX_CONNECTIONS: u32 = 131_072;
 /// Everything ends when this process does, which the kernel sees to after so many seconds.
-const LIMIT_S: u32 = 1200;
+const LIMIT_S: u32 = 1800;
 /// How long the agent remembers the rates of a process.
 const HISTORY: Duration = Duration::from_secs(62);
 
@@ -37,6 +38,12 @@ struct Cli {
     /// Only what the agent itself costs, by how much there is to count
     #[arg(long)]
     scale: bool,
+    /// Only what its control group is charged
+    #[arg(long, conflicts_with = "scale")]
+    charged: bool,
+    /// Of the rows of --scale, only those whose names have this in them
+    #[arg(requires = "scale")]
+    rows: Option<String>,
     /// Cargo says so to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -45,7 +52,10 @@ struct Cli {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     alarm::set(LIMIT_S);
-    scale::print(cli.quick)?;
+    if cli.charged {
+        return charged::print();
+    }
+    scale::print(cli.quick, cli.rows.as_deref().unwrap_or_default())?;
     if cli.scale {
         return Ok(());
     }

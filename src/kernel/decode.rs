@@ -3,8 +3,9 @@
 
 use crate::identity::cgroup::Cgroup;
 use crate::kernel::skeleton::types;
-use crate::model::counters::{Kind, ProcessId, SeriesKey};
+use crate::model::counters::{Kind, ProcessId};
 use crate::model::reason::Reason;
+use crate::model::series_key::{Method, SeriesKey, Version};
 use crate::model::workload::Workload;
 
 /// Those of all groups of CPUs.
@@ -35,38 +36,38 @@ pub(super) fn kind(key: &types::http_series_key) -> Kind {
 impl From<&types::http_series_key> for SeriesKey {
     fn from(key: &types::http_series_key) -> Self {
         Self {
-            method: method(key.method).unwrap_or("_OTHER"),
+            method: method(key.method).unwrap_or(Method::Other),
             status: key.status,
-            version: version(key.version).unwrap_or("unknown"),
+            version: version(key.version).unwrap_or(Version::Unknown),
         }
     }
 }
 
 /// A method of the programs. What they add to theirs has to be added here.
-fn method(method: types::http_method) -> Option<&'static str> {
+fn method(method: types::http_method) -> Option<Method> {
     use types::http_method;
     match method {
-        http_method::HTTP_METHOD_OTHER => Some("_OTHER"),
-        http_method::HTTP_METHOD_CONNECT => Some("CONNECT"),
-        http_method::HTTP_METHOD_DELETE => Some("DELETE"),
-        http_method::HTTP_METHOD_GET => Some("GET"),
-        http_method::HTTP_METHOD_HEAD => Some("HEAD"),
-        http_method::HTTP_METHOD_OPTIONS => Some("OPTIONS"),
-        http_method::HTTP_METHOD_PATCH => Some("PATCH"),
-        http_method::HTTP_METHOD_POST => Some("POST"),
-        http_method::HTTP_METHOD_PUT => Some("PUT"),
-        http_method::HTTP_METHOD_TRACE => Some("TRACE"),
-        http_method::HTTP_METHOD_UNKNOWN => Some("unknown"),
+        http_method::HTTP_METHOD_OTHER => Some(Method::Other),
+        http_method::HTTP_METHOD_CONNECT => Some(Method::Connect),
+        http_method::HTTP_METHOD_DELETE => Some(Method::Delete),
+        http_method::HTTP_METHOD_GET => Some(Method::Get),
+        http_method::HTTP_METHOD_HEAD => Some(Method::Head),
+        http_method::HTTP_METHOD_OPTIONS => Some(Method::Options),
+        http_method::HTTP_METHOD_PATCH => Some(Method::Patch),
+        http_method::HTTP_METHOD_POST => Some(Method::Post),
+        http_method::HTTP_METHOD_PUT => Some(Method::Put),
+        http_method::HTTP_METHOD_TRACE => Some(Method::Trace),
+        http_method::HTTP_METHOD_UNKNOWN => Some(Method::Unknown),
         _ => None,
     }
 }
 
-fn version(version: types::http_version) -> Option<&'static str> {
+fn version(version: types::http_version) -> Option<Version> {
     use types::http_version;
     match version {
-        http_version::HTTP_VERSION_1_0 => Some("1.0"),
-        http_version::HTTP_VERSION_1_1 => Some("1.1"),
-        http_version::HTTP_VERSION_2 => Some("2"),
+        http_version::HTTP_VERSION_1_0 => Some(Version::V1_0),
+        http_version::HTTP_VERSION_1_1 => Some(Version::V1_1),
+        http_version::HTTP_VERSION_2 => Some(Version::V2),
         _ => None,
     }
 }
@@ -155,14 +156,14 @@ mod tests {
                 "GRPC" => None,
                 method => Some(method),
             };
-            assert_eq!(method(types::http_method(code)), expected);
+            assert_eq!(method(types::http_method(code)).map(Method::name), expected);
             methods += 1;
         }
         assert_eq!(method(types::http_method(methods)), None);
         let mut versions = 0;
         for (code, name) in enumerators("HTTP_VERSION_") {
             assert_eq!(
-                version(types::http_version(code)),
+                version(types::http_version(code)).map(Version::name),
                 Some(&*name.replace('_', "."))
             );
             versions += 1;

@@ -5,6 +5,7 @@ use std::mem::offset_of;
 
 use anyhow::Result;
 
+use crate::kernel::decode::owner;
 use crate::kernel::load::Bpf;
 use crate::kernel::mirror::Known;
 use crate::kernel::shares::Resource;
@@ -71,13 +72,27 @@ impl Bpf<'_> {
     }
 
     fn forget_series(&self, owner: &types::http_owner, known: &Known) -> Result<()> {
-        let (mut places, mut spans) = (Vec::new(), 0);
+        let mut cleared = Vec::new();
         for place in &known.series {
+            let key = self.series.entry(*place)?.key();
+            if !is_still(known.id, &key) {
+                continue;
+            }
             let of_series = self.series.take_out(*place, SPANS)?;
-            spans += self.spans.give_back(of_series, self.access)?;
-            places.push((*place, self.series.entry(*place)?.key()));
+            let spans = self.spans.give_back(of_series, self.access)?;
+            self.shares.give_back(known.share, Resource::Spans, spans);
+            cleared.push((*place, key));
         }
-        self.series.clear(&places, self.access)?;
+        // SAFETY: `Plain`.
+        let keys = cleared
+            .iter()
+            .map(|(_, key)| unsafe { plain::as_bytes(key) });
+        (self.series).unlink(&keys.collect::<Vec<_>>(), self.access)?;
+        // Once their places are cleared they are no longer known to be its own.
+        self.shares
+            .give_back(known.share, Resource::Series, cleared.len());
+        let places: Vec<_> = cleared.iter().map(|(place, _)| *place).collect();
+        self.series.release(&places, self.access)?;
         // Behind the last number are the answers that have no kind of their own.
         let numbers = (0..owner.kinds).chain([KINDS as u32]);
         let numbers: Vec<_> = numbers
@@ -91,13 +106,13 @@ impl Bpf<'_> {
             .collect();
         // SAFETY: `Plain`.
         let numbers = numbers.iter().map(|key| unsafe { plain::as_bytes(key) });
-        self.series
-            .unlink(&numbers.collect::<Vec<_>>(), self.access)?;
-        self.shares
-            .give_back(known.share, Resource::Series, places.len());
-        self.shares.give_back(known.share, Resource::Spans, spans);
-        Ok(())
+        (self.series).unlink(&numbers.collect::<Vec<_>>(), self.access)
     }
+}
+
+/// Whether a series is still somebody's. Where something has failed before, it may be cleared, and be another one's by now.
+fn is_still(id: ProcessId, key: &types::http_series_key) -> bool {
+    owner(key) == id
 }
 
 /// The one for whatever has no other.
@@ -133,5 +148,21 @@ mod tests {
         for (name, resource) in expected {
             assert_eq!(named[resource as usize], name);
         }
+    }
+
+    #[test]
+    fn what_is_another_ones_by_now_is_left_alone() {
+        let id = ProcessId {
+            pid: 7,
+            start_time: 100,
+        };
+        let key = |pid, start_time| types::http_series_key {
+            start_time,
+            pid,
+            ..Default::default()
+        };
+        assert!(is_still(id, &key(7, 100)));
+        let others = [key(7, 101), key(8, 100), key(0, 0)];
+        assert!(others.iter().all(|it| !is_still(id, it)));
     }
 }

@@ -222,6 +222,7 @@ impl Bpf<'_> {
     }
 
     fn read_series(&mut self) -> Result<()> {
+        let mut buckets = Vec::new();
         for place in self.series.changed(&mut self.seen.series)? {
             let entry = self.series.entry(place)?;
             if !self.mirror.knows_series(place) {
@@ -234,9 +235,10 @@ impl Bpf<'_> {
                 self.mirror.add_series(place, owner, kind(&key));
             }
             let coarse: [u32; CLASSICS] = self.series.take_out(place, COARSE)?;
-            let fine = self.spans.take_out(&entry)?;
-            let buckets = fine.into_iter().chain(spans::coarse(&coarse));
-            self.mirror.series_read(place, sum_ns(&entry), buckets);
+            buckets.clear();
+            self.spans.take_out(&entry, &mut buckets)?;
+            buckets.extend(spans::coarse(&coarse));
+            (self.mirror).series_read(place, sum_ns(&entry), buckets.iter().copied());
         }
         Ok(())
     }

@@ -46,7 +46,7 @@ impl<M: MapCore> Mapped<M> {
         );
         let mut mapped = self.mapped.borrow_mut();
         if end > mapped.len() {
-            let more = end.next_power_of_two().min(self.length);
+            let more = mapped_for(end).min(self.length);
             *mapped = map(&self.map, more).context("a table of counters cannot be mapped")?;
         }
         // SAFETY: the entry ends within what is mapped, which stays so while it is borrowed; entries are aligned to words; and all
@@ -85,9 +85,38 @@ impl<M: MapCore> Mapped<M> {
     }
 }
 
+/// How much is mapped where so much is needed: an eighth more, so that it is seldom done again.
+fn mapped_for(end: usize) -> usize {
+    (end + end / 8).next_multiple_of(LEAST_MAPPED)
+}
+
 /// The first bytes of an array.
 pub fn map(array: &impl AsFd, length: usize) -> io::Result<MmapRaw> {
     MmapOptions::new()
         .len(length)
         .map_raw(array.as_fd().as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_mapped_that_is_not_needed() {
+        for end in (1..1 << 26).step_by(10_007) {
+            let mapped = mapped_for(end);
+            assert!(mapped >= end && mapped <= end + end / 8 + LEAST_MAPPED);
+        }
+    }
+
+    #[test]
+    fn what_grows_is_not_mapped_for_each_entry() {
+        let (mut mapped, mut times) = (0, 0);
+        for end in (0..1 << 26).step_by(416) {
+            if end > mapped {
+                (mapped, times) = (mapped_for(end), times + 1);
+            }
+        }
+        assert!(times < 64, "{times}");
+    }
 }

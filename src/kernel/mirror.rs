@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What was read of the kernel's counters the last time, place by place, so that of the next reading only what has grown goes
-//! further. Pure.
+//! What is known of the kernel's tables, place by place: who is there, and what was read of it the last time. [`crate::kernel::growth`]
+//! compares that with what is read next. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::counters::{Kind, ProcessGrowth, ProcessId, WorkloadGrowth};
-use crate::model::histogram::Histogram;
-use crate::model::increment::Increment;
+use crate::kernel::growth::Grown;
+use crate::kernel::places::Places;
+use crate::model::counters::{Kind, ProcessId};
 use crate::model::workload::Workload;
 
 /// Whose a series is, by its place.
@@ -26,10 +26,10 @@ pub struct Known {
     pub workload: Arc<Workload>,
     /// The places of its series.
     pub series: Vec<u32>,
-    requests: u64,
-    unlisted: u64,
+    pub(super) requests: u64,
+    pub(super) unlisted: u64,
     /// Where in what has grown.
-    growth: Option<usize>,
+    pub(super) growth: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub struct KnownProcess {
     pub known: Known,
     /// The place of its workload.
     pub workload: u32,
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 #[derive(Debug)]
@@ -51,10 +51,10 @@ pub struct KnownWorkload {
 }
 
 #[derive(Debug)]
-struct KnownSeries {
-    owner: Owner,
-    kind: Kind,
-    sum_ns: u64,
+pub(super) struct KnownSeries {
+    pub(super) owner: Owner,
+    pub(super) kind: Kind,
+    pub(super) sum_ns: u64,
 }
 
 impl Known {
@@ -74,48 +74,31 @@ impl Known {
 /// By place.
 #[derive(Default)]
 pub struct Mirror {
-    processes: Vec<Option<KnownProcess>>,
-    workloads: Vec<Option<KnownWorkload>>,
-    series: Vec<Option<KnownSeries>>,
+    pub(super) processes: Places<KnownProcess>,
+    pub(super) workloads: Places<KnownWorkload>,
+    pub(super) series: Places<KnownSeries>,
     /// Of processes and workloads, as series tell whose they are.
     owners: HashMap<ProcessId, Owner>,
-    /// What was read and has not been taken yet.
-    grown: (Vec<ProcessGrowth>, Vec<WorkloadGrowth>),
+    pub(super) grown: Grown,
     /// Processes of which it is not known whether the kernel adds them to their workload; and those before what was
     /// read was last taken.
-    undecided: HashSet<ProcessId>,
-    undecided_before: HashSet<ProcessId>,
-}
-
-fn at<T>(places: &[Option<T>], place: u32) -> Option<&T> {
-    places.get(place as usize)?.as_ref()
-}
-
-fn at_mut<T>(places: &mut [Option<T>], place: u32) -> Option<&mut T> {
-    places.get_mut(place as usize)?.as_mut()
-}
-
-fn put<T>(places: &mut Vec<Option<T>>, place: u32, value: T) {
-    let place = place as usize;
-    if places.len() <= place {
-        places.resize_with(place + 1, || None);
-    }
-    places[place] = Some(value);
+    pub(super) undecided: HashSet<ProcessId>,
+    pub(super) undecided_before: HashSet<ProcessId>,
 }
 
 impl Mirror {
     pub fn knows_process(&self, place: u32) -> bool {
-        at(&self.processes, place).is_some()
+        self.processes.get(place).is_some()
     }
 
     pub fn unlinked_workload(&mut self, place: u32) {
-        if let Some(workload) = at_mut(&mut self.workloads, place) {
+        if let Some(workload) = self.workloads.get_mut(place) {
             workload.unlinked = true;
         }
     }
 
     pub fn workload(&self, place: u32) -> Option<&KnownWorkload> {
-        at(&self.workloads, place)
+        self.workloads.get(place)
     }
 
     pub fn owner(&self, id: ProcessId) -> Option<Owner> {
@@ -131,7 +114,7 @@ impl Mirror {
     /// A process that user space reads from now on. Its workload has to be known.
     pub fn add_process(&mut self, place: u32, known: Known, workload: u32) {
         self.owners.insert(known.id, Owner::Process(place));
-        if let Some(workload) = at_mut(&mut self.workloads, workload) {
+        if let Some(workload) = self.workloads.get_mut(workload) {
             workload.processes += 1;
             workload.idle = 0;
         }
@@ -140,7 +123,7 @@ impl Mirror {
             workload,
             ended: false,
         };
-        put(&mut self.processes, place, process);
+        self.processes.put(place, process);
     }
 
     pub fn add_workload(&mut self, place: u32, known: Known) {
@@ -151,13 +134,13 @@ impl Mirror {
             idle: 0,
             unlinked: false,
         };
-        put(&mut self.workloads, place, workload);
+        self.workloads.put(place, workload);
     }
 
     pub fn add_series(&mut self, place: u32, owner: Owner, kind: Kind) {
         let known = match owner {
-            Owner::Process(place) => at_mut(&mut self.processes, place).map(|it| &mut it.known),
-            Owner::Workload(place) => at_mut(&mut self.workloads, place).map(|it| &mut it.known),
+            Owner::Process(place) => self.processes.get_mut(place).map(|it| &mut it.known),
+            Owner::Workload(place) => self.workloads.get_mut(place).map(|it| &mut it.known),
         };
         if let Some(known) = known {
             known.series.push(place);
@@ -166,105 +149,19 @@ impl Mirror {
                 kind,
                 sum_ns: 0,
             };
-            put(&mut self.series, place, series);
+            self.series.put(place, series);
         }
     }
 
     pub fn knows_series(&self, place: u32) -> bool {
-        at(&self.series, place).is_some()
-    }
-
-    /// The counters of a known process.
-    pub fn process_read(&mut self, place: u32, requests: u64, ended: bool) {
-        let Some(process) = at_mut(&mut self.processes, place) else {
-            return;
-        };
-        let grown = requests.saturating_sub(process.known.requests);
-        if grown == 0 && ended == process.ended {
-            return;
-        }
-        process.known.requests = requests;
-        process.ended = ended;
-        let growth = growth_of_process(&mut self.grown.0, process);
-        growth.increment.requests += grown;
-        growth.ended = ended;
-    }
-
-    pub fn workload_read(&mut self, place: u32, requests: u64, unlisted: u64) {
-        let Some(workload) = at_mut(&mut self.workloads, place) else {
-            return;
-        };
-        let known = &mut workload.known;
-        let grown = requests.saturating_sub(known.requests);
-        let more = unlisted.saturating_sub(known.unlisted);
-        if grown == 0 && more == 0 {
-            return;
-        }
-        (known.requests, known.unlisted) = (requests, unlisted);
-        let growth = growth_of_workload(&mut self.grown.1, workload);
-        growth.increment.requests += grown;
-        growth.unlisted += more;
-    }
-
-    /// The buckets are those that have come since the last time; a reading may have met one between its bucket and its sum,
-    /// which then comes alone.
-    pub fn series_read(
-        &mut self,
-        place: u32,
-        sum_ns: u64,
-        buckets: impl IntoIterator<Item = (u16, u64)>,
-    ) {
-        let Some(series) = at_mut(&mut self.series, place) else {
-            return;
-        };
-        let grown = Histogram::new(sum_ns.saturating_sub(series.sum_ns), buckets);
-        if grown.is_empty() {
-            return;
-        }
-        series.sum_ns = sum_ns;
-        let growth = match series.owner {
-            Owner::Process(place) => at_mut(&mut self.processes, place)
-                .map(|it| &mut growth_of_process(&mut self.grown.0, it).increment),
-            Owner::Workload(place) => at_mut(&mut self.workloads, place)
-                .map(|it| &mut growth_of_workload(&mut self.grown.1, it).increment),
-        };
-        if let Some(growth) = growth {
-            match &series.kind {
-                Kind::Answer(key) => {
-                    growth.series.reserve_exact(1);
-                    growth.series.push((key.clone(), grown));
-                }
-                Kind::Call(status) => growth.calls.push((*status, grown)),
-            }
-        }
-    }
-
-    /// Everything that was read since the last time.
-    pub fn take(&mut self) -> (Vec<ProcessGrowth>, Vec<WorkloadGrowth>) {
-        for growth in &self.grown.0 {
-            if let Some(Owner::Process(place)) = self.owners.get(&growth.id)
-                && let Some(process) = at_mut(&mut self.processes, *place)
-            {
-                process.known.growth = None;
-            }
-        }
-        for workload in self.workloads.iter_mut().flatten() {
-            let grows = workload.known.growth.take().is_some() || workload.processes > 0;
-            workload.idle = if grows { 0 } else { workload.idle + 1 };
-        }
-        // Those that the kernel has added up meanwhile are not heard of again.
-        self.undecided_before = std::mem::take(&mut self.undecided);
-        std::mem::take(&mut self.grown)
+        self.series.get(place).is_some()
     }
 
     /// The places of workloads that have been idle for so many readings or more.
     pub fn idle_workloads(&self, readings: u32) -> Vec<u32> {
-        let idle = |it: &Option<KnownWorkload>| it.as_ref().is_some_and(|it| it.idle >= readings);
-        let workloads = (0..).zip(&self.workloads);
-        workloads
-            .filter(|(_, it)| idle(it))
-            .map(|(place, _)| place)
-            .collect()
+        let workloads = self.workloads.iter();
+        let idle = workloads.filter(|(_, it)| it.idle >= readings);
+        idle.map(|(place, _)| place).collect()
     }
 
     /// Where a process is, and what is known of it.
@@ -272,26 +169,21 @@ impl Mirror {
         let Some(Owner::Process(place)) = self.owner(id) else {
             return None;
         };
-        Some((place, &at(&self.processes, place)?.known))
+        Some((place, &self.processes.get(place)?.known))
     }
 
     pub fn remove_process(&mut self, place: u32) {
-        let Some(process) = self
-            .processes
-            .get_mut(place as usize)
-            .and_then(Option::take)
-        else {
+        let Some(process) = self.processes.take(place) else {
             return;
         };
-        if let Some(workload) = at_mut(&mut self.workloads, process.workload) {
+        if let Some(workload) = self.workloads.get_mut(process.workload) {
             workload.processes -= 1;
         }
         self.remove(&process.known);
     }
 
     pub fn remove_workload(&mut self, place: u32) {
-        let workload = self.workloads.get_mut(place as usize);
-        if let Some(workload) = workload.and_then(Option::take) {
+        if let Some(workload) = self.workloads.take(place) {
             self.remove(&workload.known);
         }
     }
@@ -299,47 +191,15 @@ impl Mirror {
     fn remove(&mut self, known: &Known) {
         self.owners.remove(&known.id);
         for place in &known.series {
-            if let Some(series) = self.series.get_mut(*place as usize) {
-                *series = None;
-            }
+            self.series.take(*place);
         }
     }
 }
 
-fn growth_of_process<'g>(
-    grown: &'g mut Vec<ProcessGrowth>,
-    process: &mut KnownProcess,
-) -> &'g mut ProcessGrowth {
-    let at = *process.known.growth.get_or_insert_with(|| {
-        grown.push(ProcessGrowth {
-            id: process.known.id,
-            workload: Arc::clone(&process.known.workload),
-            increment: Increment::default(),
-            ended: process.ended,
-        });
-        grown.len() - 1
-    });
-    &mut grown[at]
-}
-
-fn growth_of_workload<'g>(
-    grown: &'g mut Vec<WorkloadGrowth>,
-    workload: &mut KnownWorkload,
-) -> &'g mut WorkloadGrowth {
-    let at = *workload.known.growth.get_or_insert_with(|| {
-        grown.push(WorkloadGrowth {
-            workload: Arc::clone(&workload.known.workload),
-            increment: Increment::default(),
-            unlisted: 0,
-        });
-        grown.len() - 1
-    });
-    &mut grown[at]
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::model::counters::SeriesKey;
+    use crate::model::histogram::Histogram;
+    use crate::model::series_key::{Method, SeriesKey, Version};
 
     use super::*;
 
@@ -347,9 +207,9 @@ mod tests {
     const WORKLOAD: u32 = 70;
     const SERIES: u32 = 5;
     const OK: SeriesKey = SeriesKey {
-        method: "GET",
+        method: Method::Get,
         status: 200,
-        version: "1.1",
+        version: Version::V1_1,
     };
 
     fn id(pid: u32) -> ProcessId {
@@ -379,100 +239,6 @@ mod tests {
         mirror.add_workload(WORKLOAD, known(0));
         mirror.add_process(PROCESS, known(7), WORKLOAD);
         mirror
-    }
-
-    fn requests(grown: &(Vec<ProcessGrowth>, Vec<WorkloadGrowth>)) -> (Vec<u64>, Vec<u64>) {
-        let processes = grown.0.iter().map(|it| it.increment.requests);
-        let workloads = grown.1.iter().map(|it| it.increment.requests);
-        (processes.collect(), workloads.collect())
-    }
-
-    #[test]
-    fn growth_is_told_once() {
-        let mut mirror = mirror();
-        mirror.process_read(PROCESS, 23, false);
-        mirror.workload_read(WORKLOAD, 11, 5);
-        let grown = mirror.take();
-        assert_eq!(requests(&grown), (vec![23], vec![11]));
-        assert_eq!((grown.0[0].id, grown.1[0].unlisted), (id(7), 5));
-        mirror.process_read(PROCESS, 23, false);
-        mirror.workload_read(WORKLOAD, 11, 5);
-        assert_eq!(mirror.take(), Default::default());
-        mirror.process_read(PROCESS, 30, false);
-        mirror.workload_read(WORKLOAD, 11, 6);
-        let grown = mirror.take();
-        assert_eq!(requests(&grown), (vec![7], vec![0]));
-        assert_eq!(grown.1[0].unlisted, 1);
-        // A place that nobody has spoken of is nothing to tell of.
-        mirror.process_read(PROCESS + 1, 5, false);
-        mirror.workload_read(WORKLOAD + 1, 5, 0);
-        assert_eq!(mirror.take(), Default::default());
-    }
-
-    #[test]
-    fn what_is_read_twice_before_it_is_taken_comes_together() {
-        let mut mirror = mirror();
-        mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
-        for (requests, sum_ns, answers) in [(3, 200, 2), (10, 900, 7)] {
-            mirror.process_read(PROCESS, requests, false);
-            mirror.series_read(SERIES, sum_ns, [(BUCKET, answers)]);
-        }
-        let (processes, _) = mirror.take();
-        assert_eq!(processes.len(), 1);
-        let increment = &processes[0].increment;
-        assert_eq!(increment.requests, 10);
-        assert_eq!(increment.durations(), histogram(9, 900));
-    }
-
-    #[test]
-    fn the_end_is_told_without_any_growth() {
-        let mut mirror = mirror();
-        mirror.process_read(PROCESS, 23, false);
-        mirror.take();
-        mirror.process_read(PROCESS, 23, true);
-        let (processes, _) = mirror.take();
-        assert!(processes[0].ended && processes[0].increment.is_empty());
-        mirror.process_read(PROCESS, 23, true);
-        assert_eq!(mirror.take(), Default::default());
-        // What has come with the end is in it.
-        let mut mirror = self::mirror();
-        mirror.process_read(PROCESS, 5, true);
-        let (processes, _) = mirror.take();
-        assert!(processes[0].ended);
-        assert_eq!(processes[0].increment.requests, 5);
-    }
-
-    #[test]
-    fn answers_are_their_owners() {
-        let mut mirror = mirror();
-        let of_workload = SeriesKey { status: 404, ..OK };
-        mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
-        mirror.add_series(
-            SERIES + 1,
-            Owner::Workload(WORKLOAD),
-            Kind::Answer(of_workload.clone()),
-        );
-        mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
-        mirror.series_read(SERIES + 1, 50, [(BUCKET, 1)]);
-        let (processes, workloads) = mirror.take();
-        assert_eq!(processes[0].increment.series, [(OK, histogram(2, 300))]);
-        let expected = [(of_workload, histogram(1, 50))];
-        assert_eq!(workloads[0].increment.series, expected);
-        mirror.series_read(SERIES, 900, [(BUCKET, 3)]);
-        let (processes, _) = mirror.take();
-        assert_eq!(processes[0].increment.series, [(OK, histogram(3, 600))]);
-    }
-
-    #[test]
-    fn a_sum_that_comes_after_its_answer_is_not_lost() {
-        let mut mirror = mirror();
-        mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
-        mirror.series_read(SERIES, 100, [(BUCKET, 2)]);
-        mirror.series_read(SERIES, 300, []);
-        let (processes, _) = mirror.take();
-        assert_eq!(processes[0].increment.durations(), histogram(2, 300));
-        mirror.series_read(SERIES, 300, []);
-        assert_eq!(mirror.take(), Default::default());
     }
 
     #[test]

@@ -35,15 +35,17 @@ impl<M: MapCore> Spans<M> {
         self.capacity - 1
     }
 
-    /// Takes out what a series has counted since the last time, by bucket.
-    pub fn take_out(&self, series: &types::http_series) -> Result<Vec<(u16, u64)>> {
-        gather(series, |place| self.spans.take_out(place, 0))
+    /// Takes out what a series has counted since the last time, by bucket, and adds it to these.
+    pub fn take_out(&self, series: &types::http_series, all: &mut Vec<(u16, u64)>) -> Result<()> {
+        gather(series, all, |place| self.spans.take_out(place, 0))
     }
 
     /// What it has counted and nobody has taken out.
     pub fn read(&self, series: &types::http_series) -> Result<Vec<(u16, u64)>> {
         let read = |number: &AtomicU32| number.load(Ordering::Relaxed);
-        gather(series, |place| self.spans.numbers(place, 0, read))
+        let mut all = Vec::new();
+        gather(series, &mut all, |place| self.spans.numbers(place, 0, read))?;
+        Ok(all)
     }
 
     /// Gives back the spans of a series in which nobody counts any more, and which has them no more; says how many they were.
@@ -59,15 +61,15 @@ impl<M: MapCore> Spans<M> {
 
 fn gather(
     series: &types::http_series,
+    all: &mut Vec<(u16, u64)>,
     counts: impl Fn(u32) -> Result<[u32; SPAN_BUCKETS]>,
-) -> Result<Vec<(u16, u64)>> {
-    let mut all = Vec::new();
+) -> Result<()> {
     for (span, place) in (0..).zip(series.spans).filter(|(_, place)| *place != 0) {
         let buckets = span * SPAN_PLACES as u16..;
         let filled = buckets.zip(counts(place)?).filter(|(_, count)| *count > 0);
         all.extend(filled.map(|(bucket, count)| (bucket, u64::from(count))));
     }
-    Ok(all)
+    Ok(())
 }
 
 /// Those for which there was no room in spans are in classic buckets, of which one of ours stands for each.

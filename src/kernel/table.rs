@@ -103,6 +103,21 @@ impl<T: Entry, M: MapCore> Table<T, M> {
         })
     }
 
+    /// The first entries of somebody who has so many, as they are: no further ones are looked at.
+    pub fn first(&self, count: usize, is_theirs: impl Fn(&T::Key) -> bool) -> Result<Vec<T>> {
+        let mut first = Vec::with_capacity(count);
+        for place in self.used() {
+            if first.len() == count {
+                break;
+            }
+            let entry = self.entry(place)?;
+            if is_theirs(&entry.key()) {
+                first.push(entry);
+            }
+        }
+        Ok(first)
+    }
+
     /// The sum of the numbers that change when an entry is counted up.
     pub fn count(&self, place: u32) -> Result<u64> {
         self.entries.with(place, |words| {
@@ -301,6 +316,27 @@ mod tests {
             assert_eq!(row.more, [row.key; 6]);
         }
         assert!(table.entry(CAPACITY).is_err());
+    }
+
+    #[test]
+    fn no_more_is_looked_at_than_there_is_to_find() {
+        let (table, maps) = table();
+        for key in 1..=100 {
+            add(&maps, key).unwrap();
+        }
+        let looked = std::cell::Cell::new(0);
+        let first = |count| {
+            looked.set(0);
+            let is_theirs = |key: &u64| {
+                looked.set(looked.get() + 1);
+                [3, 5].contains(key)
+            };
+            let first = table.first(count, is_theirs).unwrap();
+            first.iter().map(|row| row.key).collect::<Vec<_>>()
+        };
+        assert_eq!((first(2), looked.get()), (vec![3, 5], 5));
+        assert_eq!((first(3), looked.get()), (vec![3, 5], 100));
+        assert_eq!((first(0), looked.get()), (vec![], 0));
     }
 
     #[test]

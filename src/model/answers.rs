@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use crate::model::histogram::Histogram;
 use crate::model::increment::Increment;
 use crate::model::quantile::{max_ms, quantile_ms};
-use crate::model::snapshot::{Latency, Trend};
+use crate::model::snapshot::{Durations, Latency, Trend};
 use crate::model::tick::Tick;
 use crate::model::window::Window;
 
@@ -54,6 +54,8 @@ impl Answers {
         for (status, _) in &answers {
             if let Err(at) = self.per_second.binary_search_by_key(status, |(it, _)| *it) {
                 let samples = Samples::beginning(self.joined);
+                // Most have one or two.
+                self.per_second.reserve_exact(1);
                 self.per_second.insert(at, (*status, samples));
             }
         }
@@ -135,10 +137,8 @@ impl Answers {
         if self.latency.is_empty() {
             return None;
         }
-        let [p50_ms, p90_ms, p99_ms, max_ms] = [0, 1, 2, 3].map(|it| {
-            let values = self.latency.iter().map(|values| f64::from(values[it]));
-            Trend::of(values)
-        });
+        let [p50_ms, p90_ms, p99_ms, max_ms] =
+            [0, 1, 2, 3].map(|it| Durations::of(self.latency.iter().map(|values| values[it])));
         Some(Latency {
             p50_ms,
             p90_ms,
@@ -152,7 +152,7 @@ impl Answers {
 mod tests {
     use std::time::Duration;
 
-    use crate::model::counters::SeriesKey;
+    use crate::model::series_key::{Method, SeriesKey, Version};
 
     use super::*;
 
@@ -171,9 +171,9 @@ mod tests {
             let series = answered.iter().map(|(status, count, us)| {
                 let histogram = Histogram::of(*count, us * 1000);
                 let key = SeriesKey {
-                    method: "GET",
+                    method: Method::Get,
                     status: *status,
-                    version: "1.1",
+                    version: Version::V1_1,
                 };
                 (key, histogram)
             });
@@ -238,7 +238,7 @@ mod tests {
                 latency.max_ms,
             ];
             for (told, expected) in told.iter().zip(expected) {
-                let last = *told.values.last().unwrap();
+                let last = told.last().unwrap();
                 assert!(
                     (last / expected - 1.0).abs() < 0.05,
                     "{told:?}, not {expected}"

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::model::increment::Increment;
 use crate::model::reason::Missed;
+use crate::model::series_key::SeriesKey;
 use crate::model::workload::Workload;
 
 /// A process for its whole life: a reused pid has another start time, and so has another program that it executes.
@@ -16,19 +17,8 @@ pub struct ProcessId {
     pub start_time: u64,
 }
 
-/// What the requests that were answered alike have in common.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SeriesKey {
-    /// `_OTHER` for all but the standard ones, `unknown` where HTTP/2 has said it before the connection was seen.
-    pub method: &'static str,
-    /// 0 of all kinds together that an owner has shown beyond those that are told apart, and [`Self::UNKNOWN_STATUS`].
-    pub status: u16,
-    /// Of the request: `1.0`, `1.1` for any later 1.x, or `2`.
-    pub version: &'static str,
-}
-
 /// What a series of the kernel is of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Answer(SeriesKey),
     /// gRPC calls that have come to this end.
@@ -41,18 +31,6 @@ pub type GrpcStatus = u16;
 pub const GRPC_OTHER: GrpcStatus = 0xffe;
 /// It was indexed before the connection was seen.
 pub const GRPC_UNKNOWN: GrpcStatus = 0xfff;
-
-impl SeriesKey {
-    /// HTTP/2 has said it before the connection was seen.
-    pub const UNKNOWN_STATUS: u16 = 1;
-
-    /// All kinds together that an owner has shown beyond those that are told apart.
-    pub const OTHER: Self = Self {
-        method: "_OTHER",
-        status: 0,
-        version: "1.1",
-    };
-}
 
 /// What a process has brought since the reading before.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -44,9 +44,10 @@ impl fmt::Debug for Filled {
 impl Histogram {
     /// Of buckets in any order.
     pub fn new(sum_ns: u64, buckets: impl IntoIterator<Item = (u16, u64)>) -> Self {
+        let buckets = buckets.into_iter();
         let mut histogram = Self {
             sum_ns,
-            filled: Vec::new(),
+            filled: Vec::with_capacity(buckets.size_hint().0),
         };
         for (bucket, count) in buckets {
             histogram.add(bucket, count);

@@ -3,8 +3,9 @@
 
 use std::time::Instant;
 
-use crate::model::counters::{GrpcStatus, SeriesKey};
+use crate::model::counters::GrpcStatus;
 use crate::model::histogram::Histogram;
+use crate::model::series_key::SeriesKey;
 
 /// What one tick has brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,10 @@ impl Increment {
     }
 
     pub fn append(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
         self.requests += other.requests;
         self.series.extend(other.series);
         self.calls.extend(other.calls);
@@ -141,7 +146,7 @@ impl Totals {
             }
             Err(at) => {
                 let series = Series {
-                    key: key.clone(),
+                    key: *key,
                     durations: durations.clone(),
                     since,
                 };
@@ -155,13 +160,15 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::series_key::{Method, Version};
+
     use super::*;
 
     fn answered(status: u16, count: u64) -> (SeriesKey, Histogram) {
         let key = SeriesKey {
-            method: "GET",
+            method: Method::Get,
             status,
-            version: "1.1",
+            version: Version::V1_1,
         };
         (key, Histogram::of(count, 7))
     }

@@ -35,13 +35,36 @@ impl Trend {
     }
 }
 
+/// What durations have been of late. They are told within a twentieth, so that they need no more than this.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Durations {
+    /// As those of a [`Trend`].
+    pub values: ArrayVec<f32, LISTED>,
+    pub peak: f32,
+}
+
+impl Durations {
+    /// Of all values that are remembered, oldest first.
+    pub fn of(values: impl ExactSizeIterator<Item = f32> + Clone) -> Self {
+        let unlisted = values.len().saturating_sub(LISTED);
+        Self {
+            values: values.clone().skip(unlisted).collect(),
+            peak: values.fold(0.0, f32::max),
+        }
+    }
+
+    pub fn last(&self) -> Option<f64> {
+        self.values.last().copied().map(f64::from)
+    }
+}
+
 /// How long requests took that were answered in the last 15 ticks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Latency {
-    pub p50_ms: Trend,
-    pub p90_ms: Trend,
-    pub p99_ms: Trend,
-    pub max_ms: Trend,
+    pub p50_ms: Durations,
+    pub p90_ms: Durations,
+    pub p99_ms: Durations,
+    pub max_ms: Durations,
 }
 
 /// One process as of one tick. As long as it is idle, and has been for so long that nothing is said of what was before, it
@@ -114,7 +137,7 @@ impl Snapshot {
     }
 
     /// The dates of values of the last ticks.
-    pub fn dated<'a>(&'a self, values: &'a [f64]) -> impl Iterator<Item = (SystemTime, f64)> {
+    pub fn dated<'a, T: Copy>(&'a self, values: &'a [T]) -> impl Iterator<Item = (SystemTime, T)> {
         let skipped = values.len().saturating_sub(self.dates.len());
         let values = &values[skipped..];
         let dates = &self.dates[self.dates.len() - values.len()..];

@@ -1,29 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Turns what the counters grow by into rates and totals, and remembers of each process what a report needs.
 
-use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::Arc;
-use std::time::Instant;
 
-use crate::model::counters::{Harvest, ProcessGrowth, ProcessId};
+use crate::model::counters::{Harvest, ProcessId};
 use crate::model::dates::Dates;
-use crate::model::snapshot::{AgentState, ProcessSnapshot, Snapshot};
-use crate::model::tick::{Moment, Tick};
-use crate::model::tracked::Tracked;
+use crate::model::processes::Processes;
+use crate::model::snapshot::{AgentState, Snapshot};
+use crate::model::tick::Moment;
 use crate::model::workloads::Workloads;
 
 /// What is known between two ticks.
 pub struct Tracker {
     dates: Dates,
-    /// Processes that began before that may have been busy when the kernel began to count. 0 from the first tick on: what was idle
-    /// in that is known to be.
-    began: u64,
-    /// In boxes: a tree has room for many that are not there.
-    processes: BTreeMap<ProcessId, Box<Tracked>>,
-    /// Those of which there is something new to tell in the next tick.
-    awake: Vec<ProcessId>,
-    listed: Arc<[Arc<ProcessSnapshot>]>,
+    processes: Processes,
     workloads: Workloads,
 }
 
@@ -32,24 +22,22 @@ impl Tracker {
     pub fn new(start: Moment) -> Self {
         Self {
             dates: Dates::new(start),
-            began: 0,
-            processes: BTreeMap::new(),
-            awake: Vec::new(),
-            listed: Arc::default(),
+            processes: Processes::default(),
             workloads: Workloads::default(),
         }
     }
 
     /// With the start time of the agent's process.
     pub fn since(self, began: u64) -> Self {
-        Self { began, ..self }
+        Self {
+            processes: Processes::since(began),
+            ..self
+        }
     }
 
     /// Those that have not ended, from one on.
     pub fn living(&self, from: Bound<ProcessId>) -> impl Iterator<Item = ProcessId> {
-        let processes = self.processes.range((from, Bound::Unbounded));
-        let living = processes.filter(|(_, it)| !it.has_ended());
-        living.map(|(id, _)| *id)
+        self.processes.living(from)
     }
 
     /// Takes in what the kernel has counted until `now`. Rates are over the time since the last tick that there was.
@@ -71,26 +59,20 @@ impl Tracker {
             if growth.ended {
                 ended.push(growth.id);
             }
-            self.grow(growth, now.instant);
+            (self.processes).grow(growth, &mut self.workloads, now.instant);
         }
-        self.began = 0;
         for id in gone {
-            if let Some(process) = self.processes.get_mut(id)
-                && !process.has_ended()
-            {
-                process.end();
-                self.awake.push(*id);
-                self.workloads.end_process(process.workload(), now.instant);
+            if let Some(workload) = self.processes.end(*id) {
+                self.workloads.end_process(workload, now.instant);
                 ended.push(*id);
             }
         }
-        self.list(&tick);
         let snapshot = Snapshot {
             date: now.date,
             taken: now.instant,
             elapsed: tick.elapsed,
             dates: self.dates.listed(),
-            processes: Arc::clone(&self.listed),
+            processes: self.processes.tick(&tick),
             workloads: self.workloads.tick(now.instant),
             missed: harvest.missed,
             kernel: harvest.kernel,
@@ -98,74 +80,18 @@ impl Tracker {
         };
         (snapshot, ended)
     }
-
-    /// Puts what is new of those that are awake into the list of all.
-    fn list(&mut self, tick: &Tick) {
-        if self.awake.is_empty() {
-            return;
-        }
-        let mut awake = std::mem::take(&mut self.awake);
-        awake.sort_unstable();
-        awake.dedup();
-        let mut known = self.listed.iter().peekable();
-        let mut listed = Vec::with_capacity(self.processes.len());
-        for id in awake {
-            while let Some(idle) = known.next_if(|it| it.id < id) {
-                listed.push(Arc::clone(idle));
-            }
-            known.next_if(|it| it.id == id);
-            let Some(process) = self.processes.get_mut(&id) else {
-                continue;
-            };
-            let (snapshot, is_settled) = process.tick(tick);
-            if !process.is_listed() {
-                self.processes.remove(&id);
-                continue;
-            }
-            listed.push(snapshot);
-            if !is_settled {
-                self.awake.push(id);
-            }
-        }
-        listed.extend(known.cloned());
-        self.listed = listed.into();
-    }
-
-    fn grow(&mut self, growth: ProcessGrowth, now: Instant) {
-        let is_new = !self.processes.contains_key(&growth.id);
-        if is_new && growth.increment.is_empty() {
-            return;
-        }
-        let workload = &growth.workload;
-        self.workloads.grow(workload, &growth.increment, now);
-        if is_new {
-            self.workloads.begin_process(workload, now);
-        }
-        let had_ended = self
-            .processes
-            .get(&growth.id)
-            .is_some_and(|it| it.has_ended());
-        if growth.ended && !had_ended {
-            self.workloads.end_process(workload, now);
-        }
-        self.awake.push(growth.id);
-        let joined = growth.id.start_time < self.began;
-        let new = || Box::new(Tracked::new(growth.id, workload.clone(), joined));
-        self.processes
-            .entry(growth.id)
-            .or_insert_with(new)
-            .grow(growth, now);
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+    use std::sync::Arc;
+    use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
     use crate::model::buckets::BUCKETS;
-    use crate::model::counters::{SeriesKey, WorkloadGrowth};
+    use crate::model::counters::{ProcessGrowth, WorkloadGrowth};
     use crate::model::histogram::Histogram;
     use crate::model::increment::Increment;
+    use crate::model::series_key::{Method, SeriesKey, Version};
     use crate::model::snapshot::Trend;
     use crate::model::window::LISTED;
     use crate::model::workload::Workload;
@@ -257,9 +183,9 @@ mod tests {
     }
 
     const OK: SeriesKey = SeriesKey {
-        method: "GET",
+        method: Method::Get,
         status: 200,
-        version: "1.1",
+        version: Version::V1_1,
     };
 
     /// Answers that took less than the first bound, and one more that took longer than the last.

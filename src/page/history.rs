@@ -60,12 +60,25 @@ impl History {
     }
 
     fn push_processes(&mut self, snapshot: &Snapshot) {
+        let mut new = Vec::new();
+        // Side by side: to look each of very many up would take longer.
+        let mut known = self.processes.iter_mut().peekable();
         for process in snapshot.processes.iter() {
-            let new = || Recent::new(self.ticks);
-            let recent = self.processes.entry(process.id).or_insert_with(new);
+            while known.next_if(|(id, _)| **id < process.id).is_some() {}
+            match known.next_if(|(id, _)| **id == process.id) {
+                Some((_, recent)) if !process.increment.is_empty() => {
+                    recent.push(&process.increment, self.ticks);
+                }
+                Some(_) => {}
+                None => new.push(process),
+            }
+        }
+        for process in new {
+            let mut recent = Recent::new(self.ticks);
             if !process.increment.is_empty() {
                 recent.push(&process.increment, self.ticks);
             }
+            self.processes.insert(process.id, recent);
         }
         if self.processes.len() > snapshot.processes.len() {
             let listed = &snapshot.processes;
@@ -84,9 +97,14 @@ impl History {
                 recent.forget(self.ticks);
             }
         }
+        let mut known = self.processes.iter().peekable();
         let mut shown: Vec<_> = processes
             .iter()
-            .filter_map(|process| Some((process, self.processes.get(&process.id)?)))
+            .filter_map(|process| {
+                while known.next_if(|(id, _)| **id < process.id).is_some() {}
+                let (_, recent) = known.next_if(|(id, _)| **id == process.id)?;
+                Some((process, recent))
+            })
             .collect();
         if hidden > 0 {
             let by_traffic = |(_, recent): &(_, &Recent)| Reverse(recent.requests());
@@ -119,10 +137,11 @@ impl History {
 mod tests {
     use std::time::{Instant, SystemTime};
 
-    use crate::model::counters::{KernelState, SeriesKey};
+    use crate::model::counters::KernelState;
     use crate::model::histogram::Histogram;
     use crate::model::increment::{Increment, Totals};
     use crate::model::reason::{Missed, Reason};
+    use crate::model::series_key::{Method, SeriesKey, Version};
     use crate::model::snapshot::{AgentState, ProcessSnapshot, Trend};
 
     use super::*;
@@ -133,9 +152,9 @@ mod tests {
             .into_iter()
             .map(|(status, count)| {
                 let key = SeriesKey {
-                    method: "GET",
+                    method: Method::Get,
                     status,
-                    version: "1.1",
+                    version: Version::V1_1,
                 };
                 (key, Histogram::of(count, 50_000))
             })

@@ -10,7 +10,7 @@ use crate::model::buckets::BUCKETS;
 use crate::model::histogram::Histogram;
 use crate::model::increment::Increment;
 use crate::model::quantile::{max_ms, quantile_in, quantile_ms};
-use crate::model::snapshot::{ProcessSnapshot, Trend};
+use crate::model::snapshot::ProcessSnapshot;
 use crate::model::tick::rate;
 use crate::page::view::{Point, Process, Series};
 
@@ -44,7 +44,7 @@ impl Second {
 
     /// Ticks between it and a later one.
     fn age(&self, tick: u64) -> usize {
-        usize::from((tick as u8).wrapping_sub(self.tick))
+        age(self.tick, tick)
     }
 
     fn point(&self, elapsed: Duration) -> Point {
@@ -66,6 +66,11 @@ impl Second {
             p99_ms: self.durations.map(|(_, p99)| middle(p99)),
         }
     }
+}
+
+/// Ticks between one, of which the lowest byte is known, and a later one.
+fn age(earlier: u8, tick: u64) -> usize {
+    usize::from((tick as u8).wrapping_sub(earlier))
 }
 
 /// What is remembered of a process.
@@ -99,13 +104,17 @@ impl Recent {
     /// Forgets what was more than a minute before a tick. To be called once in two minutes at least.
     pub fn forget(&mut self, tick: u64) {
         let mut kept = &self.seconds[..];
-        while let Ok((oldest, rest)) = postcard::take_from_bytes::<Second>(kept)
-            && oldest.age(tick) >= REMEMBERED
+        // Each begins with its tick: most that are asked for have nothing to forget.
+        while kept.first().is_some_and(|it| age(*it, tick) >= REMEMBERED)
+            && let Ok((oldest, rest)) = postcard::take_from_bytes::<Second>(kept)
         {
             self.requests -= oldest.requests;
             kept = rest;
         }
         let forgotten = self.seconds.len() - kept.len();
+        if forgotten == 0 {
+            return;
+        }
         self.seconds.drain(..forgotten);
         if self.seconds.is_empty() {
             self.seconds.shrink_to_fit();
@@ -143,8 +152,7 @@ impl Recent {
         }
         let changed = whole || seconds.last().is_some_and(|last| last.age(tick) == 0);
         let latency = process.latency.as_ref();
-        let last = |trend: &Trend| trend.values.last().copied();
-        let rates = &process.requests_per_second;
+        let rates = &process.requests_per_second.values;
         Process {
             pid: process.id.pid,
             start_time: process.id.start_time,
@@ -157,12 +165,12 @@ impl Recent {
                 .map(str::to_owned),
             exited: process.exited,
             requests: process.totals.requests,
-            requests_per_second: last(rates).unwrap_or(0.0),
+            requests_per_second: rates.last().copied().unwrap_or(0.0),
             answers,
-            p50_ms: latency.and_then(|it| last(&it.p50_ms)).map(rounded),
-            p90_ms: latency.and_then(|it| last(&it.p90_ms)).map(rounded),
-            p99_ms: latency.and_then(|it| last(&it.p99_ms)).map(rounded),
-            max_ms: latency.and_then(|it| last(&it.max_ms)).map(rounded),
+            p50_ms: latency.and_then(|it| it.p50_ms.last()).map(rounded),
+            p90_ms: latency.and_then(|it| it.p90_ms.last()).map(rounded),
+            p99_ms: latency.and_then(|it| it.p99_ms.last()).map(rounded),
+            max_ms: latency.and_then(|it| it.max_ms.last()).map(rounded),
             points: self.points(&seconds, tick, elapsed, whole),
             series: changed.then(|| series(process)),
         }
@@ -197,7 +205,10 @@ fn rounded(value: f64) -> f64 {
 fn series(process: &ProcessSnapshot) -> Vec<Series> {
     let answers = process.totals.series.iter().filter_map(|it| {
         let key = &it.key;
-        series_of((key.method, key.status, key.version), &it.durations)
+        series_of(
+            (key.method.name(), key.status, key.version.name()),
+            &it.durations,
+        )
     });
     let calls = process.totals.calls.iter();
     let calls = calls.filter_map(|it| series_of(("gRPC", it.status, "2"), &it.durations));

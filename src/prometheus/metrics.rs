@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::counters::{GRPC_OTHER, GRPC_UNKNOWN, SeriesKey};
+use crate::model::counters::{GRPC_OTHER, GRPC_UNKNOWN};
 use crate::model::histogram::Histogram;
 use crate::model::increment::{Calls, Series};
+use crate::model::series_key::SeriesKey;
 use crate::prometheus::rows::{Labels, Row};
 use crate::prometheus::series_lifetime::ScrapeContent;
 
@@ -102,9 +103,12 @@ fn answer(series: &Series) -> Labels<'_> {
         status => Cow::Owned(status.to_string()),
     };
     vec![
-        ("http_request_method", Cow::Borrowed(key.method)),
+        ("http_request_method", Cow::Borrowed(key.method.name())),
         ("http_response_status_code", status),
         ("url_scheme", Cow::Borrowed("http")),
-        ("network_protocol_version", Cow::Borrowed(key.version)),
+        (
+            "network_protocol_version",
+            Cow::Borrowed(key.version.name()),
+        ),
     ]
 }

@@ -197,19 +197,20 @@ impl SeriesLifetimes {
 mod tests {
     use std::time::SystemTime;
 
-    use crate::model::counters::{KernelState, SeriesKey};
+    use crate::model::counters::KernelState;
     use crate::model::histogram::Histogram;
     use crate::model::increment::Increment;
     use crate::model::reason::Missed;
+    use crate::model::series_key::{Method, SeriesKey, Version};
     use crate::model::snapshot::AgentState;
 
     use super::*;
 
     fn totals(requests: u64) -> Totals {
         let key = SeriesKey {
-            method: "GET",
+            method: Method::Get,
             status: 200,
-            version: "1.1",
+            version: Version::V1_1,
         };
         let histogram = Histogram::of(requests, 700_000);
         let increment = Increment {

@@ -151,9 +151,10 @@ mod tests {
     use std::time::{Duration, Instant, SystemTime};
 
     use crate::identity::cgroup::Cgroup;
-    use crate::model::counters::{KernelState, SeriesKey};
+    use crate::model::counters::KernelState;
     use crate::model::increment::{Series, Totals};
     use crate::model::reason::Missed;
+    use crate::model::series_key::{Method, SeriesKey, Version};
     use crate::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
     use crate::model::workload::Workload;
     use crate::prometheus::metrics::Vitals;
@@ -165,15 +166,15 @@ mod tests {
     /// twice; the second one was first seen a second later.
     fn text_since(format: Format, seen: Option<Instant>, start: Instant) -> Vec<String> {
         let key = SeriesKey {
-            method: "GET",
+            method: Method::Get,
             status: 200,
-            version: "1.1",
+            version: Version::V1_1,
         };
         let mut durations = Histogram::of(1, 200_000);
         durations += &Histogram::of(1, 1_500_000_000);
         let workload = |requests, workload: Workload, since| {
             let series = Series {
-                key: key.clone(),
+                key,
                 durations: durations.clone(),
                 since,
             };

@@ -225,7 +225,7 @@ mod tests {
 
     use crate::model::counters::{KernelState, ProcessId};
     use crate::model::reason::Missed;
-    use crate::model::snapshot::{AgentState, Latency, ProcessSnapshot, Trend};
+    use crate::model::snapshot::{AgentState, Durations, Latency, ProcessSnapshot, Trend};
 
     use super::*;
 
@@ -246,15 +246,16 @@ mod tests {
     /// Processes with three kinds of answers each.
     fn crowded(processes: u32) -> Snapshot {
         let trend = Trend::of([123_456.789_012; 5].into_iter());
+        let durations = Durations::of([123_456.79; 5].into_iter());
         let process = |pid| ProcessSnapshot {
             id: ProcessId { pid, start_time: 1 },
             requests_per_second: trend.clone(),
             responses_per_second: [200, 404, 500].map(|code| (code, trend.clone())).into(),
             latency: Some(Box::new(Latency {
-                p50_ms: trend.clone(),
-                p90_ms: trend.clone(),
-                p99_ms: trend.clone(),
-                max_ms: trend.clone(),
+                p50_ms: durations.clone(),
+                p90_ms: durations.clone(),
+                p99_ms: durations.clone(),
+                max_ms: durations.clone(),
             })),
             ..ProcessSnapshot::default()
         };

@@ -9,26 +9,26 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 /// Whether Prometheus' protocol buffers are liked no less than any text: who asks for native histograms says so.
 pub fn prefers_protobuf(headers: &HeaderMap) -> bool {
-    let weight = best(headers, &ACCEPT, &["application/vnd.google.protobuf"]);
-    let parameters = headers.get_all(ACCEPT).iter();
-    let mut items = parameters
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','));
-    let is_ours = |item: &str| {
-        let mut parts = item.split(';').map(str::trim);
-        let has = |part| item.split(';').map(str::trim).any(|it| it == part);
-        parts.next() == Some("application/vnd.google.protobuf")
-            && has("proto=io.prometheus.client.MetricFamily")
-            && has("encoding=delimited")
-    };
-    let texts = [
-        "application/openmetrics-text",
-        "text/plain",
-        "text/*",
-        "*/*",
-    ];
-    weight > 0.0 && items.any(is_ours) && weight >= best(headers, &ACCEPT, &texts)
+    let (mut ours, mut text) = (0.0_f32, 0.0_f32);
+    for item in items(headers, &ACCEPT) {
+        if item.is_one_of(&["application/vnd.google.protobuf"]) {
+            let is_ours = item.has("proto=io.prometheus.client.MetricFamily")
+                && item.has("encoding=delimited");
+            ours = ours.max(if is_ours { item.weight() } else { 0.0 });
+        } else if item.is_one_of(&TEXTS) {
+            text = text.max(item.weight());
+        }
+    }
+    ours > 0.0 && ours >= text
 }
+
+/// Whatever may stand for a text.
+const TEXTS: [&str; 4] = [
+    "application/openmetrics-text",
+    "text/plain",
+    "text/*",
+    "*/*",
+];
 
 /// Whether `OpenMetrics` is liked better than the text format that came before it. Who does not say gets the latter.
 pub fn prefers_openmetrics(headers: &HeaderMap) -> bool {
@@ -38,19 +38,38 @@ pub fn prefers_openmetrics(headers: &HeaderMap) -> bool {
 
 /// The highest weight that the list gives to one of `names`; 0 where none is in it.
 fn best(headers: &HeaderMap, header: &HeaderName, names: &[&str]) -> f32 {
-    headers
-        .get_all(header)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|item| {
-            let mut parts = item.split(';').map(str::trim);
-            let name = parts.next()?;
-            let wanted = names.iter().any(|it| it.eq_ignore_ascii_case(name));
-            let weight = parts.find_map(|it| it.strip_prefix("q="));
-            wanted.then(|| weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)))
-        })
-        .fold(0.0, f32::max)
+    let wanted = items(headers, header).filter(|item| item.is_one_of(names));
+    wanted.map(Item::weight).fold(0.0, f32::max)
+}
+
+/// One of a list, with its parameters.
+#[derive(Clone, Copy)]
+struct Item<'a>(&'a str);
+
+fn items<'a>(headers: &'a HeaderMap, header: &HeaderName) -> impl Iterator<Item = Item<'a>> {
+    let lists = headers.get_all(header).iter();
+    let lists = lists.filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',').map(Item))
+}
+
+impl<'a> Item<'a> {
+    fn parts(self) -> impl Iterator<Item = &'a str> {
+        self.0.split(';').map(str::trim)
+    }
+
+    fn is_one_of(self, names: &[&str]) -> bool {
+        let name = self.parts().next().unwrap_or_default();
+        names.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+
+    fn has(self, parameter: &str) -> bool {
+        self.parts().skip(1).any(|it| it == parameter)
+    }
+
+    fn weight(self) -> f32 {
+        let weight = self.parts().skip(1).find_map(|it| it.strip_prefix("q="));
+        weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0))
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +122,11 @@ mod tests {
             ("application/vnd.google.protobuf".to_owned(), false),
             (OURS.replace("delimited", "text"), false),
             ("*/*".to_owned(), false),
+            // Each has its own weight.
+            (
+                format!("application/vnd.google.protobuf,{OURS};q=0.1,text/plain;q=0.5"),
+                false,
+            ),
         ];
         for (value, expected) in cases {
             let value = HeaderValue::try_from(&value).unwrap();

@@ -195,11 +195,10 @@ impl Web {
         request.headers().get(SCRAPE_TIMEOUT)?;
         let address = request.extensions().get::<Arc<SocketAddr>>()?;
         let agent = request.headers().get(USER_AGENT)?.to_str().ok()?;
-        let scraper = (address.ip(), agent.to_owned());
         let scrapers = self.scrapers.lock();
         scrapers
             .unwrap_or_else(PoisonError::into_inner)
-            .scrape(scraper, taken)
+            .scrape(**address, agent, taken)
     }
 
     /// Whether the client means this host. Off loopback the host has names that the agent cannot know.

@@ -137,7 +137,7 @@ fn count(witness: &mut Witness, pids: &BTreeSet<u32>) -> Count {
         count.requests += totals.requests;
         for series in &totals.series {
             let (key, n) = (&series.key, series.durations.count());
-            count.answers.add(key.method, key.status, n);
+            count.answers.add(key.method.name(), key.status, n);
             count.histogram += &series.durations;
         }
     }

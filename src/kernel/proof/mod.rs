@@ -23,8 +23,9 @@ use anyhow::{Context, Result, bail};
 use crate::kernel::decode::{owner, requests};
 use crate::kernel::load::Bpf;
 use crate::kernel::table::Entry;
-use crate::model::counters::{ProcessId, SeriesKey};
+use crate::model::counters::ProcessId;
 use crate::model::reason::Missed;
+use crate::model::series_key::SeriesKey;
 use conversations::{Calls, Conversation, Family};
 use script::ONE_REQUEST;
 use tally::{Miscount, Tally};
@@ -234,23 +235,20 @@ impl Bpf<'_> {
 
     /// What has been counted of the agent's own conversations so far.
     fn own_tally(&self) -> Result<Tally> {
+        let own = self.processes.entry(self.own.place)?.owner;
         let mut tally = Tally {
-            requests: requests(&self.processes.entry(self.own.place)?.owner),
+            requests: requests(&own),
             ..Tally::default()
         };
-        for place in self.series.used() {
-            let series = self.series.entry(place)?;
-            let key = series.key();
-            if self.own.is(owner(&key)) {
-                let answers = self
-                    .spans
-                    .read(&series)?
-                    .into_iter()
-                    .map(|(_, count)| count);
-                let coarse = series.coarse.iter().map(|count| u64::from(*count));
-                let answers = answers.chain(coarse).sum();
-                tally.answers.insert(SeriesKey::from(&key), answers);
-            }
+        // They came first, when nothing else was counted yet.
+        let is_own = |key: &_| self.own.is(owner(key));
+        for series in self.series.first(own.kinds as usize, is_own)? {
+            let fine = self.spans.read(&series)?.into_iter();
+            let coarse = series.coarse.iter().map(|count| u64::from(*count));
+            let answers = fine.map(|(_, count)| count).chain(coarse).sum();
+            tally
+                .answers
+                .insert(SeriesKey::from(&series.key()), answers);
         }
         Ok(tally)
     }

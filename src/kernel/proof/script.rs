@@ -2,7 +2,7 @@
 //! What the two ends say, word for word, and what it has to count as. Pure.
 
 use crate::kernel::proof::tally::Tally;
-use crate::model::counters::SeriesKey;
+use crate::model::series_key::{Method, SeriesKey, Version};
 
 /// One send of either end, which the other one then receives.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +20,7 @@ pub struct Script {
     pub what: &'static str,
     pub steps: &'static [Step],
     requests: u64,
-    /// Method, version and status.
-    answers: &'static [(&'static str, &'static str, u16)],
+    answers: &'static [SeriesKey],
 }
 
 impl Script {
@@ -30,12 +29,7 @@ impl Script {
             requests: self.requests,
             ..Tally::default()
         };
-        for &(method, version, status) in self.answers {
-            let kind = SeriesKey {
-                method,
-                status,
-                version,
-            };
+        for &kind in self.answers {
             *tally.answers.entry(kind).or_default() += 1;
         }
         tally
@@ -51,9 +45,17 @@ const HEAD: Step = Step::Ask("HEAD /proof HTTP/1.0\r\nConnection: keep-alive\r\n
 /// Without the body that a GET would have got.
 const NOT_FOUND: Step = Step::Answer("HTTP/1.0 404 Not Found\r\nContent-Length: 9\r\n\r\n");
 
-const ANSWERED_GET: (&str, &str, u16) = ("GET", "1.1", 200);
-const ANSWERED_HEAD: (&str, &str, u16) = ("HEAD", "1.0", 404);
-const ANSWERED_POST: (&str, &str, u16) = ("POST", "1.1", 201);
+const ANSWERED_GET: SeriesKey = answered(Method::Get, 200, Version::V1_1);
+const ANSWERED_HEAD: SeriesKey = answered(Method::Head, 404, Version::V1_0);
+const ANSWERED_POST: SeriesKey = answered(Method::Post, 201, Version::V1_1);
+
+const fn answered(method: Method, status: u16, version: Version) -> SeriesKey {
+    SeriesKey {
+        method,
+        status,
+        version,
+    }
+}
 
 /// As little as can be.
 pub const ONE_REQUEST: Script = Script {
@@ -149,12 +151,12 @@ mod tests {
             for ((method, version), status) in requests.iter().zip(answers) {
                 let expected = script.tally();
                 let is = |kind: &&SeriesKey| {
-                    kind.method == method
+                    kind.method.name() == method
                         && kind.status == status
-                        && kind.version == format!("1.{version}")
+                        && kind.version.name() == format!("1.{version}")
                 };
                 let kind = expected.answers.keys().find(is).unwrap();
-                *tally.answers.entry(kind.clone()).or_default() += 1;
+                *tally.answers.entry(*kind).or_default() += 1;
             }
             assert_eq!(tally, script.tally());
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::model::counters::SeriesKey;
+use crate::model::series_key::SeriesKey;
 
 /// Requests, and answers by their kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ impl Tally {
     pub fn since(&self, before: &Self) -> Self {
         let answers = self.answers.iter().filter_map(|(kind, count)| {
             let added = count - before.answers.get(kind).unwrap_or(&0);
-            (added > 0).then(|| (kind.clone(), added))
+            (added > 0).then_some((*kind, added))
         });
         Self {
             requests: self.requests - before.requests,
@@ -37,7 +37,8 @@ impl fmt::Display for Tally {
         }
         for (index, (kind, count)) in self.answers.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{} {} {}", kind.method, kind.version, kind.status)?;
+            let (method, version) = (kind.method.name(), kind.version.name());
+            write!(f, "{comma}{method} {version} {}", kind.status)?;
             if *count > 1 {
                 write!(f, " × {count}")?;
             }

@@ -59,6 +59,25 @@ impl ControlGroup {
         fs::write(limit, bytes.to_string()).unwrap();
     }
 
+    /// What the processes of a group of `memory` have of it, in bytes, with what the kernel has for them.
+    pub fn memory(&self) -> u64 {
+        self.number(["memory.current", "memory.usage_in_bytes"])
+    }
+
+    /// The most that it has been.
+    pub fn most_memory(&self) -> u64 {
+        self.number(["memory.peak", "memory.max_usage_in_bytes"])
+    }
+
+    /// What is in a file, which has another name in each version.
+    fn number(&self, names: [&str; 2]) -> u64 {
+        let texts = names.map(|name| fs::read_to_string(self.0.join(name)));
+        let number = texts
+            .into_iter()
+            .find_map(|text| text.ok()?.trim().parse().ok());
+        number.unwrap_or_else(|| panic!("neither of {names:?} can be read"))
+    }
+
     /// A group whose processes have so many hundredths of a CPU.
     pub fn with_cpu(name: &str, percent: u32) -> Self {
         let group = Self::new("cpu", name);

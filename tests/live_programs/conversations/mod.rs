@@ -57,7 +57,11 @@ impl Counts {
             counts.requests += process.totals.requests;
             for series in &process.totals.series {
                 let (key, count) = (&series.key, series.durations.count());
-                let kind = (key.method.to_owned(), key.version.to_owned(), key.status);
+                let kind = (
+                    key.method.name().to_owned(),
+                    key.version.name().to_owned(),
+                    key.status,
+                );
                 *counts.answers.entry(kind).or_default() += count;
             }
         }

@@ -15,7 +15,8 @@ use scope_http_statistics::model::increment::Totals;
 use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::workload::Workload;
 
-use crate::answers::Answers;
+use crate::answers::{Answers, Version};
+use crate::clients;
 
 /// Those that find the bytes in a way of their own and that no kernel new enough refuses: what `fexit` adds is what
 /// these servers do not use.
@@ -102,12 +103,13 @@ impl<'obj> Witnesses<'obj> {
     /// Programs that only ask, and yet were taken for servers: a line each.
     pub fn counted_clients(&self) -> String {
         let mut clients = String::new();
+        let started = clients::started();
         for witness in &self.0 {
             let mut witness = witness.borrow_mut();
             witness.look();
-            for (workload, totals) in witness.processes.values() {
+            for (pid, (workload, totals)) in &witness.processes {
                 let (name, requests) = (workload.name(), totals.requests);
-                if ["curl", "wrk"].contains(&name) {
+                if started.contains(pid) || ["curl", "wrk"].contains(&name) {
                     let backend = witness.bpf.backend();
                     clients += &format!("{backend}, {name}: {requests} requests\n");
                 }
@@ -137,8 +139,14 @@ fn count(witness: &mut Witness, pids: &BTreeSet<u32>) -> Count {
         count.requests += totals.requests;
         for series in &totals.series {
             let (key, n) = (&series.key, series.durations.count());
-            count.answers.add(key.method, key.status, n);
+            let version = Version::of(key.version);
+            count.answers.add_of(version, key.method, key.status, n);
             count.histogram += &series.durations;
+        }
+        for calls in &totals.calls {
+            count
+                .answers
+                .add_calls(calls.status, calls.durations.count());
         }
     }
     count

@@ -25,7 +25,8 @@ test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nod
 	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils
 	podman runc mmdebstrap"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
-bench="nginx wrk bpftrace"
+bench="nginx wrk bpftrace h2load:nghttp2-client go:golang-go
+	/usr/share/gocode/src/golang.org/x/net/http2:golang-golang-x-net-dev"
 
 wanted=
 for part in "$@"; do

@@ -3,6 +3,7 @@
 
 mod agent;
 mod crowd;
+mod http2;
 mod kernel;
 mod load;
 mod sample;
@@ -37,6 +38,9 @@ struct Cli {
     /// Only what the agent itself costs, by how much there is to count
     #[arg(long)]
     scale: bool,
+    /// Only what connections of HTTP/2 take
+    #[arg(long, conflicts_with = "scale")]
+    http2: bool,
     /// Cargo says so to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -45,6 +49,9 @@ struct Cli {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     alarm::set(LIMIT_S);
+    if cli.http2 {
+        return http2::print();
+    }
     scale::print(cli.quick)?;
     if cli.scale {
         return Ok(());
@@ -53,7 +60,7 @@ fn main() -> Result<()> {
     for backend in [Backend::Sock, Backend::Syscall] {
         measure(backend, cli.quick)?;
     }
-    Ok(())
+    http2::print()
 }
 
 fn measure(backend: Backend, quick: bool) -> Result<()> {

@@ -10,6 +10,7 @@ use std::time::Instant;
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice::{self, Objects};
 use scope_http_statistics::kernel::load::{Bpf, Options};
+use scope_http_statistics::model::counters::ProcessId;
 use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::increment::Totals;
 use scope_http_statistics::model::reason::Missed;
@@ -29,7 +30,7 @@ pub struct Witnesses<'obj>(Vec<RefCell<Witness<'obj>>>);
 /// A backend, and what it has counted so far.
 struct Witness<'obj> {
     bpf: Bpf<'obj>,
-    processes: BTreeMap<u32, (Arc<Workload>, Totals)>,
+    processes: BTreeMap<ProcessId, (Arc<Workload>, Totals)>,
     missed: Missed,
 }
 
@@ -38,7 +39,7 @@ impl Witness<'_> {
         let harvest = self.bpf.harvest().unwrap();
         self.missed = harvest.missed;
         for growth in harvest.processes {
-            let process = self.processes.entry(growth.id.pid);
+            let process = self.processes.entry(growth.id);
             let (_, totals) = process.or_insert_with(|| (growth.workload, Totals::default()));
             totals.add(&growth.increment, Instant::now());
         }
@@ -103,13 +104,12 @@ impl<'obj> Witnesses<'obj> {
     /// Programs that only ask, and yet were taken for servers: a line each.
     pub fn counted_clients(&self) -> String {
         let mut clients = String::new();
-        let started = clients::started();
         for witness in &self.0 {
             let mut witness = witness.borrow_mut();
             witness.look();
-            for (pid, (workload, totals)) in &witness.processes {
+            for (process, (workload, totals)) in &witness.processes {
                 let (name, requests) = (workload.name(), totals.requests);
-                if started.contains(pid) || ["curl", "wrk"].contains(&name) {
+                if clients::was_started(process) || ["curl", "wrk"].contains(&name) {
                     let backend = witness.bpf.backend();
                     clients += &format!("{backend}, {name}: {requests} requests\n");
                 }
@@ -135,7 +135,7 @@ fn count(witness: &mut Witness, pids: &BTreeSet<u32>) -> Count {
     witness.look();
     let mut count = Count::default();
     let processes = witness.processes.iter();
-    for (_, (_, totals)) in processes.filter(|(pid, _)| pids.contains(pid)) {
+    for (_, (_, totals)) in processes.filter(|(id, _)| pids.contains(&id.pid)) {
         count.requests += totals.requests;
         for series in &totals.series {
             let (key, n) = (&series.key, series.durations.count());

@@ -16,10 +16,17 @@ test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nod
 	/usr/lib/python3/dist-packages/uvicorn:python3-uvicorn
 	nghttpd:nghttp2-server h2load:nghttp2-client
 	/usr/lib/python3/dist-packages/grpc:python3-grpcio
+	/usr/lib/python3/dist-packages/hypercorn:python3-hypercorn
+	/usr/lib/python3/dist-packages/httpx:python3-httpx /usr/lib/python3/dist-packages/h2:python3-h2
+	/usr/share/gocode/src/golang.org/x/net/http2:golang-golang-x-net-dev
+	/usr/share/gocode/src/google.golang.org/grpc:golang-google-grpc-dev
+	/usr/share/java/grpc-netty.jar:libgrpc-java /usr/share/java/netty-all.jar:libnetty-java
+	/usr/share/java/perfmark-api.jar:libperfmark-java /usr/share/java/guava.jar:libguava-java
 	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils
 	podman runc mmdebstrap"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
-bench="nginx wrk bpftrace"
+bench="nginx wrk bpftrace h2load:nghttp2-client go:golang-go
+	/usr/share/gocode/src/golang.org/x/net/http2:golang-golang-x-net-dev"
 
 wanted=
 for part in "$@"; do

@@ -59,7 +59,10 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
 fn metrics_in(expression: &str) -> impl Iterator<Item = &str> {
     expression
         .split(|it: char| !it.is_ascii_alphanumeric() && it != '_')
-        .filter(|word| word.starts_with("http_server_") || word.starts_with("scope_http_"))
+        .filter(|word| {
+            let starts = ["http_server_", "rpc_server_", "scope_http_"];
+            starts.iter().any(|start| word.starts_with(start))
+        })
 }
 
 #[test]

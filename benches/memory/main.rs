@@ -4,6 +4,7 @@
 mod agent;
 mod charged;
 mod crowd;
+mod http2;
 mod kernel;
 mod load;
 mod sample;
@@ -44,6 +45,9 @@ struct Cli {
     /// Of the rows of --scale, only those whose names have this in them
     #[arg(requires = "scale")]
     rows: Option<String>,
+    /// Only what connections of HTTP/2 take
+    #[arg(long, conflicts_with_all = ["scale", "charged"])]
+    http2: bool,
     /// Cargo says so to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
@@ -55,6 +59,9 @@ fn main() -> Result<()> {
     if cli.charged {
         return charged::print();
     }
+    if cli.http2 {
+        return http2::print();
+    }
     scale::print(cli.quick, cli.rows.as_deref().unwrap_or_default())?;
     if cli.scale {
         return Ok(());
@@ -63,7 +70,7 @@ fn main() -> Result<()> {
     for backend in [Backend::Sock, Backend::Syscall] {
         measure(backend, cli.quick)?;
     }
-    Ok(())
+    http2::print()
 }
 
 fn measure(backend: Backend, quick: bool) -> Result<()> {

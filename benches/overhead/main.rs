@@ -5,8 +5,10 @@
 //! repetition loads a new copy while the old ones stay where they are, and everybody takes turns.
 
 mod bpftrace;
+mod calls;
 mod connection;
 mod cores;
+mod h2load;
 mod messages;
 mod nginx;
 mod observer;
@@ -72,6 +74,8 @@ struct Cli {
 enum Part {
     Calls(Kind),
     Nginx,
+    Rpc,
+    H2load,
     Strangers,
     Stall,
 }
@@ -86,6 +90,8 @@ impl ValueEnum for Part {
             Self::Calls(Kind::Getppid),
             Self::Calls(Kind::Read),
             Self::Nginx,
+            Self::Rpc,
+            Self::H2load,
             Self::Strangers,
             Self::Stall,
         ]
@@ -95,6 +101,10 @@ impl ValueEnum for Part {
         match self {
             Self::Calls(kind) => kind.to_possible_value(),
             Self::Nginx => Some(PossibleValue::new("nginx").help("nginx under wrk")),
+            Self::Rpc => Some(PossibleValue::new("grpc").help("gRPC calls, warm and cold")),
+            Self::H2load => {
+                Some(PossibleValue::new("h2load").help("nginx and a Go server under h2load"))
+            }
             Self::Strangers => {
                 Some(PossibleValue::new("strangers").help("What is no HTTP, small and in bulk"))
             }
@@ -144,7 +154,7 @@ fn main() -> Result<()> {
         .iter()
         .filter_map(|part| match part {
             Part::Calls(kind) => Some(*kind),
-            Part::Nginx | Part::Strangers | Part::Stall => None,
+            Part::Nginx | Part::Rpc | Part::H2load | Part::Strangers | Part::Stall => None,
         })
         .collect();
     if !kinds.is_empty() {
@@ -153,7 +163,18 @@ fn main() -> Result<()> {
     }
     if parts.contains(&Part::Nginx) {
         let (turns, seconds) = if cli.quick { (3, 1) } else { (7, 3) };
-        table::print_rates(&nginx::measure(turns, seconds, cores)?);
+        table::print_rates("nginx under wrk", &nginx::measure(turns, seconds, cores)?);
+        pin(cores.there)?;
+    }
+    if parts.contains(&Part::Rpc) {
+        let floors = measure(&calls::variants(), &calls::kinds(), &plan, &mut worker)?;
+        calls::print(&floors, plan.placements);
+    }
+    if parts.contains(&Part::H2load) {
+        let (turns, seconds) = if cli.quick { (3, 1) } else { (7, 3) };
+        for (what, rates) in h2load::measure(turns, seconds, cores)? {
+            table::print_rates(what, &rates);
+        }
         pin(cores.there)?;
     }
     if parts.contains(&Part::Strangers) {

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::cores::{Cores, pin};
 use crate::variant::Variant;
 
-const VARIANTS: [Variant; 5] = [
+pub const VARIANTS: [Variant; 5] = [
     Variant::None,
     Variant::EmptySock,
     Variant::Sock,
@@ -27,20 +27,29 @@ const VARIANTS: [Variant; 5] = [
 /// Requests per second of each turn.
 pub type Rates = BTreeMap<Variant, Vec<f64>>;
 
-/// Each turn has a new copy of each program, and its own rate with nobody watching.
 pub fn measure(turns: usize, seconds: u32, cores: Cores) -> Result<Rates> {
-    let nginx = Nginx::start(cores)?;
-    let mut storage: Vec<_> = (0..turns * VARIANTS.len()).map(|_| objects()).collect();
+    let nginx = Nginx::start(cores, "")?;
+    take_turns("nginx under wrk", turns, &VARIANTS, || nginx.rate(seconds))
+}
+
+/// Each turn has a new copy of each program, and its own rate with nobody watching.
+pub fn take_turns(
+    what: &str,
+    turns: usize,
+    variants: &[Variant],
+    rate: impl Fn() -> Result<f64>,
+) -> Result<Rates> {
+    let mut storage: Vec<_> = (0..turns * variants.len()).map(|_| objects()).collect();
     let mut slots = storage.iter_mut();
     let mut loaded = Vec::new();
-    let mut order = VARIANTS;
+    let mut order = variants.to_vec();
     let mut rates = Rates::new();
     for turn in 1..=turns {
-        eprintln!("nginx under wrk: turn {turn} of {turns}");
-        for variant in order {
+        eprintln!("{what}: turn {turn} of {turns}");
+        for variant in &order {
             let mut observer = variant.load(slots.next().context("too few slots")?)?;
             observer.attach()?;
-            rates.entry(variant).or_default().push(nginx.rate(seconds)?);
+            rates.entry(*variant).or_default().push(rate()?);
             observer.detach()?;
             loaded.push(observer);
         }
@@ -50,19 +59,20 @@ pub fn measure(turns: usize, seconds: u32, cores: Cores) -> Result<Rates> {
     Ok(rates)
 }
 
-struct Nginx {
+pub struct Nginx {
     master: Child,
-    port: u16,
+    pub port: u16,
     cores: Cores,
     _folder: TempDir,
 }
 
 impl Nginx {
-    fn start(cores: Cores) -> Result<Self> {
+    /// `listen` may be `http2`.
+    pub fn start(cores: Cores, listen: &str) -> Result<Self> {
         let folder = tempfile::tempdir().context("no temporary folder")?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let config = folder.path().join("nginx.conf");
-        fs::write(&config, configuration(port))?;
+        fs::write(&config, configuration(port, listen))?;
         pin(cores.here)?;
         let master = Command::new("nginx")
             .arg("-p")
@@ -126,7 +136,7 @@ impl Drop for Nginx {
 }
 
 /// An answer from memory is the hardest case: there is nothing else for the agent's cost to hide behind.
-fn configuration(port: u16) -> String {
+fn configuration(port: u16, listen: &str) -> String {
     format!(
         "daemon off;
         worker_processes 1;
@@ -137,7 +147,7 @@ fn configuration(port: u16) -> String {
             keepalive_requests 1000000000;
             default_type application/json;
             server {{
-                listen 127.0.0.1:{port};
+                listen 127.0.0.1:{port} {listen};
                 location / {{ return 200 '{{\"id\":7,\"name\":\"benchmark\"}}'; }}
             }}
         }}

@@ -2,6 +2,7 @@
 /*
  * What most tools do: remember the buffer when a receive enters the kernel, and when it leaves, look the
  * buffer up and compare its first bytes with a method. It sees requests only, and only their first bytes.
+ * Of HTTP/2 they walk over the first frames, to find the head of a request.
  * It is here to be compared with, so it is as small as it can be: no CO-RE, no kernel types.
  */
 typedef unsigned char __u8;
@@ -93,6 +94,43 @@ static int compare(const struct leave *event)
 	return 0;
 }
 
+enum { H2_HEAD = 9, H2_PREFACE = 24, H2_FRAMES = 8, H2_HEADERS = 1, H2_END_STREAM = 1 };
+
+/* Neither an answer, which begins with an indexed :status here, nor trailers. */
+static int is_head(const __u8 *frame)
+{
+	__u8 first = frame[H2_HEAD];
+
+	if (frame[3] != H2_HEADERS)
+		return 0;
+	return (first >= 0x82 && first <= 0x87) ||
+	       (!(frame[4] & H2_END_STREAM) && !(first >= 0x88 && first <= 0x8e));
+}
+
+static int walk(const struct leave *event)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	const __u8 **buffer = bpf_map_lookup_elem(&buffers, &thread);
+	__u8 frame[H2_HEAD + 1];
+	__s64 at = 0;
+
+	if (!buffer)
+		return 0;
+	for (int i = 0; i < H2_FRAMES && at + (__s64)sizeof(frame) <= event->result; i++) {
+		if (bpf_probe_read_user(frame, sizeof(frame), *buffer + at) != 0)
+			break;
+		if (at == 0 && frame[0] == 'P' && frame[1] == 'R' && frame[2] == 'I') {
+			at = H2_PREFACE;
+			continue;
+		}
+		if (is_head(frame))
+			count(thread >> 32);
+		at += H2_HEAD + (frame[0] << 16 | frame[1] << 8 | frame[2]);
+	}
+	bpf_map_delete_elem(&buffers, &thread);
+	return 0;
+}
+
 SEC("tracepoint/syscalls/sys_enter_read")
 int peer_enter_read(const struct enter *event)
 {
@@ -115,6 +153,30 @@ SEC("tracepoint/syscalls/sys_exit_recvfrom")
 int peer_exit_recvfrom(const struct leave *event)
 {
 	return compare(event);
+}
+
+SEC("tracepoint/syscalls/sys_enter_read")
+int heads_enter_read(const struct enter *event)
+{
+	return remember(event);
+}
+
+SEC("tracepoint/syscalls/sys_enter_recvfrom")
+int heads_enter_recvfrom(const struct enter *event)
+{
+	return remember(event);
+}
+
+SEC("tracepoint/syscalls/sys_exit_read")
+int heads_exit_read(const struct leave *event)
+{
+	return walk(event);
+}
+
+SEC("tracepoint/syscalls/sys_exit_recvfrom")
+int heads_exit_recvfrom(const struct leave *event)
+{
+	return walk(event);
 }
 
 /* The least that a program at these tracepoints can cost: those of the agent's backends. */

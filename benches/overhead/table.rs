@@ -74,12 +74,12 @@ pub fn print(floors: &Floors, placements: usize) {
     }
 }
 
-pub fn print_rates(rates: &Rates) {
+pub fn print_rates(what: &str, rates: &Rates) {
     let Some(none) = rates.get(&Variant::None) else {
         return;
     };
     println!(
-        "\nnginx under wrk, requests/s and what remains of them: best / median of {} turns\n",
+        "\n{what}, requests/s and what remains of them: best / median of {} turns\n",
         none.len()
     );
     println!("{:<24}{:<14}{:>8}{:>8}", "", "", "best", "median");

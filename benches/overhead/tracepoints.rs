@@ -17,6 +17,8 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/overhead/peer
 pub enum Programs {
     /// The usual way to see requests.
     Peer,
+    /// The usual way to see heads of HTTP/2.
+    Heads,
     /// Nothing at all, at the tracepoints of `sock`: what any program there costs on this machine.
     EmptySock,
     /// The same at those of `syscall`.
@@ -27,6 +29,7 @@ impl Programs {
     fn prefix(self) -> &'static str {
         match self {
             Self::Peer => "peer_",
+            Self::Heads => "heads_",
             Self::EmptySock => "empty_sock_",
             Self::EmptySyscall => "empty_exit_",
         }
@@ -97,7 +100,7 @@ impl Observer for Tracepoints {
     }
 
     fn requests(&mut self, pid: u32) -> Result<Option<u64>> {
-        if self.programs != Programs::Peer {
+        if !matches!(self.programs, Programs::Peer | Programs::Heads) {
             return Ok(None);
         }
         let map = self.object.maps().find(|map| map.name() == "requests");

@@ -31,6 +31,8 @@ pub enum Variant {
     Bpftrace,
     /// Enter and exit tracepoints with a hash map for the buffer, requests by their first bytes
     Tracepoints,
+    /// The same for the heads of HTTP/2, in the first frames of what is received
+    Heads,
 }
 
 impl Variant {
@@ -44,12 +46,14 @@ impl Variant {
             Self::Syscall => "syscall",
             Self::Bpftrace => "bpftrace",
             Self::Tracepoints => "tracepoints",
+            Self::Heads => "heads",
         }
     }
 
-    /// All that this kernel accepts: many refuse trampolines, and so `fexit`.
+    /// All that know HTTP/1 and that this kernel accepts: many refuse trampolines, and so `fexit`.
     pub fn all() -> Vec<Self> {
         let mut all = Self::value_variants().to_vec();
+        all.retain(|variant| *variant != Self::Heads);
         if let Err(error) = load_agent(&mut objects(), Backend::Fexit) {
             eprintln!("without fexit: {error:#}");
             all.retain(|variant| *variant != Self::Fexit);
@@ -87,6 +91,7 @@ impl Variant {
             Self::Syscall => Box::new(Agent::load(storage, Backend::Syscall)?),
             Self::Bpftrace => Box::new(Bpftrace::default()),
             Self::Tracepoints => Box::new(Tracepoints::load(Programs::Peer)?),
+            Self::Heads => Box::new(Tracepoints::load(Programs::Heads)?),
         })
     }
 }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::calls::{Caller, Calls};
 use crate::connection::{Connection, Stream};
 use crate::cores::{Cores, pin};
 use crate::messages::{self, Exchange};
@@ -44,6 +45,9 @@ pub enum Kind {
     /// They have a table of their own.
     #[value(skip)]
     Stranger(Talk, Socket),
+    /// So have these.
+    #[value(skip)]
+    Call(Caller),
 }
 
 impl Kind {
@@ -56,6 +60,7 @@ impl Kind {
             Self::Getppid => "getppid",
             Self::Read => "read of /dev/zero",
             Self::Stranger(talk, _) => talk.label(),
+            Self::Call(caller) => caller.label(),
         }
     }
 
@@ -75,6 +80,7 @@ impl Kind {
             Self::Read => read_zero(),
             Self::Stranger(talk, Socket::Tcp | Socket::OldTcp) => strangers::<TcpStream>(talk),
             Self::Stranger(talk, Socket::Unix) => strangers::<UnixStream>(talk),
+            Self::Call(caller) => calls(caller),
         }
     }
 }
@@ -83,6 +89,8 @@ pub struct Workload {
     operations: usize,
     /// HTTP requests in a block, on all connections together.
     requests: usize,
+    /// And those before the first block.
+    prepared: usize,
     block: Box<dyn FnMut() -> Result<Duration>>,
 }
 
@@ -98,7 +106,7 @@ impl Workload {
     pub fn measure(&mut self, budget: Duration) -> Result<Measured> {
         let start = Instant::now();
         let mut fastest = Duration::MAX;
-        let mut requests = 0;
+        let mut requests = std::mem::take(&mut self.prepared);
         while start.elapsed() < budget {
             fastest = fastest.min((self.block)()?);
             requests += self.requests;
@@ -115,6 +123,25 @@ fn requests(exchanges: Vec<Exchange>) -> Result<Workload> {
     let mut workload = round_trips(connection, exchanges, ROUND_TRIPS);
     workload.requests = ROUND_TRIPS;
     Ok(workload)
+}
+
+fn calls(caller: Caller) -> Result<Workload> {
+    let mut connection = Connection::<TcpStream>::open()?;
+    let mut calls = Calls::of(caller)?;
+    connection.round_trip(&calls.greeting)?;
+    let block = move || {
+        let start = Instant::now();
+        for _ in 0..ROUND_TRIPS {
+            connection.round_trip(calls.next())?;
+        }
+        Ok(start.elapsed())
+    };
+    Ok(Workload {
+        operations: ROUND_TRIPS,
+        requests: ROUND_TRIPS,
+        prepared: 1,
+        block: Box::new(block),
+    })
 }
 
 fn strangers<S: Stream + 'static>(talk: Talk) -> Result<Workload> {
@@ -146,6 +173,7 @@ fn round_trips<S: Stream + 'static>(
     Workload {
         operations: count,
         requests: 0,
+        prepared: 0,
         block: Box::new(block),
     }
 }
@@ -185,6 +213,7 @@ fn two_threads(cores: Cores) -> Result<Workload> {
     Ok(Workload {
         operations: ROUND_TRIPS,
         requests: 2 * ROUND_TRIPS,
+        prepared: 0,
         block: Box::new(block),
     })
 }
@@ -200,6 +229,7 @@ fn getppid() -> Workload {
     Workload {
         operations: CALLS,
         requests: 0,
+        prepared: 0,
         block: Box::new(block),
     }
 }
@@ -217,6 +247,7 @@ fn read_zero() -> Result<Workload> {
     Ok(Workload {
         operations: CALLS,
         requests: 0,
+        prepared: 0,
         block: Box::new(block),
     })
 }

@@ -65,7 +65,7 @@ pub const LEFT_OUT: [LeftOut; 35] = [
     left_out(
         "accuracy",
         "",
-        "nginx, apache, haproxy, nodejs, go, java, python and wrk",
+        "nginx, apache, haproxy, nodejs, go, java, python, wrk, nghttp2 and gRPC",
     ),
     left_out(
         "http2",

@@ -7,10 +7,15 @@ use std::process::Command;
 
 use common::servers::Server;
 
-fn source(name: &str) -> PathBuf {
+pub fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/accuracy/apps")
         .join(name)
+}
+
+/// Where programs are built, and stay built.
+pub fn built() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
 fn start(package: &str, files: &Path, command: impl FnOnce() -> Command) -> Server {
@@ -44,6 +49,28 @@ pub fn uvicorn(files: &Path) -> Server {
     interpreted("python3-uvicorn", "/usr/bin/python3", &[], "asgi.py", files)
 }
 
+/// The same application as uvicorn's.
+pub fn hypercorn(files: &Path) -> Server {
+    Server::start("python3-hypercorn", |address, _| {
+        let mut command = Command::new("/usr/bin/python3");
+        command
+            .arg(source("asgi.py"))
+            .arg(address.ip().to_string())
+            .arg(address.port().to_string())
+            .args([files, Path::new("2")]);
+        command
+    })
+}
+
+/// This program again, as one of `tests/peers`.
+pub fn peer(arguments: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["peers_entry", "--exact", "--ignored", "--nocapture"])
+        .env(peers::ARGUMENTS, arguments);
+    command
+}
+
 pub fn java(files: &Path) -> Server {
     // By default it closes idle connections above 200, and holds small segments back.
     let options = [
@@ -60,15 +87,22 @@ pub fn java(files: &Path) -> Server {
 }
 
 pub fn go(files: &Path) -> Server {
-    let program = files.join("go-app");
+    let program = go_program("app.go");
+    start("golang-go", files, || Command::new(program))
+}
+
+/// With the libraries of Debian's packages.
+pub fn go_program(app: &str) -> PathBuf {
+    let program = built().join(app.replace(['/', '.'], "-"));
     let status = Command::new("/usr/bin/go")
         .args(["build", "-o"])
         .arg(&program)
-        .arg(source("app.go"))
+        .arg(source(app))
         .env("GO111MODULE", "off")
-        .env("GOCACHE", files.join("go-cache"))
+        .env("GOPATH", "/usr/share/gocode")
+        .env("GOCACHE", built().join("go-cache"))
         .status()
         .unwrap_or_else(|error| panic!("go: {error} (is the package golang-go installed?)"));
-    assert!(status.success(), "app.go does not compile");
-    start("golang-go", files, || Command::new(program))
+    assert!(status.success(), "{app} does not compile");
+    program
 }

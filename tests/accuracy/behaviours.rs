@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::answers::Answers;
+use crate::clients;
 use crate::raw;
 use crate::servers::STATUSES;
 use crate::sites::{CONNECT, Site, WEBSOCKET};
@@ -108,7 +109,7 @@ fn downloads_of_requests(site: &Site, _: &Path) -> Answers {
 
 fn not_modified(site: &Site, _: &Path) -> Answers {
     let url = site.url("files/text.txt");
-    let etag = run(Command::new("curl").args([
+    let etag = clients::run(Command::new("curl").args([
         "--silent",
         "--head",
         "--write-out",
@@ -153,7 +154,7 @@ fn curl(arguments: &[&str]) -> Answers {
         "--max-time",
         "60",
         "--write-out",
-        "%{method} %{http_code}\\n",
+        "%{method} %{http_version} %{http_code}\\n",
     ]);
     for argument in arguments {
         if argument.starts_with("http://") {
@@ -161,18 +162,5 @@ fn curl(arguments: &[&str]) -> Answers {
         }
         command.arg(argument);
     }
-    let mut answers = Answers::default();
-    for line in run(&mut command).lines() {
-        let (method, status) = line.split_once(' ').unwrap();
-        answers.add(method, status.parse().unwrap(), 1);
-    }
-    answers
-}
-
-fn run(command: &mut Command) -> String {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("curl: {error} (is the package curl installed?)"));
-    assert!(output.status.success(), "{command:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    Answers::of_client(&clients::run(&mut command))
 }

@@ -13,7 +13,7 @@ use common::servers::Server;
 /// The codes that clients ask for, as `/status/N`.
 pub const STATUSES: [u16; 6] = [202, 204, 404, 410, 500, 503];
 
-fn tcp(address: &Address) -> std::net::SocketAddr {
+pub fn tcp(address: &Address) -> std::net::SocketAddr {
     match address {
         Address::Tcp(address) => *address,
         Address::Unix(path) => panic!("{path:?} is no TCP address"),
@@ -28,6 +28,11 @@ fn nginx_with(listen: &str, around: &str, locations: &str) -> Server {
             events {{ worker_connections 8192; }}
             http {{
                 log_format seen '\"$request\" $status';
+                log_format calls '\"$request\" $status $grpc_status';
+                map $upstream_trailer_grpc_status $grpc_status {{
+                    '' $upstream_http_grpc_status;
+                    default $upstream_trailer_grpc_status;
+                }}
                 access_log access.log seen;
                 client_body_temp_path body; proxy_temp_path proxy;
                 fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
@@ -49,7 +54,7 @@ fn nginx_with(listen: &str, around: &str, locations: &str) -> Server {
     })
 }
 
-/// `listen` may be `proxy_protocol`.
+/// `listen` may be `proxy_protocol` or `http2`.
 pub fn nginx(files: &Path, listen: &str) -> Server {
     let mut locations = format!(
         "location / {{ return 200 'ok\n'; }}
@@ -83,8 +88,16 @@ pub fn nginx_before(behind: &Server) -> Server {
     nginx_with("", &around, location)
 }
 
-/// The event MPM, with threads enough that it closes no idle connection and starts or ends no child under load.
-pub fn apache(files: &Path) -> Server {
+pub fn nginx_before_calls(behind: &Server) -> Server {
+    let location = format!(
+        "location / {{ grpc_pass grpc://{}; access_log access.log calls; }}",
+        tcp(&behind.address)
+    );
+    nginx_with("http2", "", &location)
+}
+
+/// `protocols` are those of `mod_http2`, if any. The event MPM, with threads enough that it closes no idle connection and starts or ends no child under load.
+pub fn apache(files: &Path, protocols: &str) -> Server {
     Server::start("apache2-bin", |address, folder| {
         // Its children run as another user.
         for open in [folder, files] {
@@ -110,6 +123,10 @@ pub fn apache(files: &Path) -> Server {
         for module in modules {
             let file = format!("/usr/lib/apache2/modules/mod_{module}.so");
             writeln!(conf, "LoadModule {module}_module {file}").unwrap();
+        }
+        if !protocols.is_empty() {
+            let module = "LoadModule http2_module /usr/lib/apache2/modules/mod_http2.so";
+            writeln!(conf, "{module}\nProtocols {protocols}").unwrap();
         }
         for status in STATUSES.into_iter().filter(|status| *status >= 400) {
             writeln!(conf, "Redirect {status} /status/{status}").unwrap();
@@ -141,15 +158,15 @@ pub fn apache(files: &Path) -> Server {
     })
 }
 
-/// `send` may be `send-proxy` or `send-proxy-v2`. One thread, since it drops a line of its log where two write
+/// `listen` may be `proto h2`; `send` too, or `send-proxy` or `send-proxy-v2`. One thread, since it drops a line of its log where two write
 /// at the same time.
-pub fn haproxy_before(behind: &Server, send: &str) -> Server {
+pub fn haproxy_before(behind: &Server, listen: &str, send: &str) -> Server {
     Server::start("haproxy", |address, folder| {
         let conf = format!(
             "global\n nbthread 1\n maxconn 4000\n tune.bufsize 98304\n log stderr format raw local0\n\
             defaults\n mode http\n log global\n log-format \"%{{+Q}}r %ST\"\n option dontlognull\n\
             option splice-response\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n\
-            frontend front\n bind {address}\n default_backend back\n\
+            frontend front\n bind {address} {listen}\n default_backend back\n\
             backend back\n server one {} {send}\n",
             tcp(&behind.address)
         );

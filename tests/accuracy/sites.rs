@@ -8,11 +8,23 @@ use common::load::Address;
 use common::servers::Server;
 
 use crate::answers::Answers;
-use crate::{apps, servers};
+use crate::behaviours::{self, Act};
+use crate::http2::nghttpd;
+use crate::{apps, grpc, http2, servers};
+
+/// What clients talk to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Talk {
+    Http1,
+    /// Without TLS, and with no word of HTTP/1 before it.
+    Http2,
+    Grpc,
+}
 
 pub struct Site {
     /// The first is the one that clients talk to.
     pub servers: Vec<(&'static str, Server)>,
+    pub talk: Talk,
     /// Behaviours that it does not have.
     lacks: &'static [&'static str],
 }
@@ -20,7 +32,7 @@ pub struct Site {
 /// What starts each site, with the folder of files to serve.
 pub const ALL: [fn(&Path) -> Site; 11] = [
     |files| Site::new("nginx", servers::nginx(files, ""), &[WEBSOCKET, CONNECT]),
-    |files| Site::new("Apache", servers::apache(files), &[WEBSOCKET]),
+    |files| Site::new("Apache", servers::apache(files, ""), &[WEBSOCKET]),
     |files| Site::new("Node", apps::node(files), &[]),
     |files| Site::new("Go", apps::go(files), &[]),
     |files| Site::new("Python", apps::python(files), &[]),
@@ -32,17 +44,17 @@ pub const ALL: [fn(&Path) -> Site; 11] = [
     },
     |files| {
         let node = apps::node(files);
-        let haproxy = servers::haproxy_before(&node, "");
+        let haproxy = servers::haproxy_before(&node, "", "");
         Site::new("haproxy →", haproxy, &[]).before("→ Node", node)
     },
     |files| {
         let nginx = servers::nginx(files, "proxy_protocol");
-        let haproxy = servers::haproxy_before(&nginx, "send-proxy");
+        let haproxy = servers::haproxy_before(&nginx, "", "send-proxy");
         Site::new("haproxy →¹", haproxy, &[WEBSOCKET, CONNECT]).before("→¹ nginx", nginx)
     },
     |files| {
         let nginx = servers::nginx(files, "proxy_protocol");
-        let haproxy = servers::haproxy_before(&nginx, "send-proxy-v2");
+        let haproxy = servers::haproxy_before(&nginx, "", "send-proxy-v2");
         Site::new("haproxy →²", haproxy, &[WEBSOCKET, CONNECT]).before("→² nginx", nginx)
     },
 ];
@@ -51,18 +63,37 @@ pub const WEBSOCKET: &str = "WebSocket upgrade";
 pub const CONNECT: &str = "CONNECT";
 
 impl Site {
-    fn new(name: &'static str, server: Server, lacks: &'static [&'static str]) -> Self {
-        let servers = vec![(name, server)];
-        Self { servers, lacks }
+    pub fn new(name: &'static str, server: Server, lacks: &'static [&'static str]) -> Self {
+        Self {
+            servers: vec![(name, server)],
+            talk: Talk::Http1,
+            lacks,
+        }
     }
 
-    fn before(mut self, name: &'static str, server: Server) -> Self {
+    pub fn talks(mut self, talk: Talk) -> Self {
+        self.talk = talk;
+        self
+    }
+
+    pub fn before(mut self, name: &'static str, server: Server) -> Self {
         self.servers.push((name, server));
         self
     }
 
-    pub fn has(&self, behaviour: &str) -> bool {
-        !self.lacks.contains(&behaviour)
+    /// All that it has, or of HTTP/2 and gRPC those that do not take long.
+    pub fn behaviours(&self, quick: bool) -> impl Iterator<Item = (&'static str, Act)> {
+        let (all, short): (&'static [(&'static str, Act)], &[&str]) = match self.talk {
+            Talk::Http1 => (&behaviours::ALL, &[]),
+            Talk::Http2 => (&http2::ALL, &http2::QUICK),
+            Talk::Grpc => (&grpc::ALL, &grpc::QUICK),
+        };
+        let lacks = self.lacks;
+        let has = move |(behaviour, _): &(&str, Act)| {
+            let short = !quick || short.is_empty() || short.contains(behaviour);
+            short && !lacks.contains(behaviour)
+        };
+        all.iter().copied().filter(has)
     }
 
     pub fn front(&self) -> &Server {
@@ -80,11 +111,10 @@ impl Site {
 
 /// What the server itself says it has answered so far.
 pub fn log(server: &Server) -> Answers {
-    let own = server.file("access.log");
-    let log = if own.exists() {
-        own
-    } else {
-        server.file("stderr")
-    };
-    Answers::in_log(&String::from_utf8_lossy(&fs::read(log).unwrap()))
+    let read = |name| fs::read(server.file(name)).ok();
+    if let Some(frames) = read(nghttpd::FRAMES) {
+        return nghttpd::answers(&String::from_utf8_lossy(&frames));
+    }
+    let log = read("access.log").or_else(|| read("stderr"));
+    Answers::in_log(&String::from_utf8_lossy(&log.unwrap()))
 }

@@ -9,8 +9,10 @@ use scope_http_statistics::model::buckets::BUCKETS;
 use crate::answers::Answers;
 use crate::audit::Entry;
 use crate::latency::Measured;
+use crate::sites::Talk;
 
 pub struct Row {
+    pub talk: Talk,
     pub server: &'static str,
     pub behaviour: &'static str,
     pub entry: Entry,
@@ -60,8 +62,15 @@ impl Row {
 
 pub fn markdown(rows: &[Row], latencies: &[Measured]) -> String {
     let mut page = include_str!("accuracy.md").to_owned();
-    page += "\n## Servers and behaviours\n\n";
-    matrix(&mut page, rows);
+    for (heading, talk) in [
+        ("Servers and behaviours", Talk::Http1),
+        ("HTTP/2: servers and clients", Talk::Http2),
+        ("gRPC: servers and clients", Talk::Grpc),
+    ] {
+        write!(page, "\n## {heading}\n\n").unwrap();
+        let rows: Vec<_> = rows.iter().filter(|row| row.talk == talk).collect();
+        matrix(&mut page, &rows);
+    }
     page += "\n## By method and status\n\n\
         | server | behaviour | answers in the access log | client | sock | syscall |\n|---|---|---|--:|--:|--:|\n";
     for row in rows {
@@ -87,7 +96,7 @@ pub fn markdown(rows: &[Row], latencies: &[Measured]) -> String {
     page
 }
 
-fn matrix(page: &mut String, rows: &[Row]) {
+fn matrix(page: &mut String, rows: &[&Row]) {
     let servers = unique(rows.iter().map(|row| row.server));
     let behaviours = unique(rows.iter().map(|row| row.behaviour));
     writeln!(page, "| | {} |", servers.join(" | ")).unwrap();
@@ -97,6 +106,7 @@ fn matrix(page: &mut String, rows: &[Row]) {
         for server in &servers {
             let row = rows
                 .iter()
+                .copied()
                 .find(|row| row.server == *server && row.behaviour == behaviour);
             write!(page, " {} |", row.map_or("–".to_owned(), Row::cell)).unwrap();
         }

@@ -10,12 +10,14 @@ use std::time::Instant;
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice::{self, Objects};
 use scope_http_statistics::kernel::load::{Bpf, Options};
+use scope_http_statistics::model::counters::ProcessId;
 use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::increment::Totals;
 use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::workload::Workload;
 
-use crate::answers::Answers;
+use crate::answers::{Answers, Version};
+use crate::clients;
 
 /// Those that find the bytes in a way of their own and that no kernel new enough refuses: what `fexit` adds is what
 /// these servers do not use.
@@ -28,7 +30,7 @@ pub struct Witnesses<'obj>(Vec<RefCell<Witness<'obj>>>);
 /// A backend, and what it has counted so far.
 struct Witness<'obj> {
     bpf: Bpf<'obj>,
-    processes: BTreeMap<u32, (Arc<Workload>, Totals)>,
+    processes: BTreeMap<ProcessId, (Arc<Workload>, Totals)>,
     missed: Missed,
 }
 
@@ -37,7 +39,7 @@ impl Witness<'_> {
         let harvest = self.bpf.harvest().unwrap();
         self.missed = harvest.missed;
         for growth in harvest.processes {
-            let process = self.processes.entry(growth.id.pid);
+            let process = self.processes.entry(growth.id);
             let (_, totals) = process.or_insert_with(|| (growth.workload, Totals::default()));
             totals.add(&growth.increment, Instant::now());
         }
@@ -105,9 +107,9 @@ impl<'obj> Witnesses<'obj> {
         for witness in &self.0 {
             let mut witness = witness.borrow_mut();
             witness.look();
-            for (workload, totals) in witness.processes.values() {
+            for (process, (workload, totals)) in &witness.processes {
                 let (name, requests) = (workload.name(), totals.requests);
-                if ["curl", "wrk"].contains(&name) {
+                if clients::was_started(process) || ["curl", "wrk"].contains(&name) {
                     let backend = witness.bpf.backend();
                     clients += &format!("{backend}, {name}: {requests} requests\n");
                 }
@@ -133,12 +135,18 @@ fn count(witness: &mut Witness, pids: &BTreeSet<u32>) -> Count {
     witness.look();
     let mut count = Count::default();
     let processes = witness.processes.iter();
-    for (_, (_, totals)) in processes.filter(|(pid, _)| pids.contains(pid)) {
+    for (_, (_, totals)) in processes.filter(|(id, _)| pids.contains(&id.pid)) {
         count.requests += totals.requests;
         for series in &totals.series {
             let (key, n) = (&series.key, series.durations.count());
-            count.answers.add(key.method.name(), key.status, n);
+            let version = Version::of(key.version.name());
+            count.answers.add_of(version, key.method.name(), key.status, n);
             count.histogram += &series.durations;
+        }
+        for calls in &totals.calls {
+            count
+                .answers
+                .add_calls(calls.status, calls.durations.count());
         }
     }
     count

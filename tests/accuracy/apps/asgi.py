@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+import asyncio
 import gzip
 import os
 import sys
-
-import uvicorn
-import uvicorn.config
 
 
 async def app(scope, receive, send):
@@ -46,6 +44,27 @@ async def send_file(scope, name, send, answer):
         await send({"type": "http.response.body"})
 
 
-logs = uvicorn.config.LOGGING_CONFIG
-logs["handlers"]["access"]["stream"] = "ext://sys.stderr"
-uvicorn.run(app, host=sys.argv[1], port=int(sys.argv[2]), http="h11", ws="none", log_config=logs)
+def serve_http1(ip, port):
+    import uvicorn
+    import uvicorn.config
+
+    logs = uvicorn.config.LOGGING_CONFIG
+    logs["handlers"]["access"]["stream"] = "ext://sys.stderr"
+    uvicorn.run(app, host=ip, port=int(port), http="h11", ws="none", log_config=logs)
+
+
+def serve_http2(ip, port):
+    import hypercorn.asyncio
+    import hypercorn.config
+
+    config = hypercorn.config.Config()
+    # Where it logs to.
+    os.dup2(2, 1)
+    config.h2_max_header_list_size = 1 << 17
+    config.bind = [f"{ip}:{port}"]
+    config.accesslog = config.errorlog = "-"
+    config.access_log_format = '"%(R)s" %(s)s'
+    asyncio.run(hypercorn.asyncio.serve(app, config))
+
+
+(serve_http2 if sys.argv[4:] == ["2"] else serve_http1)(*sys.argv[1:3])

@@ -54,6 +54,7 @@ unsafe extern "C" {
     fn shim_answers(window: *const u8, filled: usize) -> c_int;
     fn shim_unbounded(shim: *const Shim) -> usize;
     fn shim_lost(shim: *const Shim) -> usize;
+    fn shim_switched(shim: *const Shim, sent: c_int) -> usize;
 }
 
 struct Connection(*mut Shim);
@@ -130,6 +131,7 @@ impl Connection {
                 steps: shim_steps(shim),
                 unbounded: shim_unbounded(shim),
                 lost: shim_lost(shim),
+                switched: [0, 1].map(|sent| shim_switched(shim, sent).checked_sub(1)),
             }
         }
     }
@@ -170,6 +172,8 @@ pub struct Followed {
     pub unbounded: usize,
     /// How often the framing was lost of bytes that could be read.
     pub lost: usize,
+    /// Of each direction, after how many octets HTTP/2 began, which is four into its preface.
+    pub switched: [Option<usize>; 2],
 }
 
 /// What the framing makes of a conversation.

@@ -287,8 +287,3 @@ int h2_shim_greets(const uint8_t *window, size_t filled)
 {
 	return h2_greets(window, filled);
 }
-
-size_t h2_shim_preface(size_t taken, const uint8_t *window, size_t filled)
-{
-	return h2_preface(taken, window, filled);
-}

@@ -39,12 +39,22 @@ pub fn read(conversation: &Conversation) -> Account {
         let answered = requests[..known].get(account.responses.len()).copied();
         let asked = answered.map(|seen| seen.request);
         let switches = switches_protocol(asked, status);
+        let whole = response_head(&sent[at..]);
         if switches {
-            // What has arrived until now was HTTP, nothing after it is.
-            requests.truncate(known);
+            // What has arrived until now was HTTP, nothing after it is. A 101 says at its head's end what is.
+            let last = match (status, &whole) {
+                (101, Some((head, _))) => received_at(at + head - 1),
+                (101, None) => break,
+                _ => received,
+            };
+            requests.truncate(requests.partition_point(|seen| seen.line_end <= last));
         }
         let interim = status < 200 && !switches;
-        if !interim {
+        let upgrades = status == 101
+            && whole
+                .as_ref()
+                .is_some_and(|(head, _)| grants_http2(&sent[at..at + head]));
+        if !interim && !upgrades {
             match answered {
                 Some(SeenRequest { request, line_end }) => account.responses.push(Response {
                     request,
@@ -57,7 +67,7 @@ pub fn read(conversation: &Conversation) -> Account {
                 None => account.unmatched.push(status),
             }
         }
-        let Some((head, body)) = response_head(&sent[at..]) else {
+        let Some((head, body)) = whole else {
             break;
         };
         if switches {
@@ -82,6 +92,15 @@ pub fn read(conversation: &Conversation) -> Account {
 fn switches_protocol(asked: Option<Request>, status: u16) -> bool {
     let connect = asked.is_some_and(|request| request.method == Method::Connect);
     status == 101 || connect && (200..300).contains(&status)
+}
+
+/// Whether a 101 switches to HTTP/2, in which its request is answered then.
+fn grants_http2(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let values = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("upgrade:"));
+    values.map(str::trim).any(|value| value == "h2c")
 }
 
 /// All requests of a stream that is HTTP from its first byte to its last.

@@ -56,6 +56,8 @@ struct shim {
 	int fast;
 	int scatter;
 	int forgetful;
+	uint64_t moved[HTTP_DIRECTIONS];    /* bytes, before this transfer */
+	uint64_t switched[HTTP_DIRECTIONS]; /* one more than those before HTTP/2; 0 if there was none */
 	bool absent; /* the memory of this transfer */
 };
 
@@ -168,6 +170,11 @@ static long bpf_probe_read_user(void *to, uint32_t size, const void *from)
 		if (to == shim->transfers[i].window && ++shim->reads % 2)
 			shim_soil((uint8_t *)to + size, HTTP_WINDOW + HTTP_PAD - size);
 	return 0;
+}
+
+static void shim_switch(enum http_direction direction)
+{
+	shim->switched[direction] = shim->moved[direction] + shim->transfers[direction].cursor.at + 1;
 }
 
 /* ---- what is counted ---- */
@@ -293,6 +300,12 @@ size_t shim_steps(const struct shim *of)
 	return of->steps;
 }
 
+/* One more than the bytes that were received or sent before HTTP/2 began; 0 if it never did. */
+size_t shim_switched(const struct shim *of, int sent)
+{
+	return of->switched[sent ? HTTP_SEND : HTTP_RECEIVE];
+}
+
 /* Requests whose answers will not be seen. */
 size_t shim_unbounded(const struct shim *of)
 {
@@ -367,6 +380,7 @@ static void shim_end(struct http_transfer *transfer, enum http_direction directi
 	if (http_wants(&endpoint, shim->known, direction))
 		http_transferred(&some_process, &endpoint, shim->known, transfer, direction);
 	shim->steps += transfer->steps;
+	shim->moved[direction] += transfer->cursor.length;
 	if (shim->counted + shim->missed[HTTP_MISSED_UNMATCHED] != shim->count)
 		abort();
 }

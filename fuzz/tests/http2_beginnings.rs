@@ -1,39 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a connection of HTTP/2 begins with, on either side.
+//! What a server of HTTP/2 begins with that speaks first.
 
 use fastrand::Rng;
-use http1_fuzz::http2::frames::{ACK, Frames, PREFACE, SETTINGS, WINDOW_UPDATE};
-use http1_fuzz::http2::shim::{greets, preface};
-
-#[test]
-fn the_preface_may_be_cut_anywhere() {
-    for cut in 0..PREFACE.len() {
-        let (first, second) = PREFACE.split_at(cut);
-        let taken = preface(0, first);
-        assert_eq!(taken, cut);
-        assert_eq!(preface(taken, second), PREFACE.len());
-        assert_eq!(
-            preface(taken, &[second, b"more"].concat()),
-            PREFACE.len(),
-            "with what comes behind"
-        );
-    }
-}
-
-#[test]
-fn any_other_octet_is_no_preface() {
-    for at in 0..PREFACE.len() {
-        for cut in 0..=at {
-            let mut bytes = PREFACE.to_vec();
-            bytes[at] ^= 0x20;
-            let taken = preface(0, &bytes[..cut]);
-            assert_eq!(preface(taken, &bytes[cut..]), 0, "{at}");
-        }
-    }
-    for other in ["POST / HTTP/1.1\r\n\r\n", "PRI / HTTP/2.0\r\n", "P "] {
-        assert_eq!(preface(0, other.as_bytes()), 0, "{other}");
-    }
-}
+use http1_fuzz::http2::frames::{ACK, Frames, SETTINGS, WINDOW_UPDATE};
+use http1_fuzz::http2::shim::greets;
 
 #[test]
 fn a_server_that_speaks_first_sends_settings() {

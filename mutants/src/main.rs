@@ -26,13 +26,22 @@ use shim::Shim;
 use suite::{Effort, Outcome, Suite};
 
 /// The files in `src/bpf/` that run on the host as they do in the kernel.
-const FILES: [&str; 10] = [
+const FILES: [&str; 19] = [
     "protocol/cursor.h",
     "protocol/exchange.h",
     "protocol/http1/text.h",
     "protocol/http1/framing.h",
     "protocol/http1/pairing.h",
     "protocol/http1/fast.h",
+    "protocol/http2/tokens.h",
+    "protocol/http2/detect.h",
+    "protocol/http2/state.h",
+    "protocol/http2/slots.h",
+    "protocol/http2/hpack.h",
+    "protocol/http2/frames.h",
+    "protocol/http2/streams.h",
+    "protocol/http2/requests.h",
+    "protocol/http2/responses.h",
     "connection/http1.bpf.h",
     "connection/http1_spill.bpf.h",
     "connection/http1_walk.bpf.h",

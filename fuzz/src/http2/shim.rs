@@ -167,7 +167,6 @@ unsafe extern "C" {
     fn h2_shim_losses(shim: *const Shim) -> usize;
     fn h2_shim_held(shim: *const Shim) -> usize;
     fn h2_shim_greets(window: *const u8, filled: usize) -> c_int;
-    fn h2_shim_preface(taken: usize, window: *const u8, filled: usize) -> usize;
 }
 
 /// Where a connection is followed from.
@@ -272,10 +271,4 @@ fn window(bytes: &[u8]) -> Vec<u8> {
 pub fn greets(bytes: &[u8]) -> bool {
     // SAFETY: the window is longer than what is read of it.
     unsafe { h2_shim_greets(window(bytes).as_ptr(), bytes.len()) != 0 }
-}
-
-/// How many octets of the preface there are, if `taken` came before these; 0 if it is none.
-pub fn preface(taken: usize, bytes: &[u8]) -> usize {
-    // SAFETY: the window is longer than what is read of it.
-    unsafe { h2_shim_preface(taken, window(bytes).as_ptr(), bytes.len()) }
 }

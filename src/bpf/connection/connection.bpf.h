@@ -83,10 +83,30 @@ static __noinline struct http_connection *http_detect_http2(const struct http_en
 	mark = http_mark_of(endpoint);
 	conn->mark = mark ? *mark : 0;
 	http1_init(&conn->http1);
-	if (!http2_begin(conn, beginning, 0))
+	http1_begin(&conn->http1.request);
+	if (!http2_begin(conn, beginning))
 		return NULL;
 	http_keep_connection(endpoint, conn);
 	return http_connection_of(endpoint);
+}
+
+/* Keeps a connection that has received something for the first time. Returns it if it is still to be given the rest of that. */
+static __noinline struct http_connection *http_keep_first(const struct http_endpoint *endpoint,
+							  struct http_connection *conn,
+							  const struct http_transfer *transfer)
+{
+	bool switches = conn->http1.request.state == HTTP1_SWITCHED;
+	const __u8 *mark;
+
+	if (!transfer->requests)
+		conn->protocol = HTTP_PROTOCOL_OPEN;
+	if (switches) {
+		mark = http_mark_of(endpoint);
+		conn->mark = mark ? *mark : 0;
+		switches = http2_take_over(conn, HTTP_RECEIVE);
+	}
+	http_keep_connection(endpoint, conn);
+	return switches ? http_connection_of(endpoint) : NULL;
 }
 
 /* A socket without a connection has received. Returns one of HTTP/2, which is still to be given the transfer. */
@@ -97,7 +117,6 @@ static __always_inline struct http_connection *http_first_receive(struct task_st
 	const __u8 *mark = http_mark_of(endpoint);
 	bool from_start = http_was_first(endpoint->sk, mark, transfer->cursor.length);
 	struct http_connection *conn = NULL;
-	__u32 preface = 0;
 	bool may_begin;
 
 	if (http_is_tcp_client(endpoint->sk) || http_is_unix_client(endpoint->sk)) {
@@ -106,11 +125,7 @@ static __always_inline struct http_connection *http_first_receive(struct task_st
 	}
 	if (!http_fill_first(HTTP_RECEIVE))
 		return NULL;
-	if (transfer->window[0] == 'P')
-		preface = http2_preface_of(0);
 	may_begin = http1_may_begin(transfer->window, transfer->cursor.filled);
-	if (preface >= HTTP2_PREFACE_ENOUGH)
-		return http_detect_http2(endpoint, HTTP2_WHOLE);
 	if (!may_begin && !from_start && http2_may_begin(transfer) &&
 	    (!mark || http_looks_of(*mark) < HTTP_LOOKS))
 		return http_detect_http2(endpoint, HTTP2_JOINED);
@@ -119,12 +134,9 @@ static __always_inline struct http_connection *http_first_receive(struct task_st
 	if (conn) {
 		if (from_start)
 			http1_is_whole(&conn->http1);
-		if (preface) {
-			conn->protocol = HTTP_PROTOCOL_PREFACE;
-			conn->preface = preface;
-		}
-		http_keep_connection(endpoint, conn);
-	} else if (from_start && !may_begin) {
+		return http_keep_first(endpoint, conn, transfer);
+	}
+	if (from_start && !may_begin) {
 		http_mark_not_server(endpoint);
 	} else if (!may_begin) {
 		http_looked_in_vain(endpoint, HTTP_NOT_HTTP);
@@ -147,7 +159,7 @@ static __always_inline struct http_connection *http_first_send(struct task_struc
 	__u8 *mark;
 
 	if (speaks_first && is_seen && http2_greets(transfer))
-		return http_detect_http2(endpoint, HTTP2_WHOLE);
+		return http_detect_http2(endpoint, HTTP2_GREETED);
 	if (speaks_first) /* no other server that counts does */
 		http_mark_not_server(endpoint);
 	if (speaks_first || !is_seen)
@@ -192,25 +204,26 @@ static __always_inline bool http_wants(const struct http_endpoint *endpoint, str
 	return true;
 }
 
-/* Whether a connection is one of HTTP/2, or becomes one with what it receives. */
-static __noinline bool http_is_http2(const struct http_endpoint *endpoint, struct http_connection *conn,
-				     struct http_transfer *transfer, enum http_direction direction)
+/* Whether what a connection receives or sends is HTTP/2. */
+static __always_inline bool http_speaks_http2(const struct http_connection *conn,
+					      enum http_direction direction)
 {
-	__u8 taken = conn->preface;
-	__u32 preface;
+	return conn->protocol == HTTP_PROTOCOL_HTTP2 ||
+	       (conn->protocol == HTTP_PROTOCOL_GREETED && direction == HTTP_SEND);
+}
 
-	if (conn->protocol == HTTP_PROTOCOL_HTTP2)
+/* Whether a connection of which it is not sure that it is one of HTTP/1 moves HTTP/2, also if it does that for the first time. */
+static __noinline bool http_moves_http2(struct http_connection *conn, const struct http_transfer *transfer,
+					enum http_direction direction)
+{
+	if (http_speaks_http2(conn, direction))
 		return true;
-	if (direction == HTTP_SEND || !http_fill_first(HTTP_RECEIVE))
-		return false;
-	preface = http2_preface_of(taken);
-	if (preface >= HTTP2_PREFACE_ENOUGH) {
-		conn->mark = 0;
-		return http2_begin(conn, HTTP2_WHOLE, taken);
-	}
-	conn->preface = preface;
-	if (!preface)
+	if (conn->protocol == HTTP_PROTOCOL_GREETED)
+		return http2_lacks_preface(conn);
+	if (conn->http1.end)
 		conn->protocol = HTTP_PROTOCOL_HTTP1;
+	else if (direction == HTTP_SEND && http_fill_first(HTTP_SEND) && http2_greets(transfer))
+		return http2_begin(conn, HTTP2_GREETED);
 	return false;
 }
 
@@ -224,13 +237,14 @@ static __always_inline void http_transferred(struct task_struct *task, const str
 						   http_first_send(task, endpoint, transfer);
 	if (!conn)
 		return;
-	if (conn->protocol != HTTP_PROTOCOL_HTTP1 && http_is_http2(endpoint, conn, transfer, direction)) {
-		http2_transferred(endpoint, conn, transfer, direction);
-	} else if (direction == HTTP_RECEIVE) {
-		http1_receive(task, conn, transfer);
-	} else {
-		http1_send(task, conn, transfer);
+	if (conn->protocol == HTTP_PROTOCOL_HTTP1 || !http_moves_http2(conn, transfer, direction)) {
+		if (!(direction == HTTP_RECEIVE ? http1_receive(task, conn, transfer) :
+						  http1_send(task, conn, transfer)))
+			return;
+		if (!http2_take_over(conn, direction))
+			return;
 	}
+	http2_transferred(endpoint, conn, transfer, direction);
 }
 
 /* A connection has received or sent bytes that cannot be seen. */
@@ -238,7 +252,7 @@ static __always_inline void http_transferred_hidden(const struct http_endpoint *
 						    struct http_connection *conn, __u64 length,
 						    enum http_direction direction)
 {
-	if (conn->protocol == HTTP_PROTOCOL_HTTP2)
+	if (http_speaks_http2(conn, direction))
 		http2_transferred_hidden(endpoint, conn, length, direction);
 	else if (direction == HTTP_RECEIVE)
 		http1_receive_hidden(&conn->http1, length);

@@ -17,8 +17,8 @@ static __always_inline bool http1_walks_on(struct http1_stream *s, struct http_c
 	return cur->at < cur->length;
 }
 
-/* The requests of a transfer, counted. */
-static __always_inline void http1_receive(struct task_struct *task, struct http_connection *conn,
+/* The requests of a transfer, counted. Whether there is HTTP/2 at the cursor then. */
+static __always_inline bool http1_receive(struct task_struct *task, struct http_connection *conn,
 					  struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
@@ -29,16 +29,20 @@ static __always_inline void http1_receive(struct task_struct *task, struct http_
 		if (cur->filled || http_fill(transfer) > 0)
 			http1_take_request_head(conn, transfer);
 	}
-	if (http1_walks_on(&conn->http1.request, cur))
+	if (http1_walks_on(&conn->http1.request, cur)) {
 		http1_walk(conn, transfer, HTTP_RECEIVE);
+		if (conn->http1.request.state == HTTP1_SWITCHED)
+			return true;
+	}
 	if (!transfer->requests)
-		return;
+		return false;
 	http_count_requests(task, &conn->tally, transfer->requests);
 	/* A client that goes on expects an answer, and nobody can tell where it begins. */
 	if (http1_hides_answers(&conn->http1)) {
 		http_miss(HTTP_MISSED_UNBOUNDED, transfer->requests);
 		http1_forget(&conn->http1);
 	}
+	return false;
 }
 
 /* Bytes were received that could not be seen. */
@@ -76,12 +80,12 @@ static __always_inline void http1_receive_late(struct http1_connection *conn)
 	if (!(s->flags & HTTP1_SKIPPED))
 		return;
 	s->flags &= ~HTTP1_SKIPPED;
-	if (s->state != HTTP1_LOST && s->state != HTTP1_OPAQUE)
+	if (s->state > HTTP1_SWITCHED)
 		http1_lose_requests(conn, HTTP_MISSED_REQUESTS_LOST);
 }
 
-/* The responses of a transfer, counted. */
-static __always_inline void http1_send(struct task_struct *task, struct http_connection *conn,
+/* The responses of a transfer, counted. Whether there is HTTP/2 at the cursor then. */
+static __always_inline bool http1_send(struct task_struct *task, struct http_connection *conn,
 				       struct http_transfer *transfer)
 {
 	struct http_cursor *cur = &transfer->cursor;
@@ -93,12 +97,16 @@ static __always_inline void http1_send(struct task_struct *task, struct http_con
 		if (http_fill(transfer) > 0)
 			http1_take_response_head(task, conn, transfer);
 	}
-	if (http1_walks_on(&conn->http1.response, cur))
+	if (http1_walks_on(&conn->http1.response, cur)) {
 		http1_walk(conn, transfer, HTTP_SEND);
+		if (conn->http1.response.state == HTTP1_SWITCHED)
+			return true;
+	}
 	if (http1_answers_nothing(&conn->http1)) {
 		http_miss(HTTP_MISSED_RESPONSES_LOST, 1);
 		http1_forget(&conn->http1);
 	}
+	return false;
 }
 
 /* Bytes were sent that cannot be seen. */

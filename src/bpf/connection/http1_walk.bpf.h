@@ -216,6 +216,8 @@ static __noinline bool http1_step_request(struct http_connection *conn, struct h
 	case HTTP1_REQUEST_LINE:
 		http1_take_line(conn, transfer, http1_request(&conn->http1, cur->now, &run), &run);
 		return false;
+	case HTTP1_SWITCH:
+		return true;
 	case HTTP1_WINDOW_END:
 		if (http1_fill(transfer))
 			return false;
@@ -243,6 +245,8 @@ static __noinline bool http1_step_response(struct http_connection *conn, struct 
 	case HTTP1_STATUS_LINE:
 		http1_answered(http_current_task(), conn, http1_response(&conn->http1, &exchange), &exchange);
 		return false;
+	case HTTP1_SWITCH:
+		return true;
 	case HTTP1_WINDOW_END:
 		if (http1_fill(transfer))
 			return false;
@@ -336,9 +340,9 @@ static __always_inline void http1_walk(struct http_connection *conn, struct http
 	}
 	if (cur->at >= cur->length)
 		return;
-	if (direction == HTTP_RECEIVE && conn->http1.request.state != HTTP1_LOST)
+	if (direction == HTTP_RECEIVE && conn->http1.request.state > HTTP1_SWITCHED)
 		http1_lose_requests(&conn->http1, HTTP_MISSED_TOO_LONG);
-	if (direction == HTTP_SEND && conn->http1.response.state != HTTP1_LOST)
+	if (direction == HTTP_SEND && conn->http1.response.state > HTTP1_SWITCHED)
 		http1_lose_responses(&conn->http1, HTTP_MISSED_TOO_LONG);
 }
 

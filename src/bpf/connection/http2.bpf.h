@@ -7,21 +7,6 @@
 #include "connection/state.h"
 #include "connection/transfer.bpf.h"
 
-/* What is enough of a preface: no HTTP/1 server takes a request that begins so. */
-#define HTTP2_PREFACE_ENOUGH 4
-
-/*
- * How many octets of the preface a connection has had, with those at hand, if `taken` came before; 0 if they are not of it. A
- * global function, which the verifier proves once.
- */
-__noinline int http2_preface_of(__u32 taken)
-{
-	__u32 key = HTTP_RECEIVE;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
-
-	return transfer ? h2_preface(taken, transfer->window, transfer->cursor.filled) : 0;
-}
-
 /* Whether the server greets as only those of HTTP/2 do. */
 static __always_inline bool http2_greets(const struct http_transfer *transfer)
 {
@@ -92,27 +77,84 @@ static __always_inline void http2_transferred(const struct http_endpoint *endpoi
 		http2_sent(endpoint, conn, transfer);
 }
 
-/* What is new to a connection, or a connection that is new. */
+/* How a connection becomes one of HTTP/2. */
 enum http2_beginning {
-	HTTP2_WHOLE,  /* from the preface on */
-	HTTP2_JOINED, /* in the middle, if it is one of HTTP/2 at all */
+	HTTP2_GREETED, /* by what the server sends: the preface is still to come */
+	HTTP2_PREFACE, /* by that, of which the first octets have come */
+	HTTP2_UPGRADE, /* by what the server sends, upon a request of HTTP/1 */
+	HTTP2_JOINED,  /* in the middle, if it is one of HTTP/2 at all */
 };
 
-/* A connection that is kept is one of HTTP/2 from now on. `taken`: octets of its preface that came before. */
-static __always_inline bool http2_begin(struct http_connection *conn, enum http2_beginning beginning,
-					__u8 taken)
+/* What is received is HTTP/2 from now on, once the rest of its preface has come. */
+static __always_inline void http2_begin_requests(struct http_connection *conn, struct h2_connection *h2)
 {
+	h2->request.count = HTTP1_PREFACE;
+	conn->protocol = HTTP_PROTOCOL_HTTP2;
+}
+
+/* A connection is one of HTTP/2 from now on. */
+static __always_inline bool http2_begin(struct http_connection *conn, enum http2_beginning beginning)
+{
+	const struct http1_run *run;
 	struct h2_connection *h2 = http2_make(&conn->id);
 
 	if (!h2) {
 		http_miss(HTTP_MISSED_CONNECTIONS_FULL, 1);
 		return false;
 	}
-	if (beginning == HTTP2_WHOLE)
+	conn->protocol = HTTP_PROTOCOL_GREETED;
+	switch (beginning) {
+	case HTTP2_UPGRADE:
+		run = http1_upgraded(&conn->http1);
+		h2_upgrade(h2, run->time, run->method);
+		break;
+	case HTTP2_GREETED:
 		h2_init(h2);
-	else
+		break;
+	case HTTP2_PREFACE:
+		h2_init(h2);
+		http2_begin_requests(conn, h2);
+		break;
+	case HTTP2_JOINED:
 		h2_join(h2);
-	h2->request.count = taken;
+		conn->protocol = HTTP_PROTOCOL_HTTP2;
+	}
+	return true;
+}
+
+/*
+ * A connection that was followed as one of HTTP/1 goes on as one of HTTP/2, whose octets begin at the transfer's cursor.
+ * False if it cannot be followed.
+ */
+static __noinline bool http2_take_over(struct http_connection *conn, enum http_direction direction)
+{
+	struct h2_connection *h2 = conn->protocol == HTTP_PROTOCOL_GREETED ? http2_of(&conn->id) : NULL;
+
+	if (h2) {
+		http2_begin_requests(conn, h2);
+		return true;
+	}
+	if (http2_begin(conn, direction == HTTP_SEND ? HTTP2_UPGRADE : HTTP2_PREFACE))
+		return true;
+	conn->http1.request.state = HTTP1_OPAQUE;
+	conn->http1.response.state = HTTP1_OPAQUE;
+	return false;
+}
+
+/*
+ * Whether what a connection receives that is to be HTTP/2 after a preface is followed as HTTP/2 from now on, without one: what came
+ * in its place could not be read, or was none.
+ */
+static __always_inline bool http2_lacks_preface(struct http_connection *conn)
+{
+	const struct http1_stream *s = &conn->http1.request;
+	struct h2_connection *h2;
+
+	if (s->state != HTTP1_LOST && s->flags & HTTP1_TENTATIVE)
+		return false;
+	h2 = http2_of(&conn->id);
+	if (h2 && h2_lose(&h2->request) == H2_LOSS)
+		http2_lose(HTTP_RECEIVE);
 	conn->protocol = HTTP_PROTOCOL_HTTP2;
 	return true;
 }

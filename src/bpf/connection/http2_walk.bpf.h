@@ -69,7 +69,7 @@ __noinline int http2_count_told(__u32 direction)
 	outcome = out->outcome;
 	counted = &told->counted;
 	counted->duration = out->duration;
-	counted->version = HTTP_VERSION_2;
+	counted->version = out->version;
 	if (outcome & H2_REQUESTS)
 		http_count_settled_requests(task, &told->tally, out->requests);
 	if (outcome & H2_RESPONSE) {

@@ -8,7 +8,8 @@
 
 enum http_protocol {
 	HTTP_PROTOCOL_HTTP1,
-	HTTP_PROTOCOL_PREFACE, /* HTTP/1, as far as is known: what came may yet become the preface of HTTP/2 */
+	HTTP_PROTOCOL_OPEN,    /* HTTP/1, as far as is known: it has not had a request yet */
+	HTTP_PROTOCOL_GREETED, /* HTTP/2, though what it receives is HTTP/1, up to the preface */
 	HTTP_PROTOCOL_HTTP2,   /* whose state lies elsewhere: http2_storage.bpf.h */
 } __attribute__((packed));
 
@@ -21,10 +22,7 @@ struct http_connection {
 	__u32 copied_seq; /* TCP's sequence number after the last receive that was seen */
 	__u16 counted_by; /* the last walk that did */
 	enum http_protocol protocol;
-	union {
-		__u8 mark;    /* end.bpf.h says what it means */
-		__u8 preface; /* of HTTP_PROTOCOL_PREFACE: how many octets came */
-	};
+	__u8 mark; /* end.bpf.h says what it means */
 	struct http_tally tally;
 	union {
 		struct http1_connection http1;

@@ -226,7 +226,7 @@ static HTTP_INLINE int http1_fast_request_line(struct http1_head *head, const __
 	return http1_fast_search(head, window, at + 8, 8, http1_fast_target);
 }
 
-/* The status line that begins at an offset of the window: 0 if it is usual. */
+/* The status line that begins at an offset of the window: 0 if it is usual, which no 101 is. */
 static HTTP_INLINE int http1_fast_status_line(struct http1_head *head, const __u8 *window, __u64 at)
 {
 	const __u8 *line = window + at;
@@ -238,7 +238,7 @@ static HTTP_INLINE int http1_fast_status_line(struct http1_head *head, const __u
 		return -1;
 	head->status = (line[9] - '0') * 100 + (line[10] - '0') * 10 + (line[11] - '0');
 	head->start = at + 8;
-	return 0;
+	return head->status == 101 ? -1 : 0;
 }
 
 /* Where in the window the cursor is; the window's last byte if it is not in it, where no head begins. */

@@ -21,15 +21,17 @@ enum {
 	HTTP1_METHOD_MAX = 24,
 	HTTP1_LINE_MAX = 16 << 10, /* of a request */
 	HTTP1_HEAD_MAX = 256 << 10,
+	HTTP1_PREFACE = 4, /* octets of HTTP/2's, which no server takes for a request */
 };
 
 /* Where a direction of a connection is. Zeroed memory is a stream that was joined in the middle. */
 enum http1_state {
 	HTTP1_LOST,   /* nothing is known until a message starts at the start of a transfer */
 	HTTP1_OPAQUE, /* never HTTP/1 again: a tunnel, an upgrade, or a body that ends with the stream */
-	HTTP1_BODY,   /* `left` bytes, then the next message */
-	HTTP1_CHUNK,  /* `left` bytes, then the next chunk */
-	HTTP1_START,  /* between messages */
+	HTTP1_SWITCHED, /* what follows is HTTP/2, of whose preface the requests have had HTTP1_PREFACE octets */
+	HTTP1_BODY,	/* `left` bytes, then the next message */
+	HTTP1_CHUNK,	/* `left` bytes, then the next chunk */
+	HTTP1_START,	/* between messages */
 	HTTP1_METHOD,
 	HTTP1_TARGET_START,
 	HTTP1_TARGET,
@@ -47,6 +49,8 @@ enum http1_state {
 	HTTP1_LENGTH_VALUE,
 	HTTP1_CODING_NAME,
 	HTTP1_CODING_VALUE,
+	HTTP1_UPGRADE_NAME,
+	HTTP1_UPGRADE_VALUE,
 	HTTP1_HEAD_LF,
 	HTTP1_CHUNK_SIZE,
 	HTTP1_CHUNK_EXTENSION,
@@ -64,22 +68,24 @@ enum http1_flag {
 	HTTP1_BAD_LENGTH = 1 << 5, /* a Content-Length that servers refuse */
 	HTTP1_TRAILERS = 1 << 6,   /* the lines after the last chunk */
 	HTTP1_NO_BODY = 1 << 7,	   /* whatever the head says: 1xx, HEAD, 204, 304 */
-	HTTP1_TUNNEL = 1 << 8,	   /* opaque after this head: 101, or 2xx to CONNECT */
+	HTTP1_TUNNEL = 1 << 8,	   /* no more of it after this head: 101, or 2xx to CONNECT */
 	HTTP1_SKIPPED = 1 << 9, /* bytes of a body were skipped because the socket said that they had come */
+	HTTP1_H2C = 1 << 10,	/* the head offers HTTP/2, or grants it */
 };
 
 /* The flags that end with the message. */
 #define HTTP1_PER_MESSAGE                                                                          \
 	(HTTP1_HAS_LENGTH | HTTP1_HAS_CODING | HTTP1_CHUNKED | HTTP1_BAD_LENGTH | HTTP1_TRAILERS | \
-	 HTTP1_NO_BODY | HTTP1_TUNNEL)
+	 HTTP1_NO_BODY | HTTP1_TUNNEL | HTTP1_H2C)
 
 /* What http1_advance() found. */
 enum http1_event {
 	HTTP1_NOTHING,
 	HTTP1_REQUEST_LINE, /* complete: http1_request() takes it */
-	HTTP1_STATUS_LINE,  /* complete up to the code: http1_response() takes it */
-	HTTP1_LOSS,	    /* the stream was followed and no longer can be */
-	HTTP1_WINDOW_END,   /* more bytes are wanted at `at` */
+	HTTP1_STATUS_LINE, /* complete up to the code: http1_response() takes it, and a 101 once more at its head's end */
+	HTTP1_SWITCH,	  /* to HTTP/2, at the cursor */
+	HTTP1_LOSS,	  /* the stream was followed and no longer can be */
+	HTTP1_WINDOW_END, /* more bytes are wanted at `at` */
 };
 
 /* One direction of a connection. */
@@ -135,13 +141,25 @@ static HTTP_INLINE void http1_next_chunk(struct http1_stream *s)
 	http1_enter(s, HTTP1_CHUNK_SIZE);
 }
 
+/* A head after which there is no more HTTP/1. */
+static HTTP_INLINE enum http1_event http1_end_tunnel(struct http1_stream *s)
+{
+	s->state = HTTP1_OPAQUE;
+	if (s->status != 101)
+		return HTTP1_NOTHING;
+	if (!(s->flags & HTTP1_H2C))
+		return HTTP1_STATUS_LINE;
+	s->state = HTTP1_SWITCHED;
+	return HTTP1_SWITCH;
+}
+
 /* RFC 9112, 6.3: the length of the body, once its head (or the trailer section) is complete. */
 static HTTP_INLINE enum http1_event http1_end_head(struct http1_stream *s)
 {
 	__u16 flags = s->flags;
 
 	if (flags & HTTP1_TUNNEL) {
-		s->state = HTTP1_OPAQUE;
+		return http1_end_tunnel(s);
 	} else if (flags & (HTTP1_TRAILERS | HTTP1_NO_BODY)) {
 		http1_next_message(s);
 	} else if (flags & HTTP1_CHUNKED) {
@@ -233,6 +251,29 @@ static HTTP_INLINE void http1_coding_value(struct http1_stream *s, __u8 c)
 	}
 }
 
+/* match: characters of "h2c" that the value has begun with, 4 after the blank that ends it, 255 for another protocol. */
+static HTTP_INLINE void http1_upgrade_value(struct http1_stream *s, __u8 c)
+{
+	if (c == '\n') {
+		if (s->match == 3 || s->match == 4)
+			s->flags |= HTTP1_H2C;
+		http1_enter(s, HTTP1_LINE_START);
+	} else if (c == ' ' || c == '\t' || c == '\r') {
+		if (s->match)
+			s->match = s->match == 3 || s->match == 4 ? 4 : 255;
+	} else if (s->match < 3 && http1_lower(c) == http1_h2c(s->match)) {
+		s->match++;
+	} else {
+		s->match = 255;
+	}
+}
+
+/* Whether a blank ends what only the preface of HTTP/2 begins with. Before it there was no request, or the last one was upgraded. */
+static HTTP_INLINE int http1_is_preface(const struct http1_stream *s, __u8 c)
+{
+	return c == ' ' && s->token == HTTP1_TEXT("PRI") && s->flags & HTTP1_TENTATIVE;
+}
+
 /* Takes the next byte. */
 static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, __u64 now)
 {
@@ -263,6 +304,10 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 		}
 		return HTTP1_NOTHING;
 	case HTTP1_METHOD:
+		if (http1_is_preface(s, c)) {
+			s->state = HTTP1_SWITCHED;
+			return HTTP1_SWITCH;
+		}
 		if (http1_is_blank(c)) {
 			http1_enter(s, HTTP1_TARGET_START);
 		} else if (http1_is_token(c)) {
@@ -358,6 +403,8 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 			s->state = HTTP1_LENGTH_NAME;
 		else if (http1_lower(c) == 't')
 			s->state = HTTP1_CODING_NAME;
+		else if (http1_lower(c) == 'u')
+			s->state = HTTP1_UPGRADE_NAME;
 		else
 			s->state = HTTP1_LINE;
 		s->match = 1;
@@ -387,6 +434,17 @@ static HTTP_INLINE enum http1_event http1_byte(struct http1_stream *s, __u8 c, _
 		return HTTP1_NOTHING;
 	case HTTP1_CODING_VALUE:
 		http1_coding_value(s, c);
+		return HTTP1_NOTHING;
+	case HTTP1_UPGRADE_NAME:
+		if (s->match == 7 && c == ':')
+			http1_enter(s, HTTP1_UPGRADE_VALUE);
+		else if (s->match < 7 && http1_lower(c) == http1_upgrade(s->match))
+			s->match++;
+		else
+			http1_enter(s, c == '\n' ? HTTP1_LINE_START : HTTP1_LINE);
+		return HTTP1_NOTHING;
+	case HTTP1_UPGRADE_VALUE:
+		http1_upgrade_value(s, c);
 		return HTTP1_NOTHING;
 	case HTTP1_HEAD_LF:
 		return c == '\n' ? http1_end_head(s) : http1_lose(s);
@@ -445,12 +503,12 @@ static HTTP_INLINE int http1_word_of_line(struct http_cursor *cur, __u64 word)
 	return feeds != 0;
 }
 
-/* Whether a line that begins with these two words may be one that tells how long the body is. */
+/* Whether a line that begins with these two words may be one that tells what follows the head. */
 static HTTP_INLINE int http1_is_of_interest(__u64 first, __u64 second)
 {
 	first |= HTTP1_EACH(0x20);
 	second |= HTTP1_EACH(0x20);
-	return first == HTTP1_TEXT("transfer") ||
+	return first == HTTP1_TEXT("transfer") || first == HTTP1_TEXT("upgrade:") ||
 	       (first == HTTP1_TEXT("content-") && second << 8 == HTTP1_TEXT("length:") << 8);
 }
 
@@ -567,7 +625,7 @@ static HTTP_INLINE int http1_hides_more(struct http1_stream *s, __u64 length)
 
 	if (s->state == HTTP1_BODY || s->state == HTTP1_CHUNK)
 		http1_skip(s, &cur);
-	return cur.at < cur.length && s->state != HTTP1_OPAQUE && s->state != HTTP1_LOST;
+	return cur.at < cur.length && s->state > HTTP1_SWITCHED;
 }
 
 /* Whether this many bytes all belong to the body or chunk that is going on. */
@@ -586,7 +644,7 @@ static HTTP_INLINE enum http1_event http1_advance(struct http1_stream *s, struct
 	__u64 offset = cur->at - cur->base, from = cur->at;
 	__u8 state = s->state;
 
-	if (state == HTTP1_LOST || state == HTTP1_OPAQUE) {
+	if (state <= HTTP1_SWITCHED) {
 		cur->at = cur->length;
 		return HTTP1_NOTHING;
 	}

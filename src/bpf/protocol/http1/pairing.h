@@ -121,7 +121,7 @@ static HTTP_INLINE void http1_kept(struct http1_connection *conn, int kept)
 
 /* What a response's status line means. */
 enum http1_answer {
-	HTTP1_INTERIM,	 /* 1xx: the final one is to come */
+	HTTP1_INTERIM,	 /* 1xx: the final one is to come, or the end of its head */
 	HTTP1_FINAL,	 /* answers the oldest outstanding request */
 	HTTP1_UNMATCHED, /* answers no request that is known */
 };
@@ -135,6 +135,11 @@ static HTTP_INLINE enum http1_answer http1_response(struct http1_connection *con
 
 	if (s->status < 200 && s->status != 101) {
 		s->flags |= HTTP1_NO_BODY;
+		return HTTP1_INTERIM;
+	}
+	/* It answers, unless what it switches to is HTTP/2, which then has the answer. */
+	if (s->status == 101 && s->state != HTTP1_OPAQUE && conn->first != conn->end) {
+		s->flags |= HTTP1_TUNNEL;
 		return HTTP1_INTERIM;
 	}
 	if (s->status == 204 || s->status == 304)
@@ -160,6 +165,19 @@ static HTTP_INLINE enum http1_answer http1_response(struct http1_connection *con
 	if (!--run->count)
 		conn->first++;
 	return HTTP1_FINAL;
+}
+
+/*
+ * The head of the response that switches to HTTP/2 is over. Returns the request that it has upgraded. What is received may
+ * go on with that request's body, before the preface comes.
+ */
+static HTTP_INLINE const struct http1_run *http1_upgraded(struct http1_connection *conn)
+{
+	const struct http1_run *run = &conn->runs[conn->first & (HTTP1_RUNS - 1)];
+
+	conn->request.flags |= HTTP1_TENTATIVE;
+	http1_forget(conn);
+	return run;
 }
 
 /* The number of the run that would be the youngest in the connection, if it held all that it has room for. */

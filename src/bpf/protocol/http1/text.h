@@ -35,6 +35,16 @@ static HTTP_INLINE __u8 http1_chunked(__u8 i)
 	return http1_letter(HTTP1_TEXT("chunked"), 0, 0, i);
 }
 
+static HTTP_INLINE __u8 http1_upgrade(__u8 i)
+{
+	return http1_letter(HTTP1_TEXT("upgrade"), 0, 0, i);
+}
+
+static HTTP_INLINE __u8 http1_h2c(__u8 i)
+{
+	return http1_letter(HTTP1_TEXT("h2c"), 0, 0, i);
+}
+
 static HTTP_INLINE __u8 http1_version(__u8 i)
 {
 	return http1_letter(HTTP1_TEXT("HTTP/1."), 0, 0, i);

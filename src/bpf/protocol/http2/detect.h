@@ -48,20 +48,6 @@ static HTTP_INLINE __u8 h2_preface_octet(__u8 i)
 			    i);
 }
 
-/*
- * How many octets of the preface there are, if `taken` of them came before and the next bytes of the stream, `filled` of
- * them, go on with it, be it to its end; else 0.
- */
-static HTTP_INLINE __u32 h2_preface(__u32 taken, const __u8 *window, __u64 filled)
-{
-	__u32 i;
-
-	for (i = 0; i < H2_PREFACE_LENGTH && i < filled && taken < H2_PREFACE_LENGTH; i++, taken++)
-		if (window[i] != h2_preface_octet(taken))
-			return 0;
-	return taken;
-}
-
 /* Whether the stream of a frame is one that its type may come on: of both or of none are types that nobody knows. */
 static HTTP_INLINE int h2_has_stream(__u8 type, __u32 stream)
 {

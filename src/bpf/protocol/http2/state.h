@@ -92,10 +92,11 @@ enum h2_flag {
 
 /* What a method in a slot may come with. */
 enum h2_request_flag {
+	H2_UPGRADED = 1 << 5,  /* it came by HTTP/1 */
 	H2_GUESSED = 1 << 6,   /* by a direction that is tentative */
 	H2_CANCELLED = 1 << 7, /* the client has given the stream up */
 };
 
-#define H2_METHODS 0x3f /* of a slot's method without its flags */
+#define H2_METHODS 0x1f /* of a slot's method without its flags */
 
 #endif /* HTTP2_STATE_H */

@@ -31,10 +31,11 @@ struct h2_exchange {
 	__u64 duration; /* ns from the request's head to this event */
 	volatile __u32 outcome;
 	__u32 requests;
-	__u16 status; /* of the response; 0: unknown */
-	__u16 grpc;   /* 0 to 16, H2_GRPC_OTHER or H2_GRPC_UNKNOWN */
-	__u8 method;  /* enum http_method or HTTP_METHOD_UNKNOWN */
-	__u8 pad[3];
+	__u16 status;		   /* of the response; 0: unknown */
+	__u16 grpc;		   /* 0 to 16, H2_GRPC_OTHER or H2_GRPC_UNKNOWN */
+	__u8 method;		   /* enum http_method or HTTP_METHOD_UNKNOWN */
+	enum http_version version; /* of the request */
+	__u8 pad[2];
 	struct h2_stream stream;
 };
 
@@ -56,13 +57,14 @@ static HTTP_INLINE void h2_join(struct h2_connection *conn)
 	conn->response.flags = H2_FRESH | H2_TENTATIVE | H2_RESPONSES;
 }
 
-/* One that HTTP/1 was upgraded to, by a request that HTTP/1 has counted. */
+/* One that HTTP/1 was upgraded to, by a request that HTTP/1 has counted. The server has shown that it speaks HTTP/2. */
 static HTTP_INLINE void h2_upgrade(struct h2_connection *conn, __u64 time, enum http_method method)
 {
 	h2_init(conn);
 	conn->request.last = 1;
 	conn->request.guessed = 1;
-	conn->streams[0] = (struct h2_stream){ .time = time, .id = 1, .method = method };
+	conn->shown = 1;
+	conn->streams[0] = (struct h2_stream){ .time = time, .id = 1, .method = method | H2_UPGRADED };
 }
 
 /* The stream that an event is about, whose slot is to be found for it; 0 if none. */
@@ -91,6 +93,7 @@ static HTTP_INLINE void h2_tell(struct h2_exchange *out, const struct h2_stream 
 	out->duration = now > slot->time ? now - slot->time : 0;
 	out->status = slot->status;
 	out->method = slot->method & H2_METHODS;
+	out->version = slot->method & H2_UPGRADED ? HTTP_VERSION_1_1 : HTTP_VERSION_2;
 }
 
 /* Whether a stream may have been answered while the responses were not followed. */

@@ -16,7 +16,7 @@ test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nod
 	/usr/lib/python3/dist-packages/uvicorn:python3-uvicorn
 	nghttpd:nghttp2-server h2load:nghttp2-client
 	/usr/lib/python3/dist-packages/grpc:python3-grpcio
-	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils
+	go:golang-go javac:default-jdk-headless curl openssl wrk prometheus promtool:prometheus chromium npm script:bsdutils
 	podman runc mmdebstrap"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
 bench="nginx wrk bpftrace"

@@ -72,9 +72,10 @@ struct http_requests {
 struct http_owner {
 	struct http_requests requests[HTTP_SHARDS];
 	struct http_owner_key key;
-	__u32 kinds;	/* of answers that it has series for, but for the one of all others */
-	__u32 share;	/* what it takes comes out of this one */
-	__u64 unlisted; /* of a workload: requests of processes for which there was no room */
+	__u32 kinds;	  /* of answers that it has series for, but for the one of all others */
+	__u32 share;	  /* what it takes comes out of this one */
+	__u64 unlisted;	  /* of a workload: requests of processes for which there was no room */
+	__u64 tls_unseen; /* connections of TLS that cannot be seen into */
 };
 
 struct http_process {
@@ -172,6 +173,7 @@ enum http_reason {
 	HTTP_MISSED_STREAMS_FULL,  /* streams for which there was no room: their answers are not seen */
 	HTTP_MISSED_JOINED_LATE,   /* blocks with what was indexed before the connection was seen */
 	HTTP_MISSED_HPACK_TABLE,   /* blocks with what was indexed too long ago to be remembered */
+	HTTP_MISSED_TLS_UNSEEN,	   /* connections of TLS that cannot be seen into */
 	HTTP_REASONS,
 };
 

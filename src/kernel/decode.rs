@@ -93,6 +93,7 @@ pub(super) fn in_kernel(reason: Reason) -> types::http_reason {
         Reason::StreamsFull => http_reason::HTTP_MISSED_STREAMS_FULL,
         Reason::JoinedLate => http_reason::HTTP_MISSED_JOINED_LATE,
         Reason::HpackTable => http_reason::HTTP_MISSED_HPACK_TABLE,
+        Reason::TlsUnseen => http_reason::HTTP_MISSED_TLS_UNSEEN,
         Reason::Recursion => http_reason::HTTP_MISSED_RECURSION,
     }
 }

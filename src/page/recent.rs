@@ -158,6 +158,7 @@ impl Recent {
             exited: process.exited,
             requests: process.totals.requests,
             requests_per_second: last(rates).unwrap_or(0.0),
+            tls_unseen: process.totals.tls_unseen,
             answers,
             p50_ms: latency.and_then(|it| last(&it.p50_ms)).map(rounded),
             p90_ms: latency.and_then(|it| last(&it.p90_ms)).map(rounded),

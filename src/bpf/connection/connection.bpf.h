@@ -17,6 +17,7 @@
 #include "counters/missed.bpf.h"
 #include "kernel/socket.bpf.h"
 #include "kernel/task.bpf.h"
+#include "protocol/tls.h"
 
 enum {
 	HTTP_EMPTY_BUFFERS = 32,      /* before the first that holds bytes */
@@ -126,6 +127,8 @@ static __always_inline struct http_connection *http_first_receive(struct task_st
 		http_keep_connection(endpoint, conn);
 	} else if (from_start && !may_begin) {
 		http_mark_not_server(endpoint);
+		if (tls_greets(transfer->window, transfer->cursor.filled) && !http_is_left_out(task))
+			http_count_unseen_tls(http_port(endpoint->sk));
 	} else if (!may_begin) {
 		http_looked_in_vain(endpoint, HTTP_NOT_HTTP);
 	} else if (from_start || (mark && *mark != HTTP_JOINED)) {

@@ -152,6 +152,25 @@ static __always_inline void http_count_requests(struct task_struct *task, struct
 		http_count_requests_anew(task, tally, n);
 }
 
+/*
+ * Counts a connection of TLS that the current task's process serves, on this port, and that cannot be seen into. A global function,
+ * which the verifier proves once.
+ */
+__noinline int http_count_unseen_tls(__u16 port)
+{
+	struct task_struct *task = http_current_task();
+	struct http_owner_key key = http_key_of(task);
+	struct http_tally tally = { .port = port };
+	struct http_owner *owner;
+
+	http_settle(task, &tally);
+	owner = http_owner_of(&tally, &key);
+	if (owner)
+		__sync_fetch_and_add(&owner->tls_unseen, 1);
+	http_miss(HTTP_MISSED_TLS_UNSEEN, 1);
+	return 0;
+}
+
 /* Some are counted far down the stack, where there is no room to find a process that is new. */
 static __always_inline void http_expect_counts(struct task_struct *task, struct http_tally *tally)
 {
@@ -256,8 +275,10 @@ static __always_inline void http_fold_process(const struct http_owner_key *key, 
 	__u32 n;
 
 	bpf_map_delete_elem(&http_processes_at, key);
-	if (workload)
+	if (workload) {
 		http_add_requests(&workload->owner, http_take_requests(&process->owner));
+		__sync_fetch_and_add(&workload->owner.tls_unseen, process->owner.tls_unseen);
+	}
 	for (n = 0; n <= HTTP_KINDS; n++) {
 		struct http_series_key kind = http_kind(key, n);
 		__u32 *at;
@@ -274,6 +295,7 @@ static __always_inline void http_fold_process(const struct http_owner_key *key, 
 	http_take(process->owner.share, HTTP_SERIES, -given);
 	http_take(process->owner.share, HTTP_PROCESSES, -1);
 	process->owner.kinds = 0;
+	process->owner.tls_unseen = 0;
 	process->ended = 0;
 	http_sign_owner(&process->owner, &nobody);
 	http_give_back(&http_processes_used, &http_processes_free, place);

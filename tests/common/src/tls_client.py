@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asks a server over TLS in the ways that the arguments name, such as new:53, and says how often it was answered.
+
+Arguments: address, port, what each answer has to have as its body's beginning, and then the ways.
+"""
+import socket
+import ssl
+import sys
+
+HOST, PORT = sys.argv[1], int(sys.argv[2])
+context = ssl.create_default_context()
+context.check_hostname = False
+context.verify_mode = ssl.CERT_NONE
+GET = b"GET /file HTTP/1.1\r\nHost: test\r\n\r\n"
+LINES = b"GET /in-a-body HTTP/1.1\r\nHost: body\r\n\r\n" * 50
+
+
+class Connection:
+    def __init__(self):
+        self.socket = context.wrap_socket(socket.create_connection((HOST, PORT)))
+        self.file = self.socket.makefile("rb")
+
+    def answer(self):
+        status = self.file.readline().split(b" ")[1]
+        length = 0
+        while (line := self.file.readline().strip()) != b"":
+            name, value = line.lower().split(b":", 1)
+            if name == b"content-length":
+                length = int(value)
+        assert len(self.file.read(length)) == length
+        assert status in (b"200", b"204"), status
+        return 1
+
+    def close(self):
+        self.file.close()
+        self.socket.close()
+
+
+def new(times):
+    answers = 0
+    for _ in range(times):
+        connection = Connection()
+        connection.socket.sendall(GET)
+        answers += connection.answer()
+        connection.close()
+    return answers
+
+
+def on_one(times, send):
+    connection = Connection()
+    answers = 0
+    for _ in range(times):
+        for _ in range(send(connection.socket)):
+            answers += connection.answer()
+    connection.close()
+    return answers
+
+
+def keep(to):
+    to.sendall(GET)
+    return 1
+
+
+def pipe(to):
+    to.sendall(7 * GET)
+    return 7
+
+
+def split(to):
+    for at in range(0, len(GET), 7):
+        to.sendall(GET[at : at + 7])
+    return 1
+
+
+def post(to):
+    head = f"POST /post HTTP/1.1\r\nHost: test\r\nContent-Length: {len(LINES)}\r\n\r\n"
+    to.sendall(head.encode() + LINES)
+    return 1
+
+
+answers = 0
+for way in sys.argv[3:]:
+    name, times = way.split(":")
+    answers += new(int(times)) if name == "new" else on_one(int(times), globals()[name])
+print(answers, flush=True)
+# For as long as it is to be looked at.
+sys.stdin.read()

@@ -123,6 +123,7 @@ fn snapshot() -> Snapshot {
                 method: "GET",
                 status,
                 version: "1.1",
+                scheme: "http",
             };
             let mut histogram = Histogram::default();
             for bound in BOUNDS_US {

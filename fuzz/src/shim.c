@@ -238,7 +238,7 @@ static void http_count_requests(struct task_struct *task, struct http_tally *tal
 	shim->counted += n;
 }
 
-static int http_count_unseen_tls(__u16 port)
+static int http_greeted_tls(__u16 port)
 {
 	(void)port;
 	http_miss(HTTP_MISSED_TLS_UNSEEN, 1);

@@ -51,6 +51,8 @@ enum http_version {
 	HTTP_VERSION_2,
 } __attribute__((packed));
 
+#define HTTP_OVER_TLS 0x80 /* beside the version in a series' key */
+
 /* Whose requests and answers are counted together: a process or a workload. */
 struct http_owner_key {
 	/* Of a process: start_boottime of the thread group's leader, in ns, but for the lowest byte, which counts the
@@ -136,6 +138,12 @@ struct http_series {
 /* Buckets for a part of all durations. User space takes the counts out. */
 struct http_span {
 	__u32 buckets[HTTP_SPAN_BUCKETS];
+};
+
+/* A process to look into, for it serves TLS. */
+struct tls_wanted {
+	__u32 pid;
+	__u32 parent; /* which may have the same libraries, where a process does not live as long as one looks */
 };
 
 /* What tables have places for. */

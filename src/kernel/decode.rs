@@ -38,6 +38,10 @@ impl From<&types::http_series_key> for SeriesKey {
             method: method(key.method).unwrap_or("_OTHER"),
             status: key.status,
             version: version(key.version).unwrap_or("unknown"),
+            scheme: match key.version.0 & OVER_TLS {
+                0 => "http",
+                _ => "https",
+            },
         }
     }
 }
@@ -61,9 +65,12 @@ fn method(method: types::http_method) -> Option<&'static str> {
     }
 }
 
+/// Beside the version, as `src/bpf/http.h` has it.
+const OVER_TLS: u8 = 0x80;
+
 fn version(version: types::http_version) -> Option<&'static str> {
     use types::http_version;
-    match version {
+    match http_version(version.0 & !OVER_TLS) {
         http_version::HTTP_VERSION_1_0 => Some("1.0"),
         http_version::HTTP_VERSION_1_1 => Some("1.1"),
         http_version::HTTP_VERSION_2 => Some("2"),
@@ -162,12 +169,21 @@ mod tests {
         assert_eq!(method(types::http_method(methods)), None);
         let mut versions = 0;
         for (code, name) in enumerators("HTTP_VERSION_") {
-            assert_eq!(
-                version(types::http_version(code)),
-                Some(&*name.replace('_', "."))
-            );
+            for (flags, scheme) in [(0, "http"), (OVER_TLS, "https")] {
+                let key = types::http_series_key {
+                    version: types::http_version(code | flags),
+                    ..Default::default()
+                };
+                let key = SeriesKey::from(&key);
+                assert_eq!(
+                    (key.version, key.scheme),
+                    (&*name.replace('_', "."), scheme)
+                );
+            }
             versions += 1;
         }
+        let header = include_str!("../bpf/http.h");
+        assert!(header.contains(&format!("#define HTTP_OVER_TLS {OVER_TLS:#x} ")));
         assert_eq!(version(types::http_version(versions)), None);
     }
 

@@ -353,6 +353,10 @@ fn configured<'obj>(
     maps.http_processes_free.set_max_entries(processes)?;
     (maps.http_processes_used).set_max_entries(processes.div_ceil(table::PLACE_BITS))?;
     maps.http_untaken.set_max_entries(processes)?;
+    maps.tls_visible.set_max_entries(processes)?;
+    // Whole pages, of which there need not be more than one.
+    maps.tls_wanted
+        .set_max_entries(rustix::param::page_size() as u32)?;
     maps.http_workloads.set_max_entries(workloads)?;
     maps.http_workloads_at.set_max_entries(workloads)?;
     maps.http_workloads_free.set_max_entries(workloads)?;

@@ -372,6 +372,7 @@ mod tests {
         method: "GET",
         status: 200,
         version: "1.1",
+        scheme: "http",
     };
 
     fn id(pid: u32) -> ProcessId {

@@ -174,6 +174,7 @@ mod tests {
                     method: "GET",
                     status: *status,
                     version: "1.1",
+                    scheme: "http",
                 };
                 (key, histogram)
             });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the kernel has counted, from one reading to the next.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,8 @@ pub struct SeriesKey {
     pub status: u16,
     /// Of the request: `1.0`, `1.1` for any later 1.x, or `2`.
     pub version: &'static str,
+    /// `https` where it was seen within TLS, else `http`.
+    pub scheme: &'static str,
 }
 
 /// What a series of the kernel is of.
@@ -46,11 +49,20 @@ impl SeriesKey {
     /// HTTP/2 has said it before the connection was seen.
     pub const UNKNOWN_STATUS: u16 = 1;
 
+    /// How it came.
+    pub fn in_words(&self) -> Cow<'static, str> {
+        match self.scheme {
+            "https" => Cow::Owned(format!("{} TLS", self.version)),
+            _ => Cow::Borrowed(self.version),
+        }
+    }
+
     /// All kinds together that an owner has shown beyond those that are told apart.
     pub const OTHER: Self = Self {
         method: "_OTHER",
         status: 0,
         version: "1.1",
+        scheme: "http",
     };
 }
 

@@ -170,6 +170,7 @@ mod tests {
             method: "GET",
             status,
             version: "1.1",
+            scheme: "http",
         };
         (key, Histogram::of(count, 7))
     }

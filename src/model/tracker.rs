@@ -260,6 +260,7 @@ mod tests {
         method: "GET",
         status: 200,
         version: "1.1",
+        scheme: "http",
     };
 
     /// Answers that took less than the first bound, and one more that took longer than the last.

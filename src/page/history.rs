@@ -136,6 +136,7 @@ mod tests {
                     method: "GET",
                     status,
                     version: "1.1",
+                    scheme: "http",
                 };
                 (key, Histogram::of(count, 50_000))
             })

@@ -198,7 +198,7 @@ fn rounded(value: f64) -> f64 {
 fn series(process: &ProcessSnapshot) -> Vec<Series> {
     let answers = process.totals.series.iter().filter_map(|it| {
         let key = &it.key;
-        series_of((key.method, key.status, key.version), &it.durations)
+        series_of((key.method, key.status, &key.in_words()), &it.durations)
     });
     let calls = process.totals.calls.iter();
     let calls = calls.filter_map(|it| series_of(("gRPC", it.status, "2"), &it.durations));

@@ -116,7 +116,7 @@ fn answer(series: &Series) -> Labels<'_> {
     vec![
         ("http_request_method", Cow::Borrowed(key.method)),
         ("http_response_status_code", status),
-        ("url_scheme", Cow::Borrowed("http")),
+        ("url_scheme", Cow::Borrowed(key.scheme)),
         ("network_protocol_version", Cow::Borrowed(key.version)),
     ]
 }

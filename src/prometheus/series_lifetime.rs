@@ -210,6 +210,7 @@ mod tests {
             method: "GET",
             status: 200,
             version: "1.1",
+            scheme: "http",
         };
         let histogram = Histogram::of(requests, 700_000);
         let increment = Increment {

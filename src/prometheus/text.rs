@@ -168,6 +168,7 @@ mod tests {
             method: "GET",
             status: 200,
             version: "1.1",
+            scheme: "http",
         };
         let mut durations = Histogram::of(1, 200_000);
         durations += &Histogram::of(1, 1_500_000_000);

@@ -16,8 +16,7 @@
  */
 __noinline int http2_preface_of(__u32 taken)
 {
-	__u32 key = HTTP_RECEIVE;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+	struct http_transfer *transfer = http_transfer_here(HTTP_RECEIVE);
 
 	return transfer ? h2_preface(taken, transfer->window, transfer->cursor.filled) : 0;
 }

@@ -35,6 +35,7 @@ impl Script {
                 method,
                 status,
                 version,
+                scheme: "http",
             };
             *tally.answers.entry(kind).or_default() += 1;
         }

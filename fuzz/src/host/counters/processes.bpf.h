@@ -7,7 +7,6 @@
 #include "protocol/exchange.h"
 
 static void http_count_requests(struct task_struct *task, struct http_tally *tally, __u64 n);
-static int http_count_unseen_tls(__u16 port);
 static void http_expect_counts(struct task_struct *task, struct http_tally *tally);
 static void http_count_exchange(struct task_struct *task, struct http_tally *tally,
 				const struct http_exchange *exchange);

@@ -274,12 +274,14 @@ impl Bpf<'_> {
         }
         let constants = self.skeleton.maps.rodata_data.as_ref();
         let notes = constants.is_some_and(|constants| constants.http_notes_taken);
-        missed[Reason::Recursion] = program_stats
+        let skipped: u64 = program_stats
             .iter()
             // Where a note that was needed is missing, that is counted already.
             .filter(|(program, _)| !(notes && takes_note(program)))
             .map(|(_, stats)| stats.recursion_misses)
             .sum();
+        // Beside what programs have counted that found no room to run in.
+        missed[Reason::Recursion] += skipped;
         Ok(missed)
     }
 

@@ -24,10 +24,10 @@ enum tls_birth {
 	TLS_IS_NO_LONGER,
 };
 
-enum {
-	TLS_FRAME_BITS =
-		16, /* the lowest: how many bytes the stack pointer is below what it was at the function's entry */
-	TLS_WHAT_SHIFT = 16, /* above them one of those above */
-};
+/*
+ * The lowest bits say how many bytes the stack pointer is below what it was at the function's entry, as a signed number of 16 bits.
+ * Above them is one of those above.
+ */
+#define TLS_WHAT_SHIFT 16
 
 #endif /* COOKIE_H */

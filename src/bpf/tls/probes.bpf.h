@@ -106,6 +106,13 @@ static __always_inline __s64 tls_length(struct pt_regs *ctx, const struct tls_ca
 	}
 }
 
+/* Whether what a stream receives, of which nobody knows which end it is, shows that it is a client's. */
+static __always_inline bool tls_is_answered(const struct tls_stream *stream, struct http_transfer *transfer)
+{
+	return stream->role == TLS_UNKNOWN && !stream->conn.id && http_fill_first(HTTP_RECEIVE) &&
+	       http1_answers(transfer->window, transfer->cursor.filled);
+}
+
 /* A stream has received or sent bytes. */
 static __always_inline void tls_transferred(const struct tls_call *call, __u64 length,
 					    enum http_direction direction)
@@ -128,6 +135,10 @@ static __always_inline void tls_transferred(const struct tls_call *call, __u64 l
 		return;
 	transfer->inode = call->stream;
 	http_set_buffer(transfer, call->buffer, length);
+	if (direction == HTTP_RECEIVE && tls_is_answered(stream, transfer)) {
+		http_mark_not_server(&endpoint);
+		return;
+	}
 	http_transferred(http_current_task(), &endpoint, http_connection_in(known), transfer, direction);
 	if (direction == HTTP_RECEIVE)
 		stream->received = true;

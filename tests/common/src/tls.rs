@@ -2,10 +2,10 @@
 //! Servers of TLS from Debian's packages, and a client that says what it was answered.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::Signal;
 
@@ -35,6 +35,9 @@ pub fn nginx(workers: usize) -> Server {
         let path = folder.display();
         let (certificate, key) = certificate(folder);
         fs::write(folder.join("file"), "content").unwrap();
+        let lines = "GET /in-a-file HTTP/1.1\r\nHost: file\r\n\r\n";
+        fs::write(folder.join("lines"), lines.repeat(500)).unwrap();
+        fs::write(folder.join("big"), vec![b'x'; 3 << 20]).unwrap();
         let conf = format!(
             "daemon off; user root; worker_processes {workers}; pid {path}/pid;
             events {{ worker_connections 512; }}
@@ -46,7 +49,7 @@ pub fn nginx(workers: usize) -> Server {
                 scgi_temp_path {path}/scgi;
                 keepalive_requests 1000000;
                 server {{
-                    listen {address} ssl reuseport;
+                    listen {address} ssl http2 reuseport sndbuf=8k;
                     ssl_certificate {}; ssl_certificate_key {};
                     root {path};
                     location /post {{ return 204; }}
@@ -64,13 +67,36 @@ pub fn nginx(workers: usize) -> Server {
     })
 }
 
+/// As [`python`], with a library that lies in its own folder.
+pub fn python_with_own_library() -> Server {
+    let text = python_text("http.server.ThreadingHTTPServer");
+    script_with("python3", "server.py", &text, |folder| {
+        for name in ["libssl.so.3", "libcrypto.so.3"] {
+            let library = Path::new("/usr/lib/x86_64-linux-gnu").join(name);
+            fs::copy(library, folder.join(name)).unwrap();
+        }
+        let mut command = Command::new("/usr/bin/python3");
+        command.env("LD_LIBRARY_PATH", folder);
+        command
+    })
+}
+
 /// A script of a server, which is given address, port, certificate and key.
 fn script(package: &str, program: &str, name: &str, text: &str) -> Server {
+    script_with(package, name, text, |_| Command::new(program))
+}
+
+fn script_with(
+    package: &str,
+    name: &str,
+    text: &str,
+    program: impl FnOnce(&Path) -> Command,
+) -> Server {
     Server::start(package, |address, folder| {
         let (certificate, key) = certificate(folder);
         let file = folder.join(name);
         fs::write(&file, text).unwrap();
-        let mut command = Command::new(program);
+        let mut command = program(folder);
         command
             .arg(file)
             .args([address.ip().to_string(), address.port().to_string()])
@@ -82,15 +108,31 @@ fn script(package: &str, program: &str, name: &str, text: &str) -> Server {
 
 /// A thread for each connection.
 pub fn python() -> Server {
-    python_with("http.server.ThreadingHTTPServer")
+    let text = python_text("http.server.ThreadingHTTPServer");
+    script("python3", "/usr/bin/python3", "server.py", &text)
+}
+
+/// The same, of an executable of this name.
+pub fn python_named(name: &str) -> Server {
+    python_copied(name, "http.server.ThreadingHTTPServer")
 }
 
 /// A process for each connection.
-pub fn python_forking() -> Server {
-    python_with("socketserver.ForkingMixIn, http.server.HTTPServer")
+pub fn python_forking(name: &str) -> Server {
+    python_copied(name, "socketserver.ForkingMixIn, http.server.HTTPServer")
 }
 
-fn python_with(bases: &str) -> Server {
+fn python_copied(name: &str, bases: &str) -> Server {
+    script_with("python3", "server.py", &python_text(bases), |folder| {
+        let executable = folder.join(name);
+        fs::copy("/usr/bin/python3", &executable).unwrap();
+        let mut command = Command::new(executable);
+        command.env("PYTHONHOME", "/usr");
+        command
+    })
+}
+
+fn python_text(bases: &str) -> String {
     let text = "
 import http.server, socketserver, ssl, sys
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -117,8 +159,7 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[3], sys.argv[4])
 Server((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
 ";
-    let text = text.replace("BASES", bases);
-    script("python3", "/usr/bin/python3", "server.py", &text)
+    text.replace("BASES", bases)
 }
 
 pub fn node() -> Server {
@@ -139,6 +180,7 @@ require('https').createServer({cert: fs.readFileSync(cert), key: fs.readFileSync
 /// A client that has been answered as often as it says, and stays until it is dropped.
 pub struct Client {
     child: Child,
+    told: BufReader<ChildStdout>,
     pub answers: u64,
 }
 
@@ -154,13 +196,27 @@ impl Client {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut child = tie_to_parent(&mut command, Signal::KILL).spawn().unwrap();
+        let told = BufReader::new(child.stdout.take().unwrap());
+        let mut client = Self {
+            child,
+            told,
+            answers: 0,
+        };
+        client.hear();
+        client
+    }
+
+    /// One that waits goes on.
+    pub fn go_on(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        self.hear();
+    }
+
+    fn hear(&mut self) {
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        self.told.read_line(&mut line).unwrap();
         let answers = line.trim().parse();
-        let answers = answers.unwrap_or_else(|_| panic!("the client has failed: {line:?}"));
-        Self { child, answers }
+        self.answers = answers.unwrap_or_else(|_| panic!("the client has failed: {line:?}"));
     }
 
     pub fn pid(&self) -> u64 {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks a server over TLS in the ways that the arguments name, such as new:53, and says how often it was answered.
 
-Arguments: address, port, what each answer has to have as its body's beginning, and then the ways.
+Arguments: address, port, and then the ways. At "wait" it says how often it was answered so far, and waits for a line.
 """
 import socket
 import ssl
@@ -46,42 +46,58 @@ def new(times):
     return answers
 
 
-def on_one(times, send):
-    connection = Connection()
-    answers = 0
-    for _ in range(times):
-        for _ in range(send(connection.socket)):
-            answers += connection.answer()
-    connection.close()
-    return answers
+class Ways:
+    """What is sent at a time, and how many answers come of it."""
+
+    def keep(to):
+        to.sendall(GET)
+        return 1
+
+    def pipe(to):
+        to.sendall(7 * GET)
+        return 7
+
+    def split(to):
+        for at in range(0, len(GET), 7):
+            to.sendall(GET[at : at + 7])
+        return 1
+
+    def post(to):
+        head = f"POST /post HTTP/1.1\r\nHost: test\r\nContent-Length: {len(LINES)}\r\n\r\n"
+        to.sendall(head.encode() + LINES)
+        return 1
+
+    def lines(to):
+        to.sendall(GET.replace(b"/file", b"/lines"))
+        return 1
+
+    def big(to):
+        to.sendall(GET.replace(b"/file", b"/big"))
+        return 1
 
 
-def keep(to):
-    to.sendall(GET)
-    return 1
-
-
-def pipe(to):
-    to.sendall(7 * GET)
-    return 7
-
-
-def split(to):
-    for at in range(0, len(GET), 7):
-        to.sendall(GET[at : at + 7])
-    return 1
-
-
-def post(to):
-    head = f"POST /post HTTP/1.1\r\nHost: test\r\nContent-Length: {len(LINES)}\r\n\r\n"
-    to.sendall(head.encode() + LINES)
-    return 1
+def on(connection, times, send):
+    return sum(connection.answer() for _ in range(times) for _ in range(send(connection.socket)))
 
 
 answers = 0
+held = None
 for way in sys.argv[3:]:
-    name, times = way.split(":")
-    answers += new(int(times)) if name == "new" else on_one(int(times), globals()[name])
+    name, _, times = way.partition(":")
+    if name == "wait":
+        print(answers, flush=True)
+        sys.stdin.readline()
+    elif name == "hold":
+        held = Connection()
+        answers += on(held, int(times), Ways.keep)
+    elif name == "more":
+        answers += on(held, int(times), Ways.keep)
+    elif name == "new":
+        answers += new(int(times))
+    else:
+        connection = Connection()
+        answers += on(connection, int(times), getattr(Ways, name))
+        connection.close()
 print(answers, flush=True)
 # For as long as it is to be looked at.
 sys.stdin.read()

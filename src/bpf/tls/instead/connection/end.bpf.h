@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * Which end of a connection a stream of TLS is: the one that it was made for. Of a stream that is older than the agent nobody
- * knows that, until it shows a request or sends one; that it sends first says nothing, since what came before was not seen.
+ * knows that, until it receives a request or an answer; what it sends says nothing, since that may be the middle of anything.
  */
 #ifndef END_BPF_H
 #define END_BPF_H
@@ -50,10 +50,9 @@ static __always_inline bool http_is_unix_client(struct sock *sk)
 	return false;
 }
 
-/* Nothing tells the ends apart but what they send. */
 static __always_inline bool http_is_pair(struct sock *sk)
 {
-	return tls_stream_of(sk)->role == TLS_UNKNOWN;
+	return false;
 }
 
 static __always_inline bool http_speaks_first(struct sock *sk)

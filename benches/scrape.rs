@@ -19,7 +19,7 @@ use scope_http_statistics::model::counters::KernelState;
 use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::increment::{Increment, Totals};
 use scope_http_statistics::model::reason::Missed;
-use scope_http_statistics::model::series_key::{Method, SeriesKey, Version};
+use scope_http_statistics::model::series_key::{Method, Scheme, SeriesKey, Version};
 use scope_http_statistics::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
 use scope_http_statistics::model::workload::Workload;
 use scope_http_statistics::page::live::Live;
@@ -124,6 +124,7 @@ fn snapshot() -> Snapshot {
                 method: Method::Get,
                 status,
                 version: Version::V1_1,
+                scheme: Scheme::Http,
             };
             let mut histogram = Histogram::default();
             for bound in BOUNDS_US {

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use clap::Parser;
-use common::verifier::{Verified, table, verified};
+use common::verifier::{Verified, table, titled, verified, verified_within_tls};
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice::{load, objects};
 use scope_http_statistics::kernel::load::Options;
@@ -13,6 +13,10 @@ use scope_http_statistics::kernel::load::Options;
 struct Arguments {
     /// To be tried instead of all
     backends: Vec<Backend>,
+
+    /// The programs within TLS, instead of any backend
+    #[arg(long)]
+    tls: bool,
 }
 
 /// A backend that the kernel accepts.
@@ -24,13 +28,16 @@ struct Loaded {
 }
 
 fn main() {
-    let Arguments { backends } = Arguments::parse();
+    let Arguments { backends, tls } = Arguments::parse();
     let kernel = rustix::system::uname();
     println!(
         "Linux {} on {}. A program is refused at 1000000 processed instructions.",
         kernel.release().to_string_lossy(),
         kernel.machine().to_string_lossy()
     );
+    if tls {
+        return print_those_within_tls();
+    }
     if !backends.is_empty() {
         for backend in backends {
             print(backend, &try_to_load(Some(backend)));
@@ -48,6 +55,14 @@ fn main() {
             _ => print(backend, &try_to_load(Some(backend))),
         }
     }
+    print_those_within_tls();
+}
+
+fn print_those_within_tls() {
+    match verified_within_tls() {
+        Ok(programs) => print!("\n{}", titled("within TLS", &programs)),
+        Err(error) => println!("\nwithin TLS\nerror: {error:#}"),
+    }
 }
 
 fn try_to_load(backend: Option<Backend>) -> Result<Loaded> {
@@ -57,6 +72,8 @@ fn try_to_load(backend: Option<Backend>) -> Result<Loaded> {
         max_workloads: 1024,
         max_connections: 1024,
         max_h2_connections: 1024,
+        max_tls_connections: None,
+        verbose: 0,
     };
     let mut objects = objects();
     let bpf = load(&mut objects, &options)?;

@@ -7,6 +7,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::kernel::backend::Backend;
 use crate::serve::web::Listen;
+use crate::tls::helper::COMMAND;
 
 const AFTER_HELP: &str = "\
 The socket:
@@ -89,6 +90,14 @@ pub struct Cli {
     #[arg(long, value_name = "N", default_value_t = 8192, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_h2_connections: u32,
 
+    /// Whether to look into TLS, in the libraries of the processes that serve it
+    #[arg(long, value_enum, default_value_t = Tls::Auto)]
+    tls: Tls,
+
+    /// Connections within TLS whose state is kept, the least recently used going first
+    #[arg(long, value_name = "N", default_value_t = 16384, value_parser = clap::value_parser!(u32).range(1..))]
+    max_tls_connections: u32,
+
     /// Log more; twice for everything
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub verbose: u8,
@@ -105,6 +114,9 @@ pub enum Command {
         #[arg(long)]
         table: bool,
     },
+    /// What an agent starts itself, to look into TLS
+    #[command(hide = true, name = COMMAND)]
+    LookIntoTls,
     /// Try each backend, and say what works on this host and what does not, and why
     Check {
         /// As JSON
@@ -125,7 +137,20 @@ enum BackendChoice {
     Fexit,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Tls {
+    /// Where the libraries are known, and the agent has the rights for it
+    Auto,
+    /// Only count the connections
+    Off,
+}
+
 impl Cli {
+    /// How many connections are followed within TLS, if any.
+    pub fn max_tls_connections(&self) -> Option<u32> {
+        (self.tls == Tls::Auto).then_some(self.max_tls_connections)
+    }
+
     /// The backend to insist on, if any.
     pub fn backend(&self) -> Option<Backend> {
         match self.backend {
@@ -189,6 +214,7 @@ mod tests {
             "--max-workloads",
             "--max-connections",
             "--max-h2-connections",
+            "--max-tls-connections",
         ] {
             let error = Cli::try_parse_from(["scope-http-statistics", flag, "0"]);
             assert_eq!(error.unwrap_err().exit_code(), 2, "{flag}");

@@ -17,3 +17,4 @@ pub mod scope;
 pub mod serve;
 pub mod stderr;
 pub mod terminal;
+pub mod tls;

@@ -26,6 +26,7 @@ use scope_http_statistics::serve::port::Port;
 use scope_http_statistics::serve::web::{self, Health};
 use scope_http_statistics::stderr;
 use scope_http_statistics::terminal::{client, table, top};
+use scope_http_statistics::tls::helper;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -123,6 +124,7 @@ fn obey(cli: &Cli, runtime: &Runtime, command: &Command) -> Result<ExitCode> {
         Command::Report { table: false } => {
             print(&runtime.block_on(client::report(endpoint()?.path()))?)?;
         }
+        Command::LookIntoTls => helper::run()?,
         Command::Check { json } => return check(cli, *json),
     }
     Ok(ExitCode::SUCCESS)
@@ -146,6 +148,8 @@ async fn work(cli: &Cli) -> Result<()> {
         max_workloads: cli.max_workloads,
         max_connections: cli.max_connections,
         max_h2_connections: cli.max_h2_connections,
+        max_tls_connections: cli.max_tls_connections(),
+        verbose: cli.verbose,
     })
     .await?;
     endpoint.make_root()?;

@@ -95,6 +95,13 @@ fn run(
         Ok(bpf) => bpf,
         Err(error) => return report(ready, Err(error)),
     };
+    // It has rights that this thread gives up.
+    let _helper = options.max_tls_connections.and_then(|streams| {
+        let started = bpf.see_into_tls(streams, options.verbose);
+        started
+            .inspect_err(|error| log::info!("TLS is counted and not seen into: {error:#}"))
+            .ok()
+    });
     confine::sampling(bpf.at_events());
     let start = now();
     let first = match first_snapshot(&mut bpf, start) {

@@ -206,8 +206,8 @@ fn process(key: &[u8], requests: u64) -> Vec<u8> {
         value.extend(shard(0));
     }
     value.extend(key);
-    // How many kinds of answers, which share, unlisted ones, the workload, whether it has ended.
-    value.extend([0; 4 + 4 + 8 + 4 + 4]);
+    // How many kinds of answers, which share, unlisted ones, those of TLS, the workload, whether it has ended.
+    value.extend([0; 4 + 4 + 8 + 8 + 4 + 4]);
     value
 }
 

@@ -23,6 +23,8 @@ fn with_backend(backend: Backend, test: impl FnOnce(Bpf<'_>)) {
         max_workloads: 1024,
         max_connections: 65536,
         max_h2_connections: 8192,
+        max_tls_connections: None,
+        verbose: 0,
     };
     let mut objects = choice::objects();
     // It proves itself before it is chosen.

@@ -245,6 +245,13 @@ static void http_count_requests(struct task_struct *task, struct http_tally *tal
 	shim->counted += n;
 }
 
+static int http_greeted_tls(__u16 port)
+{
+	(void)port;
+	http_miss(HTTP_MISSED_TLS_UNSEEN, 1);
+	return 0;
+}
+
 static void http_expect_counts(struct task_struct *task, struct http_tally *tally)
 {
 }

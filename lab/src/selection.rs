@@ -33,7 +33,7 @@ pub const LIVE: [&str; 6] = [
 /// to start, so that only the kernels at the ends of the list run all of them.
 pub const CONDITIONS: &str = "hostile";
 
-pub const LEFT_OUT: [LeftOut; 35] = [
+pub const LEFT_OUT: [LeftOut; 37] = [
     left_out("live", "a_child_that_exits_is_counted", "python"),
     left_out("live", "redis_commands_are_none", "redis"),
     left_out("live", "nginx_by_worker", "nginx and curl"),
@@ -72,6 +72,8 @@ pub const LEFT_OUT: [LeftOut; 35] = [
         "",
         "nghttpd, h2load, nginx, curl and python's grpc",
     ),
+    left_out("tls", "", "nginx, nodejs, python, openssl and h2load"),
+    left_out("tls_unseen", "", "nginx, nodejs, python and openssl"),
     left_out("responses", "", "python"),
     left_out("verdicts", "", "python"),
     left_out("image", "", "podman, runc and mmdebstrap"),

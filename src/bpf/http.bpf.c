@@ -15,6 +15,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include "connection/count.bpf.h"
+#include "counters/ended.bpf.h"
 #include "counters/processes.bpf.h"
 #include "kernel/registers.bpf.h"
 #include "kernel/task.bpf.h"

@@ -51,6 +51,8 @@ enum http_version {
 	HTTP_VERSION_2,
 } __attribute__((packed));
 
+#define HTTP_OVER_TLS 0x80 /* beside the version in a series' key */
+
 /* Whose requests and answers are counted together: a process or a workload. */
 struct http_owner_key {
 	/* Of a process: start_boottime of the thread group's leader, in ns, but for the lowest byte, which counts the
@@ -72,9 +74,10 @@ struct http_requests {
 struct http_owner {
 	struct http_requests requests[HTTP_SHARDS];
 	struct http_owner_key key;
-	__u32 kinds;	/* of answers that it has series for, but for the one of all others */
-	__u32 share;	/* what it takes comes out of this one */
-	__u64 unlisted; /* of a workload: requests of processes for which there was no room */
+	__u32 kinds;	  /* of answers that it has series for, but for the one of all others */
+	__u32 share;	  /* what it takes comes out of this one */
+	__u64 unlisted;	  /* of a workload: requests of processes for which there was no room */
+	__u64 tls_unseen; /* connections of TLS that cannot be seen into */
 };
 
 struct http_process {
@@ -137,6 +140,12 @@ struct http_span {
 	__u32 buckets[HTTP_SPAN_BUCKETS];
 };
 
+/* A process to look into, for it serves TLS. */
+struct tls_wanted {
+	__u32 pid;
+	__u32 parent; /* which may have the same libraries, where a process does not live as long as one looks */
+};
+
 /* What tables have places for. */
 enum http_resource {
 	HTTP_PROCESSES,
@@ -172,6 +181,7 @@ enum http_reason {
 	HTTP_MISSED_STREAMS_FULL,  /* streams for which there was no room: their answers are not seen */
 	HTTP_MISSED_JOINED_LATE,   /* blocks with what was indexed before the connection was seen */
 	HTTP_MISSED_HPACK_TABLE,   /* blocks with what was indexed too long ago to be remembered */
+	HTTP_MISSED_TLS_UNSEEN,	   /* connections of TLS that cannot be seen into */
 	HTTP_REASONS,
 };
 

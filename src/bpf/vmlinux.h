@@ -39,6 +39,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_STACK = 23,
 	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
 
@@ -336,6 +337,7 @@ struct task_struct {
 	u64 start_boottime;
 	u64 self_exec_id;
 	struct task_struct *group_leader;
+	struct task_struct *real_parent;
 	char comm[16];
 	struct mm_struct *mm;
 	struct css_set *cgroups;

@@ -18,6 +18,7 @@ use crate::kernel::privilege::Privilege;
 use crate::kernel::tracefs::Tracefs;
 use crate::scope::socket::Endpoint;
 use crate::serve::web::Listen;
+use crate::tls::helper;
 
 #[derive(Debug, Serialize)]
 pub struct Host {
@@ -33,6 +34,8 @@ pub struct Host {
     pub perf_event_paranoid: Option<i32>,
     pub tracefs: Tracing,
     pub pid_namespace: PidNamespace,
+    /// Why it is not seen into.
+    pub tls_obstacle: Option<&'static str>,
     pub port: Port,
     pub plugins_root: PluginsRoot,
 }
@@ -102,6 +105,7 @@ impl Host {
                 Tracefs::Absent => Tracing::Absent,
             },
             pid_namespace: PidNamespace::here(),
+            tls_obstacle: helper::obstacle(),
             port: port(cli.listen),
             plugins_root: plugins_root(&cli.plugins_root),
         }

@@ -50,6 +50,8 @@ impl Check {
             max_processes: cli.max_processes,
             max_connections: cli.max_connections,
             max_h2_connections: cli.max_h2_connections,
+            max_tls_connections: None,
+            verbose: cli.verbose,
         });
         host.look_again();
         let auto = backends.iter().find(|verdict| verdict.works);

@@ -36,7 +36,7 @@ fn kept(capabilities: &[String]) -> String {
     capabilities.join(" and ")
 }
 
-fn facts(host: &Host) -> [(&'static str, String); 11] {
+fn facts(host: &Host) -> [(&'static str, String); 12] {
     let missing = &host.capabilities.missing;
     let open = |known: Option<&str>| known.unwrap_or("unknown").to_owned();
     [
@@ -87,6 +87,13 @@ fn facts(host: &Host) -> [(&'static str, String); 11] {
         (
             "pid namespace",
             pid_namespace(host.pid_namespace).to_owned(),
+        ),
+        (
+            "TLS",
+            match host.tls_obstacle {
+                Some(obstacle) => format!("connections are counted, and not seen into: {obstacle}"),
+                None => "seen into, where libraries are known".to_owned(),
+            },
         ),
         ("port", port(&host.port)),
         ("plugins root", plugins_root(&host.plugins_root)),

@@ -123,13 +123,31 @@ fn conditional() -> Vec<(c_long, Vec<Argument>)> {
     ]
 }
 
+/// What the process does besides that loads and attaches programs, whatever the arguments.
+#[rustfmt::skip]
+const TO_ATTACH: &[c_long] = &[
+    libc::SYS_bpf, libc::SYS_dup3, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_ioctl, libc::SYS_memfd_create,
+    libc::SYS_perf_event_open,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_access,
+];
+
 /// From now on no thread of the process makes any other system call.
 pub fn restrict() -> Result<()> {
-    let filter = filter().context("the filter of system calls is malformed")?;
+    apply(&[])
+}
+
+/// The same for the process that attaches programs.
+pub fn restrict_to_attach() -> Result<()> {
+    apply(TO_ATTACH)
+}
+
+fn apply(more: &[c_long]) -> Result<()> {
+    let filter = filter(more).context("the filter of system calls is malformed")?;
     apply_filter_all_threads(&filter).context("the kernel takes no filter of system calls")
 }
 
-fn filter() -> Result<BpfProgram> {
+fn filter(more: &[c_long]) -> Result<BpfProgram> {
     let mut rules = BTreeMap::new();
     for call in ALLOWED.iter().chain(ALLOWED_HERE) {
         rules.insert(*call, Vec::new());
@@ -141,6 +159,7 @@ fn filter() -> Result<BpfProgram> {
         });
         rules.insert(call, each.collect::<Result<_, _>>()?);
     }
+    rules.extend(more.iter().map(|call| (*call, Vec::new())));
     let filter = SeccompFilter::new(
         rules,
         SeccompAction::Errno(libc::ENOSYS as u32),
@@ -164,7 +183,7 @@ mod tests {
     /// What a thread says behind the filter, which is for that thread alone here.
     fn behind_the_filter<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
         let filtered = || {
-            apply_filter(&filter().unwrap()).unwrap();
+            apply_filter(&filter(&[]).unwrap()).unwrap();
             work()
         };
         thread::spawn(filtered).join().unwrap()

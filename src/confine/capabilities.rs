@@ -15,6 +15,15 @@ use rustix::thread::{
 /// The limit that lets a thread have real-time priority without a capability.
 const LEAST_PRIORITY: u64 = 1;
 
+/// To load and attach programs, in the way that this kernel wants it; to read what others have mapped, and the files that these are,
+/// whoever owns them.
+pub const TO_LOOK_INTO_TLS: CapabilitySet = CapabilitySet::BPF
+    .union(CapabilitySet::PERFMON)
+    .union(CapabilitySet::SYS_ADMIN)
+    .union(CapabilitySet::SYS_PTRACE)
+    .union(CapabilitySet::CHECKPOINT_RESTORE)
+    .union(CapabilitySet::DAC_READ_SEARCH);
+
 /// What the thread that reads the counters has to do later on.
 #[derive(Clone, Copy, Debug)]
 pub struct Duties {

@@ -35,6 +35,8 @@ pub enum Tcp {
 pub enum Landlock {
     Enforced(i32),
     Absent,
+    /// It would forbid too much.
+    Unused,
 }
 
 impl fmt::Display for Landlock {
@@ -42,6 +44,7 @@ impl fmt::Display for Landlock {
         match self {
             Self::Enforced(version) => write!(f, "Landlock (version {version})"),
             Self::Absent => f.write_str("no Landlock, which this kernel lacks"),
+            Self::Unused => f.write_str("no Landlock"),
         }
     }
 }

@@ -14,6 +14,7 @@ use rustix::thread::CapabilitySet;
 
 use files::Tcp;
 
+pub use capabilities::held;
 pub use files::{Landlock, version as landlock_version};
 
 /// The first port that needs no capability.
@@ -82,6 +83,21 @@ pub fn calling() {
     match calls::restrict() {
         Ok(()) => log::debug!("no new privileges, and no system calls but those that are needed"),
         Err(error) => log::warn!("all system calls remain: {error:#}"),
+    }
+}
+
+/// For the process that looks into others: what that takes, and none of the rest. Landlock would keep it from all processes.
+pub fn looking_into_tls() {
+    let outcome = capabilities::held()
+        .context("the capabilities cannot be read")
+        .and_then(|held| {
+            keep(capabilities::TO_LOOK_INTO_TLS & held, || {
+                Ok(Landlock::Unused)
+            })
+        });
+    told("the process that looks into TLS", outcome);
+    if let Err(error) = calls::restrict_to_attach() {
+        log::warn!("all system calls remain to the process that looks into TLS: {error:#}");
     }
 }
 

@@ -88,7 +88,7 @@ impl Candidates {
 }
 
 /// Its thousands of messages for debugging are not even formatted unless somebody wants them.
-fn log_what_libbpf_says() {
+pub(crate) fn log_what_libbpf_says() {
     let most = if log::log_enabled!(target: "libbpf", log::Level::Trace) {
         PrintLevel::Debug
     } else {

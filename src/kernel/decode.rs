@@ -5,7 +5,7 @@ use crate::identity::cgroup::Cgroup;
 use crate::kernel::skeleton::types;
 use crate::model::counters::{Kind, ProcessId};
 use crate::model::reason::Reason;
-use crate::model::series_key::{Method, SeriesKey, Version};
+use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
 use crate::model::workload::Workload;
 
 /// Those of all groups of CPUs.
@@ -39,6 +39,10 @@ impl From<&types::http_series_key> for SeriesKey {
             method: method(key.method).unwrap_or(Method::Other),
             status: key.status,
             version: version(key.version).unwrap_or(Version::Unknown),
+            scheme: match key.version.0 & OVER_TLS {
+                0 => Scheme::Http,
+                _ => Scheme::Https,
+            },
         }
     }
 }
@@ -62,9 +66,12 @@ fn method(method: types::http_method) -> Option<Method> {
     }
 }
 
+/// Beside the version, as `src/bpf/http.h` has it.
+const OVER_TLS: u8 = 0x80;
+
 fn version(version: types::http_version) -> Option<Version> {
     use types::http_version;
-    match version {
+    match http_version(version.0 & !OVER_TLS) {
         http_version::HTTP_VERSION_1_0 => Some(Version::V1_0),
         http_version::HTTP_VERSION_1_1 => Some(Version::V1_1),
         http_version::HTTP_VERSION_2 => Some(Version::V2),
@@ -94,6 +101,7 @@ pub(super) fn in_kernel(reason: Reason) -> types::http_reason {
         Reason::StreamsFull => http_reason::HTTP_MISSED_STREAMS_FULL,
         Reason::JoinedLate => http_reason::HTTP_MISSED_JOINED_LATE,
         Reason::HpackTable => http_reason::HTTP_MISSED_HPACK_TABLE,
+        Reason::TlsUnseen => http_reason::HTTP_MISSED_TLS_UNSEEN,
         Reason::Recursion => http_reason::HTTP_MISSED_RECURSION,
     }
 }
@@ -162,12 +170,21 @@ mod tests {
         assert_eq!(method(types::http_method(methods)), None);
         let mut versions = 0;
         for (code, name) in enumerators("HTTP_VERSION_") {
-            assert_eq!(
-                version(types::http_version(code)).map(Version::name),
-                Some(&*name.replace('_', "."))
-            );
+            for (flags, scheme) in [(0, Scheme::Http), (OVER_TLS, Scheme::Https)] {
+                let key = types::http_series_key {
+                    version: types::http_version(code | flags),
+                    ..Default::default()
+                };
+                let key = SeriesKey::from(&key);
+                assert_eq!(
+                    (key.version.name(), key.scheme),
+                    (&*name.replace('_', "."), scheme)
+                );
+            }
             versions += 1;
         }
+        let header = include_str!("../bpf/http.h");
+        assert!(header.contains(&format!("#define HTTP_OVER_TLS {OVER_TLS:#x} ")));
         assert_eq!(version(types::http_version(versions)), None);
     }
 

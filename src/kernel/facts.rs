@@ -42,7 +42,7 @@ impl Kernel {
     }
 }
 
-fn has_function(btf: &Btf<'_>, name: &str) -> bool {
+pub fn has_function(btf: &Btf<'_>, name: &str) -> bool {
     btf.type_by_name::<Func<'_>>(name).is_some()
 }
 

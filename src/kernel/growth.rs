@@ -8,6 +8,28 @@ use crate::model::counters::{Kind, ProcessGrowth, WorkloadGrowth};
 use crate::model::histogram::Histogram;
 use crate::model::increment::Increment;
 
+/// What an owner has counted beside its answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub requests: u64,
+    pub tls_unseen: u64,
+}
+
+impl Counts {
+    /// What has come since these.
+    fn since(self, before: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(before.requests),
+            tls_unseen: self.tls_unseen.saturating_sub(before.tls_unseen),
+        }
+    }
+
+    fn add_to(self, increment: &mut Increment) {
+        increment.requests += self.requests;
+        increment.tls_unseen += self.tls_unseen;
+    }
+}
+
 /// What was read and has not been taken yet.
 #[derive(Default)]
 pub(super) struct Grown {
@@ -73,35 +95,35 @@ fn new_workload(known: &Known) -> WorkloadGrowth {
 
 impl Mirror {
     /// The counters of a known process.
-    pub fn process_read(&mut self, place: u32, requests: u64, ended: bool) {
+    pub fn process_read(&mut self, place: u32, counts: Counts, ended: bool) {
         let Some(process) = self.processes.get_mut(place) else {
             return;
         };
-        let grown = requests.saturating_sub(process.known.requests);
-        if grown == 0 && ended == process.ended {
+        let grown = counts.since(process.known.counts);
+        if grown == Counts::default() && ended == process.ended {
             return;
         }
-        process.known.requests = requests;
+        process.known.counts = counts;
         process.ended = ended;
         let new = |known: &Known| new_process(known, ended);
         let growth = self.grown.processes.of(place, &mut process.known, new);
-        growth.increment.requests += grown;
+        grown.add_to(&mut growth.increment);
         growth.ended = ended;
     }
 
-    pub fn workload_read(&mut self, place: u32, requests: u64, unlisted: u64) {
+    pub fn workload_read(&mut self, place: u32, counts: Counts, unlisted: u64) {
         let Some(workload) = self.workloads.get_mut(place) else {
             return;
         };
         let known = &mut workload.known;
-        let grown = requests.saturating_sub(known.requests);
+        let grown = counts.since(known.counts);
         let more = unlisted.saturating_sub(known.unlisted);
-        if grown == 0 && more == 0 {
+        if grown == Counts::default() && more == 0 {
             return;
         }
-        (known.requests, known.unlisted) = (requests, unlisted);
+        (known.counts, known.unlisted) = (counts, unlisted);
         let growth = self.grown.workloads.of(place, known, new_workload);
-        growth.increment.requests += grown;
+        grown.add_to(&mut growth.increment);
         growth.unlisted += more;
     }
 
@@ -167,7 +189,7 @@ impl Mirror {
 #[cfg(test)]
 mod tests {
     use crate::model::counters::ProcessId;
-    use crate::model::series_key::{Method, SeriesKey, Version};
+    use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
     use crate::model::workload::Workload;
 
     use super::*;
@@ -179,6 +201,7 @@ mod tests {
         method: Method::Get,
         status: 200,
         version: Version::V1_1,
+        scheme: Scheme::Http,
     };
 
     fn id(pid: u32) -> ProcessId {
@@ -194,6 +217,13 @@ mod tests {
             ..Workload::default()
         };
         Known::new(id(pid), 1, Arc::new(workload))
+    }
+
+    fn asked(requests: u64) -> Counts {
+        Counts {
+            requests,
+            ..Counts::default()
+        }
     }
 
     const BUCKET: u16 = 70;
@@ -219,22 +249,42 @@ mod tests {
     #[test]
     fn growth_is_told_once() {
         let mut mirror = mirror();
-        mirror.process_read(PROCESS, 23, false);
-        mirror.workload_read(WORKLOAD, 11, 5);
+        mirror.process_read(PROCESS, asked(23), false);
+        mirror.workload_read(WORKLOAD, asked(11), 5);
         let grown = mirror.take();
         assert_eq!(requests(&grown), (vec![23], vec![11]));
         assert_eq!((grown.0[0].id, grown.1[0].unlisted), (id(7), 5));
-        mirror.process_read(PROCESS, 23, false);
-        mirror.workload_read(WORKLOAD, 11, 5);
+        mirror.process_read(PROCESS, asked(23), false);
+        mirror.workload_read(WORKLOAD, asked(11), 5);
         assert_eq!(mirror.take(), Default::default());
-        mirror.process_read(PROCESS, 30, false);
-        mirror.workload_read(WORKLOAD, 11, 6);
+        mirror.process_read(PROCESS, asked(30), false);
+        mirror.workload_read(WORKLOAD, asked(11), 6);
         let grown = mirror.take();
         assert_eq!(requests(&grown), (vec![7], vec![0]));
         assert_eq!(grown.1[0].unlisted, 1);
         // A place that nobody has spoken of is nothing to tell of.
-        mirror.process_read(PROCESS + 1, 5, false);
-        mirror.workload_read(WORKLOAD + 1, 5, 0);
+        mirror.process_read(PROCESS + 1, asked(5), false);
+        mirror.workload_read(WORKLOAD + 1, asked(5), 0);
+        assert_eq!(mirror.take(), Default::default());
+    }
+
+    #[test]
+    fn connections_that_cannot_be_seen_into_are_growth() {
+        let mut mirror = mirror();
+        let unseen = |tls_unseen| Counts {
+            requests: 3,
+            tls_unseen,
+        };
+        for (counts, expected) in [(unseen(5), (3, 5)), (unseen(7), (0, 2))] {
+            mirror.process_read(PROCESS, counts, false);
+            mirror.workload_read(WORKLOAD, counts, 0);
+            let (processes, workloads) = mirror.take();
+            for increment in [&processes[0].increment, &workloads[0].increment] {
+                assert_eq!((increment.requests, increment.tls_unseen), expected);
+            }
+        }
+        mirror.process_read(PROCESS, unseen(7), false);
+        mirror.workload_read(WORKLOAD, unseen(7), 0);
         assert_eq!(mirror.take(), Default::default());
     }
 
@@ -243,7 +293,7 @@ mod tests {
         let mut mirror = mirror();
         mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
         for (requests, sum_ns, answers) in [(3, 200, 2), (10, 900, 7)] {
-            mirror.process_read(PROCESS, requests, false);
+            mirror.process_read(PROCESS, asked(requests), false);
             mirror.series_read(SERIES, sum_ns, [(BUCKET, answers)]);
         }
         let (processes, _) = mirror.take();
@@ -256,16 +306,16 @@ mod tests {
     #[test]
     fn the_end_is_told_without_any_growth() {
         let mut mirror = mirror();
-        mirror.process_read(PROCESS, 23, false);
+        mirror.process_read(PROCESS, asked(23), false);
         mirror.take();
-        mirror.process_read(PROCESS, 23, true);
+        mirror.process_read(PROCESS, asked(23), true);
         let (processes, _) = mirror.take();
         assert!(processes[0].ended && processes[0].increment.is_empty());
-        mirror.process_read(PROCESS, 23, true);
+        mirror.process_read(PROCESS, asked(23), true);
         assert_eq!(mirror.take(), Default::default());
         // What has come with the end is in it.
         let mut mirror = self::mirror();
-        mirror.process_read(PROCESS, 5, true);
+        mirror.process_read(PROCESS, asked(5), true);
         let (processes, _) = mirror.take();
         assert!(processes[0].ended);
         assert_eq!(processes[0].increment.requests, 5);

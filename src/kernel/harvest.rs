@@ -12,6 +12,7 @@ use libbpf_rs::skel::Skel;
 use plain::Plain;
 
 use crate::kernel::decode::{described, in_kernel, kind, owner, requests, sum_ns};
+use crate::kernel::growth::Counts;
 use crate::kernel::load::{Bpf, Seen};
 use crate::kernel::maps::read;
 use crate::kernel::mirror::Known;
@@ -41,9 +42,17 @@ unsafe impl Plain for types::http_series {}
 
 const REQUESTS: usize = offset_of!(types::http_requests, count);
 const NEXT_REQUESTS: usize = size_of::<types::http_requests>();
+/// By group of CPUs.
+const REQUEST_COUNTS: [usize; 4] = [
+    REQUESTS,
+    REQUESTS + NEXT_REQUESTS,
+    REQUESTS + 2 * NEXT_REQUESTS,
+    REQUESTS + 3 * NEXT_REQUESTS,
+];
 const SUM: usize = offset_of!(types::http_durations, sum);
 const NEXT_SUM: usize = size_of::<types::http_durations>();
 const UNLISTED: usize = offset_of!(types::http_owner, unlisted);
+const TLS_UNSEEN: usize = offset_of!(types::http_owner, tls_unseen);
 const COARSE: usize = offset_of!(types::http_series, coarse);
 /// With the place of the workload, which does not change.
 const ENDED: usize = offset_of!(types::http_process, workload);
@@ -52,10 +61,11 @@ impl Entry for types::http_process {
     type Key = types::http_owner_key;
 
     const COUNTS: &'static [usize] = &[
-        REQUESTS,
-        REQUESTS + NEXT_REQUESTS,
-        REQUESTS + 2 * NEXT_REQUESTS,
-        REQUESTS + 3 * NEXT_REQUESTS,
+        REQUEST_COUNTS[0],
+        REQUEST_COUNTS[1],
+        REQUEST_COUNTS[2],
+        REQUEST_COUNTS[3],
+        TLS_UNSEEN,
     ];
     const KEYS: &'static [usize] = &[0, ENDED];
 
@@ -155,8 +165,8 @@ impl Bpf<'_> {
                 continue;
             }
             let ended = self.processes.word(place, ENDED)? >> u32::BITS != 0;
-            let requests = self.processes.count(place)?;
-            self.mirror.process_read(place, requests, ended);
+            let counts = counts(&self.processes, place)?;
+            self.mirror.process_read(place, counts, ended);
         }
         Ok(())
     }
@@ -201,9 +211,9 @@ impl Bpf<'_> {
     }
 
     fn read_workload(&mut self, place: u32) -> Result<()> {
-        let (requests, unlisted) = match self.mirror.workload(place) {
+        let (counts, unlisted) = match self.mirror.workload(place) {
             Some(_) => (
-                self.workloads.count(place)?,
+                counts(&self.workloads, place)?,
                 self.workloads.word(place, UNLISTED)?,
             ),
             None => {
@@ -214,10 +224,10 @@ impl Bpf<'_> {
                 }
                 let known = Known::new(id, entry.owner.share, Arc::new(described(&entry)));
                 self.mirror.add_workload(place, known);
-                (requests(&entry.owner), entry.owner.unlisted)
+                (counted(&entry.owner), entry.owner.unlisted)
             }
         };
-        self.mirror.workload_read(place, requests, unlisted);
+        self.mirror.workload_read(place, counts, unlisted);
         Ok(())
     }
 
@@ -267,12 +277,14 @@ impl Bpf<'_> {
         }
         let constants = self.skeleton.maps.rodata_data.as_ref();
         let notes = constants.is_some_and(|constants| constants.http_notes_taken);
-        missed[Reason::Recursion] = program_stats
+        let skipped: u64 = program_stats
             .iter()
             // Where a note that was needed is missing, that is counted already.
             .filter(|(program, _)| !(notes && takes_note(program)))
             .map(|(_, stats)| stats.recursion_misses)
             .sum();
+        // Beside what programs have counted that found no room to run in.
+        missed[Reason::Recursion] += skipped;
         Ok(missed)
     }
 
@@ -297,6 +309,25 @@ impl Bpf<'_> {
             variables.http_old_sockets_known = true;
         }
         count
+    }
+}
+
+/// What an owner has counted, which is what changes in its entry.
+fn counts<T: Entry, M: MapCore>(table: &Table<T, M>, place: u32) -> Result<Counts> {
+    let mut counts = Counts {
+        requests: 0,
+        tls_unseen: table.word(place, TLS_UNSEEN)?,
+    };
+    for shard in REQUEST_COUNTS {
+        counts.requests += table.word(place, shard)?;
+    }
+    Ok(counts)
+}
+
+fn counted(owner: &types::http_owner) -> Counts {
+    Counts {
+        requests: requests(owner),
+        tls_unseen: owner.tls_unseen,
     }
 }
 

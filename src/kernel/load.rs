@@ -11,7 +11,9 @@ use std::thread;
 
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapMut, OpenObject, Program, ProgramInput, ProgramMut, TracepointCategory};
+use libbpf_rs::{
+    Link, MapCore, MapMut, OpenObject, Program, ProgramInput, ProgramMut, TracepointCategory,
+};
 
 use crate::kernel::backend::Backend;
 use crate::kernel::connections::{self, Connections, Walk};
@@ -28,6 +30,8 @@ use crate::kernel::skeleton::{HttpSkel, HttpSkelBuilder, OpenHttpSkel, types};
 use crate::kernel::spans::Spans;
 use crate::kernel::table::{self, Entry, Table};
 use crate::model::buckets::BUCKETS;
+use crate::tls::attach::Common;
+use crate::tls::helper::{self, Helper};
 
 /// A process or workload seldom shows more kinds of answers: methods times status codes.
 const SERIES_PER_OWNER: u32 = 4;
@@ -46,6 +50,10 @@ pub struct Options {
     pub max_connections: u32,
     /// Of HTTP/2.
     pub max_h2_connections: u32,
+    /// Within TLS; `None`: nothing is to be seen there.
+    pub max_tls_connections: Option<u32>,
+    /// How much is logged.
+    pub verbose: u8,
 }
 
 /// By what entries are known to have changed, by place.
@@ -216,6 +224,25 @@ impl<'obj> Bpf<'obj> {
         });
     }
 
+    /// Starts who looks into TLS.
+    pub fn see_into_tls(&self, streams: u32, verbose: u8) -> Result<Helper> {
+        let constants = self.skeleton.maps.rodata_data.as_ref();
+        let constants = constants.context("the BPF object has no constants")?;
+        let common = Common {
+            room: constants.http_room,
+            seed: constants.http_seed,
+            talker: constants.http_talker,
+            streams,
+        };
+        let maps: Vec<_> = self.skeleton.object().maps().collect();
+        let maps = maps.iter().map(|map| {
+            let name = map.name().to_string_lossy().into_owned();
+            (name, map.as_fd())
+        });
+        let maps: Vec<_> = maps.filter(|(name, _)| helper::needs(name)).collect();
+        Helper::start(common, &maps, verbose)
+    }
+
     pub fn backend(&self) -> Backend {
         self.backend
     }
@@ -353,6 +380,10 @@ fn configured<'obj>(
     maps.http_processes_free.set_max_entries(processes)?;
     (maps.http_processes_used).set_max_entries(processes.div_ceil(table::PLACE_BITS))?;
     maps.http_untaken.set_max_entries(processes)?;
+    maps.tls_visible.set_max_entries(processes)?;
+    // Whole pages, of which there need not be more than one.
+    maps.tls_wanted
+        .set_max_entries(rustix::param::page_size() as u32)?;
     maps.http_workloads.set_max_entries(workloads)?;
     maps.http_workloads_at.set_max_entries(workloads)?;
     maps.http_workloads_free.set_max_entries(workloads)?;

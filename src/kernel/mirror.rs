@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::kernel::growth::Grown;
+use crate::kernel::growth::{Counts, Grown};
 use crate::kernel::places::Places;
 use crate::model::counters::{Kind, ProcessId};
 use crate::model::workload::Workload;
@@ -26,7 +26,7 @@ pub struct Known {
     pub workload: Arc<Workload>,
     /// The places of its series.
     pub series: Vec<u32>,
-    pub(super) requests: u64,
+    pub(super) counts: Counts,
     pub(super) unlisted: u64,
     /// Where in what has grown.
     pub(super) growth: Option<u32>,
@@ -64,7 +64,7 @@ impl Known {
             share,
             workload,
             series: Vec::new(),
-            requests: 0,
+            counts: Counts::default(),
             unlisted: 0,
             growth: None,
         }
@@ -199,7 +199,7 @@ impl Mirror {
 #[cfg(test)]
 mod tests {
     use crate::model::histogram::Histogram;
-    use crate::model::series_key::{Method, SeriesKey, Version};
+    use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
 
     use super::*;
 
@@ -210,6 +210,7 @@ mod tests {
         method: Method::Get,
         status: 200,
         version: Version::V1_1,
+        scheme: Scheme::Http,
     };
 
     fn id(pid: u32) -> ProcessId {
@@ -225,6 +226,13 @@ mod tests {
             ..Workload::default()
         };
         Known::new(id(pid), 1, Arc::new(workload))
+    }
+
+    fn asked(requests: u64) -> Counts {
+        Counts {
+            requests,
+            ..Counts::default()
+        }
     }
 
     const BUCKET: u16 = 70;
@@ -259,7 +267,7 @@ mod tests {
     fn who_takes_a_place_over_begins_at_zero() {
         let mut mirror = mirror();
         mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
-        mirror.process_read(PROCESS, 23, false);
+        mirror.process_read(PROCESS, asked(23), false);
         mirror.series_read(SERIES, 300, [(BUCKET, 2)]);
         mirror.take();
         let (place, process) = mirror.process(id(7)).unwrap();
@@ -270,7 +278,7 @@ mod tests {
         assert!(mirror.process(id(7)).is_none());
         mirror.add_process(PROCESS, known(9), WORKLOAD);
         mirror.add_series(SERIES, Owner::Process(PROCESS), Kind::Answer(OK));
-        mirror.process_read(PROCESS, 3, false);
+        mirror.process_read(PROCESS, asked(3), false);
         mirror.series_read(SERIES, 10, [(BUCKET, 1)]);
         let (processes, _) = mirror.take();
         assert_eq!(
@@ -292,7 +300,7 @@ mod tests {
         // Also where the moment itself was missed.
         assert_eq!(mirror.idle_workloads(2), vec![WORKLOAD]);
         assert!(mirror.idle_workloads(4).is_empty());
-        mirror.workload_read(WORKLOAD, 1, 0);
+        mirror.workload_read(WORKLOAD, asked(1), 0);
         take(&mut mirror, 1);
         assert!(mirror.idle_workloads(1).is_empty());
         // Answers alone are growth, too.

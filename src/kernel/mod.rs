@@ -43,3 +43,6 @@ pub mod tracefs;
 
 // The object that counts, with the types of `src/bpf/http.h`.
 skeleton!(pub skeleton, "http");
+
+// The one that sees into TLS.
+skeleton!(pub tls_skeleton, "tls");

@@ -152,7 +152,7 @@ impl Answers {
 mod tests {
     use std::time::Duration;
 
-    use crate::model::series_key::{Method, SeriesKey, Version};
+    use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
 
     use super::*;
 
@@ -174,6 +174,7 @@ mod tests {
                     method: Method::Get,
                     status: *status,
                     version: Version::V1_1,
+                    scheme: Scheme::Http,
                 };
                 (key, histogram)
             });

@@ -15,11 +15,14 @@ pub struct Increment {
     pub series: Vec<(SeriesKey, Histogram)>,
     /// The same of gRPC calls, each of which has an answer as well.
     pub calls: Vec<(GrpcStatus, Histogram)>,
+    /// Connections of TLS that cannot be seen into.
+    pub tls_unseen: u64,
 }
 
 impl Increment {
     pub fn is_empty(&self) -> bool {
-        self.requests == 0 && self.series.is_empty() && self.calls.is_empty()
+        let nothing_answered = self.series.is_empty() && self.calls.is_empty();
+        self.requests == 0 && nothing_answered && self.tls_unseen == 0
     }
 
     /// Requests answered, by status code.
@@ -56,6 +59,7 @@ impl Increment {
             return;
         }
         self.requests += other.requests;
+        self.tls_unseen += other.tls_unseen;
         self.series.extend(other.series);
         self.calls.extend(other.calls);
     }
@@ -72,6 +76,8 @@ pub struct Totals {
     pub series: Vec<Series>,
     /// In the order of the statuses.
     pub calls: Vec<Calls>,
+    /// Connections of TLS that cannot be seen into.
+    pub tls_unseen: u64,
 }
 
 /// gRPC calls that have come to the same end.
@@ -94,6 +100,7 @@ pub struct Series {
 impl Totals {
     pub fn add(&mut self, increment: &Increment, now: Instant) {
         self.requests += increment.requests;
+        self.tls_unseen += increment.tls_unseen;
         for (key, durations) in &increment.series {
             self.add_series(key, durations, now);
         }
@@ -104,6 +111,7 @@ impl Totals {
 
     pub fn add_all(&mut self, other: &Self) {
         self.requests += other.requests;
+        self.tls_unseen += other.tls_unseen;
         for series in &other.series {
             self.add_series(&series.key, &series.durations, series.since);
         }
@@ -160,7 +168,7 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::series_key::{Method, Version};
+    use crate::model::series_key::{Method, Scheme, Version};
 
     use super::*;
 
@@ -169,6 +177,7 @@ mod tests {
             method: Method::Get,
             status,
             version: Version::V1_1,
+            scheme: Scheme::Http,
         };
         (key, Histogram::of(count, 7))
     }
@@ -184,13 +193,15 @@ mod tests {
             let increment = Increment {
                 requests: 13,
                 series,
+                tls_unseen: 3,
                 ..Increment::default()
             };
+            assert!(!increment.is_empty());
             totals.add(&increment, Instant::now());
         }
         let mut twice = totals.clone();
         twice.add_all(&totals);
-        assert_eq!(twice.requests, 2 * 39);
+        assert_eq!((twice.requests, twice.tls_unseen), (2 * 39, 2 * 9));
         let counts = |totals: &Totals| -> Vec<_> {
             let series = totals.series.iter();
             series

@@ -46,6 +46,7 @@ reasons!(
     StreamsFull "streams_full",
     JoinedLate "joined_late",
     HpackTable "hpack_table",
+    TlsUnseen "tls_unseen",
     // All others are counted by the programs in the kernel; this is how often the kernel did not run them.
     Recursion "recursion",
 );

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What tells series of answers apart. There are very many of these, so that one is four bytes.
+//! What tells series of answers apart. There are very many of these, so that one is small.
+
+use std::borrow::Cow;
 
 /// What the requests that were answered alike have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -9,6 +11,7 @@ pub struct SeriesKey {
     pub status: u16,
     /// Of the request.
     pub version: Version,
+    pub scheme: Scheme,
 }
 
 impl SeriesKey {
@@ -20,7 +23,16 @@ impl SeriesKey {
         method: Method::Other,
         status: 0,
         version: Version::V1_1,
+        scheme: Scheme::Http,
     };
+
+    /// How it came.
+    pub fn in_words(self) -> Cow<'static, str> {
+        match self.scheme {
+            Scheme::Http => Cow::Borrowed(self.version.name()),
+            Scheme::Https => Cow::Owned(format!("{} TLS", self.version.name())),
+        }
+    }
 }
 
 /// In the order of their names.
@@ -80,13 +92,29 @@ impl Version {
     }
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    Http,
+    /// It was seen within TLS.
+    Https,
+}
+
+impl Scheme {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_key_is_small() {
-        assert_eq!(size_of::<SeriesKey>(), 4);
+        assert_eq!(size_of::<SeriesKey>(), 6);
     }
 
     #[test]

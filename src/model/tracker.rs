@@ -91,7 +91,7 @@ mod tests {
     use crate::model::counters::{ProcessGrowth, WorkloadGrowth};
     use crate::model::histogram::Histogram;
     use crate::model::increment::Increment;
-    use crate::model::series_key::{Method, SeriesKey, Version};
+    use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
     use crate::model::snapshot::Trend;
     use crate::model::window::LISTED;
     use crate::model::workload::Workload;
@@ -186,6 +186,7 @@ mod tests {
         method: Method::Get,
         status: 200,
         version: Version::V1_1,
+        scheme: Scheme::Http,
     };
 
     /// Answers that took less than the first bound, and one more that took longer than the last.

@@ -141,7 +141,7 @@ mod tests {
     use crate::model::histogram::Histogram;
     use crate::model::increment::{Increment, Totals};
     use crate::model::reason::{Missed, Reason};
-    use crate::model::series_key::{Method, SeriesKey, Version};
+    use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
     use crate::model::snapshot::{AgentState, ProcessSnapshot, Trend};
 
     use super::*;
@@ -155,6 +155,7 @@ mod tests {
                     method: Method::Get,
                     status,
                     version: Version::V1_1,
+                    scheme: Scheme::Http,
                 };
                 (key, Histogram::of(count, 50_000))
             })

@@ -166,6 +166,7 @@ impl Recent {
             exited: process.exited,
             requests: process.totals.requests,
             requests_per_second: rates.last().copied().unwrap_or(0.0),
+            tls_unseen: process.totals.tls_unseen,
             answers,
             p50_ms: latency.and_then(|it| it.p50_ms.last()).map(rounded),
             p90_ms: latency.and_then(|it| it.p90_ms.last()).map(rounded),
@@ -206,7 +207,7 @@ fn series(process: &ProcessSnapshot) -> Vec<Series> {
     let answers = process.totals.series.iter().filter_map(|it| {
         let key = &it.key;
         series_of(
-            (key.method.name(), key.status, key.version.name()),
+            (key.method.name(), key.status, &key.in_words()),
             &it.durations,
         )
     });

@@ -32,6 +32,9 @@ pub struct Process {
     /// Received since the process was first seen.
     pub requests: u64,
     pub requests_per_second: f64,
+    /// TLS connections whose requests cannot be seen.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub tls_unseen: u64,
     /// Answers of the last minute by status code.
     pub answers: BTreeMap<u16, u64>,
     /// Of the answers of the last 15 seconds, if there were any.
@@ -64,6 +67,10 @@ pub struct Point {
 // Most seconds of most processes are empty, and so is their JSON.
 fn is_zero(value: &f64) -> bool {
     *value == 0.0
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 fn are_zero(values: &[f64; 5]) -> bool {

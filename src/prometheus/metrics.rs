@@ -19,6 +19,10 @@ pub const REQUESTS: (&str, &str) = (
     "http_server_requests_total",
     "HTTP requests received, answered or not",
 );
+pub const TLS_UNSEEN: (&str, &str) = (
+    "scope_http_tls_unseen_connections_total",
+    "TLS connections whose requests cannot be seen",
+);
 pub const DURATIONS: (&str, &str) = (
     "http_server_request_duration_seconds",
     "Time from the request line to the final response",
@@ -52,6 +56,14 @@ impl Scrape {
             true => 0,
             false => row.totals.requests,
         }
+    }
+
+    /// `None` of most, which have none: there is no series for these.
+    pub(super) fn tls_unseen(&self, row: &Row<'_>) -> Option<u64> {
+        (row.totals.tls_unseen > 0).then(|| match self.is_new(row.since) {
+            true => 0,
+            false => row.totals.tls_unseen,
+        })
     }
 
     /// All answers of a row, by their labels. `None` where there are none yet as far as the scraper is concerned.
@@ -105,7 +117,7 @@ fn answer(series: &Series) -> Labels<'_> {
     vec![
         ("http_request_method", Cow::Borrowed(key.method.name())),
         ("http_response_status_code", status),
-        ("url_scheme", Cow::Borrowed("http")),
+        ("url_scheme", Cow::Borrowed(key.scheme.name())),
         (
             "network_protocol_version",
             Cow::Borrowed(key.version.name()),

@@ -201,7 +201,7 @@ mod tests {
     use crate::model::histogram::Histogram;
     use crate::model::increment::Increment;
     use crate::model::reason::Missed;
-    use crate::model::series_key::{Method, SeriesKey, Version};
+    use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
     use crate::model::snapshot::AgentState;
 
     use super::*;
@@ -211,6 +211,7 @@ mod tests {
             method: Method::Get,
             status: 200,
             version: Version::V1_1,
+            scheme: Scheme::Http,
         };
         let histogram = Histogram::of(requests, 700_000);
         let increment = Increment {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::model::snapshot::Snapshot;
 use crate::prometheus::family::{Family, label};
-use crate::prometheus::metrics::Scrape;
+use crate::prometheus::metrics::{Scrape, TLS_UNSEEN};
 use crate::prometheus::rows::of_workload;
 
 impl Scrape {
@@ -18,9 +18,20 @@ impl Scrape {
             "Processes over --max-processes, which --per-process shows together",
             self.content.others() as f64,
         ));
+        families.push(self.unseen());
         families.extend(self.sampling());
         families.extend(kernel(snapshot));
         families
+    }
+
+    /// Whose requests cannot be seen.
+    fn unseen(&self) -> Family<'_> {
+        let rows = self.content.rows().into_iter();
+        let unseen = rows.filter_map(|row| {
+            let connections = self.tls_unseen(&row)?;
+            Some((row.labels, connections))
+        });
+        Family::counter(TLS_UNSEEN.0, TLS_UNSEEN.1, unseen)
     }
 
     /// How old what is shown is.
@@ -77,12 +88,12 @@ fn agent(snapshot: &Snapshot) -> Vec<Family<'_>> {
         ),
         Family::one(
             "scope_http_processes",
-            "Processes that have served HTTP and have not exited",
+            "Processes that have served HTTP or TLS and have not exited",
             snapshot.processes.iter().filter(|it| !it.exited).count() as f64,
         ),
         Family::one(
             "scope_http_workloads",
-            "Workloads that have served HTTP",
+            "Workloads that have served HTTP or TLS",
             snapshot.workloads.len() as f64,
         ),
         Family::counter(
@@ -206,6 +217,19 @@ mod tests {
         };
         write(&mut text, scrape, Format::Text).unwrap();
         text
+    }
+
+    #[test]
+    fn connections_that_cannot_be_seen_into_are_told_of_those_that_have_any() {
+        let mut unseen = process(7, false);
+        Arc::make_mut(&mut unseen.totals).tls_unseen = 57;
+        let text = text(vec![process(6, false), unseen], None);
+        let lines = text.lines();
+        let told: Vec<_> = lines
+            .filter(|it| it.starts_with("scope_http_tls_unseen_connections_total"))
+            .collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("process_pid=\"7\"") && told[0].ends_with("} 57"));
     }
 
     #[test]

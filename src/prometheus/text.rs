@@ -154,7 +154,7 @@ mod tests {
     use crate::model::counters::KernelState;
     use crate::model::increment::{Series, Totals};
     use crate::model::reason::Missed;
-    use crate::model::series_key::{Method, SeriesKey, Version};
+    use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
     use crate::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
     use crate::model::workload::Workload;
     use crate::prometheus::metrics::Vitals;
@@ -169,6 +169,7 @@ mod tests {
             method: Method::Get,
             status: 200,
             version: Version::V1_1,
+            scheme: Scheme::Http,
         };
         let mut durations = Histogram::of(1, 200_000);
         durations += &Histogram::of(1, 1_500_000_000);

@@ -37,7 +37,7 @@ impl Order {
 }
 
 /// Heads of the columns, and whether they are of numbers.
-pub const COLUMNS: [(&str, bool); 9] = [
+pub const COLUMNS: [(&str, bool); 10] = [
     ("PID", true),
     ("PROCESS", false),
     ("CONTAINER", false),
@@ -47,6 +47,7 @@ pub const COLUMNS: [(&str, bool); 9] = [
     ("P90", true),
     ("P99", true),
     ("MAX", true),
+    ("UNSEEN TLS", true),
 ];
 
 pub fn cells(process: &Process) -> [String; COLUMNS.len()] {
@@ -61,6 +62,10 @@ pub fn cells(process: &Process) -> [String; COLUMNS.len()] {
         process.p90_ms.map_or_else(nothing, duration),
         process.p99_ms.map_or_else(nothing, duration),
         process.max_ms.map_or_else(nothing, duration),
+        match process.tls_unseen {
+            0 => nothing(),
+            connections => connections.to_string(),
+        },
     ]
 }
 
@@ -145,6 +150,7 @@ mod tests {
             exited: false,
             requests: 1,
             requests_per_second: rate,
+            tls_unseen: 0,
             answers: answers.iter().copied().collect(),
             p50_ms: Some(0.25),
             p90_ms: Some(99.0),
@@ -170,13 +176,17 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_the_busiest_is_first() {
+        let idle = Process {
+            tls_unseen: 57,
+            ..process(7, "idle", 0.0, &[])
+        };
         let text = text(view(vec![
-            process(7, "idle", 0.0, &[]),
+            idle,
             process(4_194_304, "server\x1b[2J", 1234.4, &[(200, 97), (500, 3)]),
         ]));
-        let expected = "    PID  PROCESS     CONTAINER  REQ/S  ERRORS    P50     P90    P99    MAX\n\
-                        4194304  server\u{fffd}[2J  -           1234    3.0%  250us  99.0ms  1.23s  2.00s\n      \
-                        7  idle        -              0       -  250us  99.0ms  1.23s  2.00s\n";
+        let expected = "    PID  PROCESS     CONTAINER  REQ/S  ERRORS    P50     P90    P99    MAX  UNSEEN TLS\n\
+                        4194304  server\u{fffd}[2J  -           1234    3.0%  250us  99.0ms  1.23s  2.00s           -\n      \
+                        7  idle        -              0       -  250us  99.0ms  1.23s  2.00s          57\n";
         assert_eq!(text, expected);
     }
 

@@ -21,9 +21,17 @@ use crate::terminal::table::{COLUMNS, Order, cells, rate};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const KEYS: &str = " q quit   sort by: r requests/s  e errors  9 p99  n name  p pid   ↑↓ scroll";
-const WIDTHS: [u16; COLUMNS.len()] = [8, 24, 13, 9, 8, 8, 8, 8, 8];
+const WIDTHS: [u16; COLUMNS.len()] = [8, 24, 13, 9, 8, 8, 8, 8, 8, 11];
 /// Columns that make room where a terminal is narrow, the first one first. None is ever cut.
-const EXPENDABLE: [&str; 6] = ["CONTAINER", "P90", "MAX", "P50", "ERRORS", "P99"];
+const EXPENDABLE: [&str; 7] = [
+    "UNSEEN TLS",
+    "CONTAINER",
+    "P90",
+    "MAX",
+    "P50",
+    "ERRORS",
+    "P99",
+];
 /// What the last seconds need to be seen.
 const SECONDS: u16 = 16;
 
@@ -272,6 +280,7 @@ mod tests {
             exited: false,
             requests: 1,
             requests_per_second: *rates.last().unwrap(),
+            tls_unseen: 0,
             answers: BTreeMap::from([(200, 3)]),
             p50_ms: Some(1.5),
             p90_ms: None,
@@ -328,7 +337,7 @@ mod tests {
                 .map(|it| COLUMNS[it].0)
                 .collect::<Vec<_>>()
         };
-        assert_eq!(heads(120).len(), COLUMNS.len());
+        assert_eq!(heads(140).len(), COLUMNS.len());
         assert_eq!(heads(80), ["PID", "PROCESS", "REQ/S", "ERRORS", "P99"]);
         assert_eq!(heads(40), ["PID", "PROCESS", "REQ/S"]);
     }

@@ -84,6 +84,8 @@ impl<'obj> Witnesses<'obj> {
                 max_workloads: 1024,
                 max_connections: 65536,
                 max_h2_connections: 8192,
+                max_tls_connections: None,
+                verbose: 0,
             };
             let bpf = choice::load(objects, &options);
             RefCell::new(Witness {
@@ -140,7 +142,9 @@ fn count(witness: &mut Witness, pids: &BTreeSet<u32>) -> Count {
         for series in &totals.series {
             let (key, n) = (&series.key, series.durations.count());
             let version = Version::of(key.version.name());
-            count.answers.add_of(version, key.method.name(), key.status, n);
+            count
+                .answers
+                .add_of(version, key.method.name(), key.status, n);
             count.histogram += &series.durations;
         }
         for calls in &totals.calls {

@@ -60,6 +60,8 @@ impl Observer {
                 max_workloads: 1024,
                 max_connections: 65536,
                 max_h2_connections: 8192,
+                max_tls_connections: None,
+                verbose: 0,
             };
             let mut objects = choice::objects();
             let mut bpf = choice::load(&mut objects, &options).unwrap();

@@ -54,7 +54,7 @@ static __always_inline bool http_iterates_vector(struct iov_iter *iter)
  */
 __noinline int http_walk_back(__u32 direction)
 {
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &direction);
+	struct http_transfer *transfer = http_transfer_here(direction);
 	struct iovec segment;
 	__u32 i;
 

@@ -15,8 +15,10 @@
 #include "connection/storage.bpf.h"
 #include "connection/transfer.bpf.h"
 #include "counters/missed.bpf.h"
+#include "counters/unseen.bpf.h"
 #include "kernel/socket.bpf.h"
 #include "kernel/task.bpf.h"
+#include "protocol/tls.h"
 
 enum {
 	HTTP_EMPTY_BUFFERS = 32,      /* before the first that holds bytes */
@@ -29,7 +31,7 @@ enum {
  */
 __noinline int http_fill_first(__u32 direction)
 {
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &direction);
+	struct http_transfer *transfer = http_transfer_here(direction);
 	__u32 i;
 
 	if (!transfer)
@@ -138,6 +140,8 @@ static __always_inline struct http_connection *http_first_receive(struct task_st
 	}
 	if (from_start && !may_begin) {
 		http_mark_not_server(endpoint);
+		if (tls_greets(transfer->window, transfer->cursor.filled) && !http_is_left_out(task))
+			http_greeted_tls(http_port(endpoint->sk));
 	} else if (!may_begin) {
 		http_looked_in_vain(endpoint, HTTP_NOT_HTTP);
 	} else if (from_start || (mark && *mark != HTTP_JOINED)) {

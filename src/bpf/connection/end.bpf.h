@@ -6,25 +6,11 @@
 #ifndef END_BPF_H
 #define END_BPF_H
 
+#include "connection/mark.h"
 #include "connection/storage.bpf.h"
 #include "kernel/read.bpf.h"
 #include "kernel/socket.bpf.h"
 #include <bpf/bpf_helpers.h>
-
-/*
- * Sockets without a connection of which something is known. One look at this instead of one at the bytes of each
- * transfer: of those that are no server's end, and of those whose bytes were looked at often enough.
- *
- * For life a socket is written off only by what no server of HTTP/1 does or takes, and only if that was seen from
- * its beginning: a stream that was joined in the middle of a body is still found out.
- */
-enum {
-	HTTP_LOOKS = 16, /* at what is text, but no request; and at what is sent before there was a request */
-	HTTP_JOINED = 1 << 5,	  /* a unix socket that is older than the agent */
-	HTTP_FROM_START = 1 << 6, /* the first bytes that it received were seen */
-	HTTP_NOT_HTTP = 1 << 7,	  /* it has received what is no HTTP/1: its answers are to that */
-	HTTP_NOT_SERVER = 0xff,
-};
 
 /*
  * Whether all unix sockets that are older than the agent are known to be. Set by user space after the first walk
@@ -78,12 +64,6 @@ static __always_inline void http_mark_not_server(const struct http_endpoint *end
 		http_mark(endpoint, HTTP_NOT_SERVER);
 }
 
-/* How often it was looked at in vain. */
-static __always_inline __u8 http_looks_of(__u8 mark)
-{
-	return mark & (HTTP_JOINED - 1);
-}
-
 /* Looked at once more in vain. `kind`: the flags above that hold of it. */
 static __always_inline void http_looked_in_vain(const struct http_endpoint *endpoint, __u8 kind)
 {
@@ -93,13 +73,8 @@ static __always_inline void http_looked_in_vain(const struct http_endpoint *endp
 		http_mark(endpoint, 1 | kind);
 		return;
 	}
-	if (*mark == HTTP_NOT_SERVER)
-		return;
-	*mark |= kind & HTTP_NOT_HTTP;
-	if (http_looks_of(*mark) < HTTP_LOOKS)
-		*mark += 1;
-	else if (*mark & HTTP_FROM_START)
-		*mark = HTTP_NOT_SERVER;
+	if (*mark != HTTP_NOT_SERVER)
+		*mark = http_mark_after_look(*mark, kind);
 }
 
 /* A unix socket that has no name and is connected to one that has: the other end was accepted. */

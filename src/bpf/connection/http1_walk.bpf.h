@@ -80,8 +80,7 @@ static __always_inline struct http1_head *http1_head_of(struct http_transfer *tr
  */
 __noinline int http1_find_request_head(void)
 {
-	__u32 key = HTTP_RECEIVE;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+	struct http_transfer *transfer = http_transfer_here(HTTP_RECEIVE);
 
 	if (!transfer)
 		return -1;
@@ -90,8 +89,7 @@ __noinline int http1_find_request_head(void)
 
 __noinline int http1_find_response_head(void)
 {
-	__u32 key = HTTP_SEND;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+	struct http_transfer *transfer = http_transfer_here(HTTP_SEND);
 
 	if (!transfer)
 		return -1;
@@ -271,8 +269,7 @@ static __always_inline bool http1_step(struct http_connection *conn, struct http
 /* The first of the global functions' turns: 1 if no more is to be done. */
 static __always_inline int http1_some_steps(enum http_direction direction)
 {
-	__u32 key = direction;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+	struct http_transfer *transfer = http_transfer_here(direction);
 	struct http_connection *conn;
 	__u32 i;
 

@@ -55,7 +55,7 @@ static __always_inline void http2_miss(__u32 outcome)
 /* Counts what an event means. A global function, which the verifier proves once. */
 __noinline int http2_count_told(__u32 direction)
 {
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &direction);
+	struct http_transfer *transfer = http_transfer_here(direction);
 	struct task_struct *task = http_current_task();
 	struct http_exchange *counted;
 	struct h2_exchange *out;
@@ -134,8 +134,7 @@ static __noinline enum h2_event http2_advance(struct h2_direction *d, struct htt
 /* One step. Returns enum http2_next. */
 static __always_inline __u32 http2_step(enum http_direction direction)
 {
-	__u32 key = direction;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+	struct http_transfer *transfer = http_transfer_here(direction);
 	struct h2_connection *h2 = transfer ? http2_of(&http2_told_of(transfer)->key.id) : NULL;
 	struct h2_direction *d;
 	enum h2_event event;
@@ -212,7 +211,7 @@ __noinline int http2_walk_responses(void)
 /* A transfer takes longer than any may. A global function, as those before. */
 __noinline int http2_give_up(__u32 direction)
 {
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &direction);
+	struct http_transfer *transfer = http_transfer_here(direction);
 	struct h2_connection *h2 = transfer ? http2_of(&http2_told_of(transfer)->key.id) : NULL;
 	__u32 next;
 

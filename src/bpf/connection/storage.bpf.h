@@ -13,6 +13,7 @@
 #include "connection/connections.bpf.h"
 #include "connection/state.h"
 #include "counters/missed.bpf.h"
+#include "kernel/scratch.bpf.h"
 #include "kernel/socket.bpf.h"
 
 /* Set by user space before the programs are loaded. */
@@ -26,12 +27,7 @@ struct {
 } http_inodes SEC(".maps");
 
 /* For what was received before there is a connection. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct http_connection);
-} http_scratch SEC(".maps");
+HTTP_SCRATCH(http_scratches, struct http_connection, 1);
 
 /* The endpoint of a socket; without a sock if it is no stream socket. */
 static __always_inline struct http_endpoint http_endpoint_of_socket(struct socket *socket)
@@ -72,9 +68,7 @@ static __always_inline struct http_connection *http_connection_of(const struct h
 
 static __always_inline struct http_connection *http_scratch_connection(void)
 {
-	__u32 key = 0;
-
-	return bpf_map_lookup_elem(&http_scratch, &key);
+	return http_scratch(http_scratches, 0);
 }
 
 /* Socket storage does not overwrite what was known before. */

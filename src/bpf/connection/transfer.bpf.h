@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The bytes of one receive or send: where they lie in user memory, and the window of them that is at
- * hand. Per CPU rather than on the stack, which is too small, and because the verifier need not know
+ * hand. In scratch memory rather than on the stack, which is too small, and because the verifier need not know
  * the numbers in it. Receives and sends have their own, so that one may interrupt the other.
  */
 #ifndef TRANSFER_BPF_H
 #define TRANSFER_BPF_H
 
+#include "kernel/scratch.bpf.h"
 #include "protocol/cursor.h"
 #include <bpf/bpf_helpers.h>
 
@@ -35,17 +36,17 @@ enum http_direction {
 	HTTP_DIRECTIONS,
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, HTTP_DIRECTIONS);
-	__type(key, __u32);
-	__type(value, struct http_transfer);
-} http_transfers SEC(".maps");
+HTTP_SCRATCH(http_transfers, struct http_transfer, HTTP_DIRECTIONS);
+
+/* The one that is being followed. */
+static __always_inline struct http_transfer *http_transfer_here(enum http_direction direction)
+{
+	return http_scratch(http_transfers, direction);
+}
 
 static __always_inline struct http_transfer *http_transfer_of(enum http_direction direction, __u64 length)
 {
-	__u32 key = direction;
-	struct http_transfer *transfer = bpf_map_lookup_elem(&http_transfers, &key);
+	struct http_transfer *transfer = http_transfer_here(direction);
 
 	if (!transfer)
 		return NULL;

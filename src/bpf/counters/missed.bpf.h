@@ -4,6 +4,7 @@
 #define MISSED_BPF_H
 
 #include "http.h"
+#include "kernel/scratch.bpf.h"
 #include <bpf/bpf_helpers.h>
 
 /* Per CPU, and read as their sum. */
@@ -19,7 +20,7 @@ static __always_inline void http_miss(enum http_reason reason, __u64 n)
 	__u64 *missed = bpf_map_lookup_elem(&http_missed, &reason);
 
 	if (missed)
-		*missed += n;
+		http_count_here(missed, n);
 }
 
 #endif /* MISSED_BPF_H */

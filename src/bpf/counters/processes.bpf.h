@@ -9,6 +9,7 @@
 #include "counters/missed.bpf.h"
 #include "counters/owner.bpf.h"
 #include "counters/places.bpf.h"
+#include "counters/scheme.h"
 #include "counters/series.bpf.h"
 #include "counters/shares.bpf.h"
 #include "counters/tally.h"
@@ -165,8 +166,7 @@ static __always_inline void http_expect_counts(struct task_struct *task, struct 
  */
 __noinline int http_place_series(void)
 {
-	int zero = 0;
-	struct http_new_series *new = bpf_map_lookup_elem(&http_new_series, &zero);
+	struct http_new_series *new = http_scratch(http_new_series, 0);
 	struct http_owner_key process;
 	struct http_owner *owner;
 	__u32 *at;
@@ -192,8 +192,7 @@ static __always_inline bool http_settle_series(const struct http_tally *tally, _
 					       const struct http_owner_key *owner,
 					       const struct http_exchange *exchange)
 {
-	int zero = 0;
-	struct http_new_series *new = bpf_map_lookup_elem(&http_new_series, &zero);
+	struct http_new_series *new = http_scratch(http_new_series, 0);
 
 	if (!new)
 		return false;
@@ -201,7 +200,7 @@ static __always_inline bool http_settle_series(const struct http_tally *tally, _
 	new->key.pid = owner->pid;
 	new->key.status = exchange->status;
 	new->key.method = exchange->method;
-	new->key.version = exchange->version;
+	new->key.version = exchange->version | HTTP_SCHEME;
 	new->tally = *tally;
 	*place = http_place_series();
 	/* All others of its owner are answers, and each call has one already. */
@@ -216,7 +215,7 @@ static __always_inline bool http_is_kind(const struct http_series_key *key,
 {
 	return key->start_time == owner->start_time && key->pid == (__u32)owner->pid &&
 	       key->status == exchange->status && key->method == exchange->method &&
-	       key->version == exchange->version;
+	       key->version == (exchange->version | HTTP_SCHEME);
 }
 
 /* Counts what is known to have had a place the last time. */
@@ -243,62 +242,6 @@ static __always_inline void http_count_call(struct task_struct *task, struct htt
 					    const struct http_exchange *exchange)
 {
 	http_count_at(task, tally, &tally->calls, exchange);
-}
-
-/* Adds all that a process has counted to its workload, and clears its place. */
-static __always_inline void http_fold_process(const struct http_owner_key *key, __u32 place,
-					      struct http_process *process)
-{
-	static const struct http_owner_key nobody;
-	struct http_workload *workload = bpf_map_lookup_elem(&http_workloads, &process->workload);
-	__u32 into = process->workload;
-	__s64 given = 0;
-	__u32 n;
-
-	bpf_map_delete_elem(&http_processes_at, key);
-	if (workload)
-		http_add_requests(&workload->owner, http_take_requests(&process->owner));
-	for (n = 0; n <= HTTP_KINDS; n++) {
-		struct http_series_key kind = http_kind(key, n);
-		__u32 *at;
-
-		/* After the last one comes that of all others. */
-		if (n >= process->owner.kinds && n < HTTP_KINDS)
-			continue;
-		at = bpf_map_lookup_elem(&http_series_at, &kind);
-		if (!at)
-			continue;
-		given += http_fold_series(*at, into, key->start_time, key->pid);
-		bpf_map_delete_elem(&http_series_at, &kind);
-	}
-	http_take(process->owner.share, HTTP_SERIES, -given);
-	http_take(process->owner.share, HTTP_PROCESSES, -1);
-	process->owner.kinds = 0;
-	process->ended = 0;
-	http_sign_owner(&process->owner, &nobody);
-	http_give_back(&http_processes_used, &http_processes_free, place);
-}
-
-/* A process has ended: it has exited, or executes another program. */
-static __noinline int http_end_process(struct task_struct *task, __u32 execs)
-{
-	struct http_owner_key key = http_key_before(task, execs);
-	__u32 *at = bpf_map_lookup_elem(&http_processes_at, &key);
-	struct http_process *process;
-	__u32 place;
-
-	if (!at)
-		return 0;
-	place = *at;
-	process = bpf_map_lookup_elem(&http_processes, &place);
-	if (!process)
-		return 0;
-	/* Of the last threads of a process several may come here, of which one folds it. */
-	if (!bpf_map_delete_elem(&http_untaken, &key))
-		http_fold_process(&key, place, process);
-	else if (http_is_same_owner(&process->owner.key, &key))
-		process->ended = 1; /* user space clears it after one more harvest */
-	return 0;
 }
 
 #endif /* PROCESSES_BPF_H */

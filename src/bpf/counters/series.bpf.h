@@ -12,6 +12,7 @@
 #include "counters/spans.bpf.h"
 #include "counters/tally.h"
 #include "http.h"
+#include "kernel/scratch.bpf.h"
 
 HTTP_TABLE(http_series, struct http_series_key, struct http_series, 16384); /* user space says how many */
 
@@ -63,12 +64,7 @@ struct http_new_series {
 	__u32 pad;
 };
 
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct http_new_series);
-} http_new_series SEC(".maps");
+HTTP_SCRATCH(http_new_series, struct http_new_series, 1);
 
 /* Numbers a new kind, as other CPUs may be doing at the same time. False where there are too many. */
 static __always_inline bool http_number_kind(struct http_owner *owner, struct http_new_series *new)
@@ -95,9 +91,8 @@ static __always_inline int http_add_series(struct http_owner *owner, const struc
 	struct http_series *series;
 	bool numbered;
 	__u32 *other;
-	int zero = 0;
 
-	new = bpf_map_lookup_elem(&http_new_series, &zero);
+	new = http_scratch(http_new_series, 0);
 	if (!new || bpf_map_pop_elem(&http_series_free, &new->place))
 		return 0;
 	series = bpf_map_lookup_elem(&http_series, &new->place);

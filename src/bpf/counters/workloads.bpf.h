@@ -10,23 +10,18 @@
 #include "counters/shares.bpf.h"
 #include "http.h"
 #include "kernel/identity.bpf.h"
+#include "kernel/scratch.bpf.h"
 #include "kernel/task.bpf.h"
 
 HTTP_TABLE(http_workloads, struct http_workload_key, struct http_workload, 1024); /* --max-workloads */
 
 /* Who the current task is, which is too long for the stack. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct http_identity);
-} http_identities SEC(".maps");
+HTTP_SCRATCH(http_identities, struct http_identity, 1);
 
 /* A global function, which the verifier proves once. */
 __noinline int http_note_identity(void)
 {
-	__u32 zero = 0;
-	struct http_identity *identity = bpf_map_lookup_elem(&http_identities, &zero);
+	struct http_identity *identity = http_scratch(http_identities, 0);
 
 	if (!identity)
 		return 0;
@@ -39,10 +34,8 @@ __noinline int http_note_identity(void)
 
 static __always_inline struct http_identity *http_identify_current(void)
 {
-	__u32 zero = 0;
-
 	http_note_identity();
-	return bpf_map_lookup_elem(&http_identities, &zero);
+	return http_scratch(http_identities, 0);
 }
 
 /* Takes a place for a workload, if there is one and another CPU does not take it at the same time. */
@@ -104,8 +97,7 @@ static __always_inline __u32 *http_find_workload(struct http_identity *identity,
 /* The one for whatever has no other. To be called before anything counts. */
 static __always_inline bool http_add_last_workload(void)
 {
-	__u32 zero = 0;
-	struct http_identity *identity = bpf_map_lookup_elem(&http_identities, &zero);
+	struct http_identity *identity = http_scratch(http_identities, 0);
 
 	if (!identity)
 		return false;

@@ -2,7 +2,7 @@
 //! What the two ends say, word for word, and what it has to count as. Pure.
 
 use crate::kernel::proof::tally::Tally;
-use crate::model::series_key::{Method, SeriesKey, Version};
+use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
 
 /// One send of either end, which the other one then receives.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,7 @@ const fn answered(method: Method, status: u16, version: Version) -> SeriesKey {
         method,
         status,
         version,
+        scheme: Scheme::Http,
     }
 }
 

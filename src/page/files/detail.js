@@ -44,6 +44,7 @@ export class Detail {
     write(this.part("detail-name"), process.name);
     write(this.part("detail-pid"), String(process.pid));
     write(this.part("detail-requests"), count(process.requests));
+    write(this.part("detail-tls"), count(process.tls_unseen ?? 0));
     write(this.part("detail-p50"), duration(process.p50_ms));
     write(this.part("detail-p90"), duration(process.p90_ms));
     write(this.part("detail-p99"), duration(process.p99_ms));

@@ -2,7 +2,7 @@
 // The table of processes. Rows stay and only what has changed in them is written, so that many stay smooth.
 
 import { Sparkline } from "./chart.js";
-import { NOTHING, duration, rate, share } from "./format.js";
+import { NOTHING, count, duration, rate, share } from "./format.js";
 
 const KEYS = {
   name: (it) => it.name.toLowerCase(),
@@ -100,6 +100,8 @@ class Row {
     this.element = document.createElement("tr");
     this.button = document.createElement("button");
     this.pid = cell("span", "pid");
+    this.tls = cell("span", "pid");
+    this.tls.title = "TLS connections whose requests cannot be seen";
     this.container = cell("td", "wide container");
     this.rate = cell("td", "number rate");
     this.errors = cell("td", "number");
@@ -112,7 +114,7 @@ class Row {
     this.bar.setAttribute("role", "img");
     const name = cell("th", "name");
     name.scope = "row";
-    name.append(this.button, this.pid);
+    name.append(this.button, this.pid, this.tls);
     const graph = cell("td", "graph");
     graph.append(this.sparkline.element);
     const status = cell("td", "wide status");
@@ -129,6 +131,7 @@ class Row {
     this.process = process;
     write(this.button, process.name);
     write(this.pid, String(process.pid));
+    write(this.tls, process.tls_unseen ? `${count(process.tls_unseen)} TLS unseen` : "");
     write(this.container, process.container?.slice(0, 12) ?? NOTHING);
     write(this.rate, rate(process.requests_per_second));
     write(this.errors, share(process.errors));

@@ -14,6 +14,7 @@ pub mod process;
 pub mod prometheus;
 pub mod reader;
 pub mod servers;
+pub mod tls;
 pub mod trampolines;
 pub mod verifier;
 pub mod web;

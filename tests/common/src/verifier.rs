@@ -12,6 +12,7 @@ use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::{PrintLevel, Program};
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::load::{Bpf, Options, verify};
+use scope_http_statistics::tls::attach::Programs;
 
 /// A program that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,15 +32,7 @@ static LOG: Mutex<String> = Mutex::new(String::new());
 /// What the verifier made of the programs that the agent has loaded. Kernels before 5.16 tell only whom they load programs
 /// for, so that they have to be loaded once more.
 pub fn verified(bpf: &Bpf<'_>, options: &Options) -> Result<Vec<Verified>> {
-    let told: HashMap<u32, u32> = ProgInfoIter::default()
-        .map(|info| (info.id, info.verified_insns))
-        .collect();
-    let of_program = |program: &Program<'_>| {
-        let id = Program::id_from_fd(program.as_fd())?;
-        let processed = *told.get(&id).context("a program is not listed")?;
-        Ok(u64::from(processed))
-    };
-    let verified = list(bpf.programs(), of_program)?;
+    let verified = told(bpf.programs())?;
     if verified.iter().all(|program| program.processed > 0) {
         return Ok(verified);
     }
@@ -53,6 +46,22 @@ pub fn verified(bpf: &Bpf<'_>, options: &Options) -> Result<Vec<Verified>> {
     list(bpf.programs(), |program| {
         let name = program.name().to_string_lossy();
         processed(&log, &name).with_context(|| format!("the verifier says nothing of {name}"))
+    })
+}
+
+/// The same of the programs within TLS, which are for newer kernels alone.
+pub fn verified_within_tls() -> Result<Vec<Verified>> {
+    told(Programs::alone()?.all())
+}
+
+fn told<'a>(programs: impl Iterator<Item = Program<'a>>) -> Result<Vec<Verified>> {
+    let told: HashMap<u32, u32> = ProgInfoIter::default()
+        .map(|info| (info.id, info.verified_insns))
+        .collect();
+    list(programs, |program: &Program<'_>| {
+        let id = Program::id_from_fd(program.as_fd())?;
+        let processed = *told.get(&id).context("a program is not listed")?;
+        Ok(u64::from(processed))
     })
 }
 
@@ -74,7 +83,10 @@ fn list<'a>(
 
 /// A line for each program of a backend, below a title.
 pub fn table(backend: Backend, programs: &[Verified]) -> String {
-    let title = format!("backend {backend}");
+    titled(&format!("backend {backend}"), programs)
+}
+
+pub fn titled(title: &str, programs: &[Verified]) -> String {
     let mut text = format!("{title:<24}{:>14}{:>14}\n", "instructions", "processed");
     for program in programs {
         let (name, size, processed) = (&program.name, program.instructions, program.processed);

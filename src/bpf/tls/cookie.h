@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What a program at a spot in a library is told of it: the attach cookie. It reaches user space through the skeleton's generated
+ * types, as those of http.h do.
+ */
+#ifndef COOKIE_H
+#define COOKIE_H
+
+#include "types.h"
+
+/* How a function says how much it has moved. */
+enum tls_result {
+	TLS_INT,  /* as an int, if that is over zero */
+	TLS_LONG, /* as a long, likewise */
+	TLS_FLAG, /* where its fourth argument leads, if it returns 1 */
+};
+
+/* What a function does to a stream. */
+enum tls_birth {
+	TLS_ACCEPTS,	/* it is a server's from now on, and new */
+	TLS_CONNECTS,	/* it is a client's */
+	TLS_GOES_ON,	/* it is a server's, and new if it was not known */
+	TLS_IS_CLEARED, /* it begins anew, as what it was */
+	TLS_IS_NO_LONGER,
+};
+
+/*
+ * The lowest bits say how many bytes the stack pointer is below what it was at the function's entry, as a signed number of 16 bits.
+ * Above them is one of those above.
+ */
+#define TLS_WHAT_SHIFT 16
+
+#endif /* COOKIE_H */

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * Programs at the functions by which a library reads and writes what is within TLS. User space attaches them, each to the spots that
+ * it has found in a file; what differs between functions is in the attach cookie (cookie.h).
+ *
+ * Only the return says what was moved: a write may be partial, or be tried again with the same bytes. So a call that begins is
+ * noted, by its process and the stack pointer that it had at its entry, which no other call of the process has meanwhile,
+ * whatever thread, fibre or signal handler makes it, and found again when it ends.
+ */
+#ifndef PROBES_BPF_H
+#define PROBES_BPF_H
+
+#include "connection/connection.bpf.h"
+#include "connection/storage.bpf.h"
+#include "connection/transfer.bpf.h"
+#include "counters/visible.bpf.h"
+#include "kernel/scratch.bpf.h"
+#include "kernel/task.bpf.h"
+#include "tls/cookie.h"
+#include <bpf/bpf_tracing.h>
+
+struct tls_call_key {
+	__u64 tgid;
+	__u64 sp;
+};
+
+struct tls_call {
+	__u64 stream;
+	__u64 buffer;
+	__u64 length_at;
+};
+
+/* Calls that have begun. Those of threads that never return from one are used least recently. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct tls_call_key);
+	__type(value, struct tls_call);
+} tls_calls SEC(".maps");
+
+static __always_inline __u64 tls_process(void)
+{
+	return bpf_get_current_pid_tgid() >> 32;
+}
+
+static __always_inline __u32 tls_what(__u64 cookie)
+{
+	return cookie >> TLS_WHAT_SHIFT & 0xff;
+}
+
+static __always_inline struct tls_call_key tls_call_key_of(struct pt_regs *regs, __u64 cookie)
+{
+	return (struct tls_call_key){
+		.tgid = tls_process(),
+		.sp = PT_REGS_SP(regs) + (__s64)(__s16)cookie,
+	};
+}
+
+/* A stream at an address, where none was known. */
+static __noinline struct tls_stream *tls_add(__u64 address)
+{
+	static const struct tls_stream nothing;
+	struct tls_stream_key key = { .tgid = tls_process(), .address = address };
+
+	http_show_process(http_current_task());
+	if (bpf_map_update_elem(&tls_streams, &key, &nothing, BPF_ANY))
+		http_miss(HTTP_MISSED_CONNECTIONS_FULL, 1);
+	return bpf_map_lookup_elem(&tls_streams, &key);
+}
+
+/* A read or a write begins. */
+SEC("uprobe")
+int tls_enter(struct pt_regs *ctx)
+{
+	struct tls_call_key key = tls_call_key_of(ctx, bpf_get_attach_cookie(ctx));
+	struct tls_call call = {
+		.stream = PT_REGS_PARM1(ctx),
+		.buffer = PT_REGS_PARM2(ctx),
+		.length_at = PT_REGS_PARM4(ctx),
+	};
+	struct tls_stream *stream = tls_find(call.stream);
+
+	if (stream && stream->conn.mark == HTTP_NOT_SERVER && !stream->conn.id)
+		return 0;
+	bpf_map_update_elem(&tls_calls, &key, &call, BPF_ANY);
+	return 0;
+}
+
+/* How many bytes a call has moved that returns. */
+static __always_inline __s64 tls_length(struct pt_regs *ctx, const struct tls_call *call, __u32 result)
+{
+	__s64 length = 0;
+
+	switch (result) {
+	case TLS_INT:
+		return (__s32)PT_REGS_RC(ctx);
+	case TLS_LONG:
+		return PT_REGS_RC(ctx);
+	case TLS_FLAG:
+		if ((__s32)PT_REGS_RC(ctx) != 1 ||
+		    bpf_probe_read_user(&length, sizeof(length), (void *)call->length_at))
+			return 0;
+		return length;
+	default:
+		return 0;
+	}
+}
+
+/* Whether what a stream receives, of which nobody knows which end it is, shows that it is a client's. */
+static __always_inline bool tls_is_answered(const struct tls_stream *stream, struct http_transfer *transfer)
+{
+	return stream->role == TLS_UNKNOWN && !stream->conn.id && http_fill_first(HTTP_RECEIVE) &&
+	       http1_answers(transfer->window, transfer->cursor.filled);
+}
+
+/* A stream has received or sent bytes. */
+static __always_inline void tls_transferred(const struct tls_call *call, __u64 length,
+					    enum http_direction direction)
+{
+	struct tls_stream *stream = tls_find(call->stream);
+	struct http_endpoint endpoint = { .inode = call->stream };
+	struct http_transfer *transfer;
+	struct http_connection *known;
+
+	if (!stream)
+		stream = tls_add(call->stream);
+	if (!stream)
+		return;
+	endpoint.sk = (struct sock *)stream;
+	known = http_known_of(&endpoint);
+	if (!http_wants(&endpoint, known, direction))
+		return;
+	transfer = http_transfer_of(direction, length);
+	if (!transfer)
+		return;
+	transfer->inode = call->stream;
+	http_set_buffer(transfer, call->buffer, length);
+	if (direction == HTTP_RECEIVE && tls_is_answered(stream, transfer)) {
+		http_mark_not_server(&endpoint);
+		return;
+	}
+	http_transferred(http_current_task(), &endpoint, http_connection_in(known), transfer, direction);
+	if (direction == HTTP_RECEIVE)
+		stream->received = true;
+}
+
+static __always_inline int tls_leave(struct pt_regs *ctx, enum http_direction direction)
+{
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+	struct tls_call_key key = tls_call_key_of(ctx, cookie);
+	struct tls_call *noted = bpf_map_lookup_elem(&tls_calls, &key);
+	struct tls_call call;
+	__s64 length;
+
+	if (!noted)
+		return 0;
+	call = *noted;
+	bpf_map_delete_elem(&tls_calls, &key);
+	length = tls_length(ctx, &call, tls_what(cookie));
+	if (length <= 0)
+		return 0;
+	if (!tls_claim()) {
+		http_miss(HTTP_MISSED_RECURSION, 1);
+		return 0;
+	}
+	tls_transferred(&call, length, direction);
+	tls_release();
+	return 0;
+}
+
+/* A read is over. */
+SEC("uprobe")
+int tls_received(struct pt_regs *ctx)
+{
+	return tls_leave(ctx, HTTP_RECEIVE);
+}
+
+/* A write is over. */
+SEC("uprobe")
+int tls_sent(struct pt_regs *ctx)
+{
+	return tls_leave(ctx, HTTP_SEND);
+}
+
+/* Begins a stream anew. */
+static __always_inline void tls_begin(__u64 address, enum tls_role role)
+{
+	struct tls_stream *stream = tls_add(address);
+
+	if (!stream)
+		return;
+	stream->role = role;
+	if (role == TLS_CLIENT)
+		stream->conn.mark = HTTP_NOT_SERVER;
+}
+
+/* A stream begins or ends. */
+SEC("uprobe")
+int tls_lives(struct pt_regs *ctx)
+{
+	__u64 address = PT_REGS_PARM1(ctx);
+	struct tls_stream_key key = { .tgid = tls_process(), .address = address };
+	struct tls_stream *stream;
+
+	switch (tls_what(bpf_get_attach_cookie(ctx))) {
+	case TLS_ACCEPTS:
+		tls_begin(address, TLS_SERVER);
+		break;
+	case TLS_CONNECTS:
+		tls_begin(address, TLS_CLIENT);
+		break;
+	case TLS_GOES_ON:
+		if (!tls_find(address))
+			tls_begin(address, TLS_SERVER);
+		break;
+	case TLS_IS_CLEARED:
+		stream = tls_find(address);
+		if (stream)
+			tls_begin(address, stream->role);
+		break;
+	case TLS_IS_NO_LONGER:
+		bpf_map_delete_elem(&tls_streams, &key);
+		break;
+	}
+	return 0;
+}
+
+#endif /* PROBES_BPF_H */

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The process that looks into others. It is the agent's program once more, started before the agent gives up its rights; it is
+//! asked for nothing but by the programs in the kernel, whose maps it inherits, and ends with the agent.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::thread::CapabilitySet;
+use serde::{Deserialize, Serialize};
+
+use crate::confine;
+use crate::identity::namespace::PidNamespace;
+use crate::kernel::choice;
+use crate::tls::attach::{self, Common};
+use crate::tls::ring::Ring;
+use crate::tls::watch::Watch;
+
+/// The subcommand that it is.
+pub const COMMAND: &str = "look-into-tls";
+
+/// Where the kernel tells which processes to look into.
+const WANTED: &str = "tls_wanted";
+
+/// How often it is seen whether the agent is still there, which the kernel would tell as well.
+const STEP: Duration = Duration::from_secs(1);
+
+/// What it is told, in a line on its standard input.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    common: Common,
+    /// Descriptors of maps, which it inherits.
+    maps: BTreeMap<String, RawFd>,
+}
+
+/// A running one. It ends when this is dropped.
+pub struct Helper {
+    child: Child,
+    input: Option<ChildStdin>,
+}
+
+/// Which maps of the programs at sockets it needs.
+pub fn needs(map: &str) -> bool {
+    attach::SHARED.contains(&map) || map == attach::VISIBLE || map == WANTED
+}
+
+/// Why nothing can be seen into here, if that is known beforehand, and what to do about it.
+pub fn obstacle() -> Option<&'static str> {
+    let held = confine::held().unwrap_or(CapabilitySet::empty());
+    if PidNamespace::here() == PidNamespace::Own {
+        return Some("let the agent into the host's pid namespace (--pid=host, hostPID: true)");
+    }
+    (!held.contains(CapabilitySet::SYS_PTRACE))
+        .then_some("grant CAP_SYS_PTRACE, without which nobody may look at what others have mapped")
+}
+
+impl Helper {
+    /// To be called before rights are given up, by a thread that lives as long as it should.
+    pub fn start(common: Common, maps: &[(String, BorrowedFd<'_>)], verbose: u8) -> Result<Self> {
+        if let Some(obstacle) = obstacle() {
+            bail!(obstacle);
+        }
+        let numbers: Vec<_> = maps.iter().map(|(_, map)| map.as_raw_fd()).collect();
+        let inherit = move || {
+            for number in &numbers {
+                // SAFETY: it is open in who has forked, and nothing is closed in between.
+                let map = unsafe { BorrowedFd::borrow_raw(*number) };
+                fcntl_setfd(map, FdFlags::empty())?;
+            }
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            Ok(())
+        };
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg(COMMAND)
+            .args(std::iter::repeat_n("-v", verbose.into()))
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null());
+        // SAFETY: between fork and exec, system calls that touch no memory but the numbers.
+        unsafe { command.pre_exec(inherit) };
+        let mut child = command.spawn().context("it cannot be started")?;
+        let order = Order {
+            common,
+            maps: maps
+                .iter()
+                .map(|(name, map)| (name.clone(), map.as_raw_fd()))
+                .collect(),
+        };
+        let line = serde_json::to_string(&order)? + "\n";
+        let mut input = child.stdin.take().context("it has no input")?;
+        input.write_all(line.as_bytes()).context("it has ended")?;
+        Ok(Self {
+            child,
+            input: Some(input),
+        })
+    }
+}
+
+impl Drop for Helper {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        // Both fail only where it has already ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What it does.
+pub fn run() -> Result<()> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    let order: Order = serde_json::from_str(&line).context("it is for the agent to start")?;
+    // SAFETY: who has started this process has left them open for it, and nothing else has used them yet.
+    let own = |number| unsafe { OwnedFd::from_raw_fd(number) };
+    let mut maps: BTreeMap<_, _> = order
+        .maps
+        .into_iter()
+        .map(|(name, it)| (name, own(it)))
+        .collect();
+    for map in maps.values() {
+        fcntl_setfd(map, FdFlags::CLOEXEC)?;
+    }
+    let wanted = maps
+        .remove(WANTED)
+        .context("there is nothing to wait for")?;
+    choice::log_what_libbpf_says();
+    let mut ring = Ring::of(wanted).context("the kernel cannot tell what to look into")?;
+    confine::looking_into_tls();
+    let mut watch = Watch::new(order.common, maps, Instant::now());
+    while !is_orphan() {
+        for process in ring.wait(STEP)? {
+            watch.look(process, Instant::now())?;
+        }
+        watch.sweep(Instant::now());
+    }
+    Ok(())
+}
+
+/// Whether who holds the other end of the standard input has gone.
+fn is_orphan() -> bool {
+    let input = io::stdin();
+    let mut polled = [PollFd::new(&input, PollFlags::IN)];
+    let now = Timespec::default();
+    poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
+}

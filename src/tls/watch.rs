@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which processes are looked into, how often, and for how long what was found in them is kept.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::tls::attach::{Attached, Common, Programs, Way};
+use crate::tls::elf::Elf;
+use crate::tls::library::{self, Plan};
+use crate::tls::mappings::{self, FileId, Mapping};
+use crate::tls::ring::Wanted;
+
+/// From one look at a process to the next, and how much longer that becomes each time: a library may be loaded late.
+const FIRST: Duration = Duration::from_secs(1);
+const LAST: Duration = Duration::from_secs(60);
+/// All processes together, in a second.
+const LOOKS: u32 = 50;
+/// How often it is seen whether what is attached is still mapped by anybody.
+const SWEEP: Duration = Duration::from_secs(30);
+/// Processes and files that are remembered.
+const MOST: usize = 4096;
+/// Processes that are known to have mapped a file.
+const KEEPERS: usize = 16;
+
+/// A process that was looked into.
+struct Looked {
+    next: Instant,
+    delay: Duration,
+}
+
+/// A file that programs are attached to.
+struct Library {
+    _attached: Attached,
+    path: String,
+    /// As processes have it mapped, some of which are known.
+    number: (String, u64),
+    keepers: HashSet<u32>,
+}
+
+/// What was found in a process.
+enum Found {
+    /// A library that is attached to.
+    Library,
+    Nothing,
+    /// It has ended, or is not to be looked into.
+    NoProcess,
+}
+
+pub struct Watch {
+    common: Common,
+    shared: BTreeMap<String, OwnedFd>,
+    programs: Option<Programs>,
+    looked: HashMap<u32, Looked>,
+    /// Files that there is nothing to do with.
+    others: HashSet<FileId>,
+    libraries: HashMap<FileId, Library>,
+    /// Executables whose processes have been said to be beyond sight.
+    told: HashSet<FileId>,
+    /// In this second.
+    looks: (Instant, u32),
+    swept: Instant,
+}
+
+impl Watch {
+    pub fn new(common: Common, shared: BTreeMap<String, OwnedFd>, now: Instant) -> Self {
+        Self {
+            common,
+            shared,
+            programs: None,
+            looked: HashMap::new(),
+            others: HashSet::new(),
+            libraries: HashMap::new(),
+            told: HashSet::new(),
+            looks: (now, 0),
+            swept: now,
+        }
+    }
+
+    /// A process serves TLS and is not seen into. Fails where nothing ever can be.
+    pub fn look(&mut self, wanted: Wanted, now: Instant) -> Result<()> {
+        if !self.may_look(wanted.pid, now) {
+            return Ok(());
+        }
+        let found = match self.look_into(wanted.pid)? {
+            // One that serves a single connection has its libraries from who has started it.
+            Found::NoProcess if self.may_look(wanted.parent, now) => {
+                self.look_into(wanted.parent)?
+            }
+            found => found,
+        };
+        if let Found::Library = found {
+            self.looked.remove(&wanted.pid);
+        }
+        Ok(())
+    }
+
+    fn may_look(&mut self, pid: u32, now: Instant) -> bool {
+        if now.saturating_duration_since(self.looks.0) >= Duration::from_secs(1) {
+            self.looks = (now, 0);
+        }
+        if self.looked.len() >= MOST {
+            self.looked.retain(|_, it| it.next > now);
+        }
+        let is_due = self.looked.get(&pid).is_none_or(|it| it.next <= now);
+        if !is_due || self.looks.1 >= LOOKS || self.looked.len() >= MOST {
+            return false;
+        }
+        self.looks.1 += 1;
+        let looked = self.looked.entry(pid).or_insert(Looked {
+            next: now,
+            delay: FIRST,
+        });
+        looked.next = now + looked.delay;
+        looked.delay = (looked.delay * 2).min(LAST);
+        true
+    }
+
+    fn look_into(&mut self, pid: u32) -> Result<Found> {
+        let Ok(mappings) = mappings::of(pid) else {
+            return Ok(Found::NoProcess);
+        };
+        if mappings.is_empty() {
+            return Ok(Found::NoProcess);
+        }
+        let mut found = Found::Nothing;
+        for mapping in &mappings {
+            if self.look_at(pid, mapping)? {
+                found = Found::Library;
+            }
+        }
+        if let (Found::Nothing, Some(executable)) = (&found, mappings.first()) {
+            self.tell_of(pid, executable);
+        }
+        Ok(found)
+    }
+
+    /// Whether programs are attached to a file that a process has mapped.
+    fn look_at(&mut self, pid: u32, mapping: &Mapping) -> Result<bool> {
+        let opened = mapping.open(pid).and_then(|file| {
+            let id = FileId::of(&file)?;
+            Ok((file, id))
+        });
+        let Ok((file, id)) = opened else {
+            log::debug!("TLS: {} of process {pid} cannot be opened", mapping.path);
+            return Ok(false);
+        };
+        if let Some(library) = self.libraries.get_mut(&id) {
+            if library.keepers.len() < KEEPERS {
+                library.keepers.insert(pid);
+            }
+            return Ok(true);
+        }
+        if self.others.contains(&id) {
+            return Ok(false);
+        }
+        if self.others.len() >= MOST {
+            self.others.clear();
+        }
+        let plan = match Elf::open(&file).and_then(|elf| library::plan(&elf)) {
+            Ok(Some(plan)) if self.libraries.len() < MOST => plan,
+            outcome => {
+                if let Err(error) = outcome {
+                    log::debug!("TLS: {}: {error:#}", mapping.path);
+                }
+                self.others.insert(id);
+                return Ok(false);
+            }
+        };
+        match self.programs()?.attach(&file, &plan) {
+            Ok(attached) => self.keep(pid, mapping, id, &plan, attached),
+            Err(error) => {
+                log::warn!(
+                    "TLS: {} ({plan}) cannot be attached to: {error:#}",
+                    mapping.path
+                );
+                self.others.insert(id);
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn keep(&mut self, pid: u32, mapping: &Mapping, id: FileId, plan: &Plan, attached: Attached) {
+        log::info!("TLS: seen into where {} is used ({plan})", mapping.path);
+        let library = Library {
+            _attached: attached,
+            path: mapping.path.clone(),
+            number: mapping.number.clone(),
+            keepers: HashSet::from([pid]),
+        };
+        self.libraries.insert(id, library);
+    }
+
+    fn programs(&mut self) -> Result<&Programs> {
+        if self.programs.is_none() {
+            let way = Way::of_this_kernel()?;
+            let loaded = Programs::load(way, &self.common, &self.shared);
+            self.programs = Some(loaded.context("TLS is not seen into")?);
+            log::debug!("TLS: programs are loaded, to be attached by {way:?}");
+        }
+        self.programs.as_ref().context("they are loaded")
+    }
+
+    /// Once for each executable.
+    fn tell_of(&mut self, pid: u32, executable: &Mapping) {
+        let id = executable.open(pid).and_then(|file| FileId::of(&file));
+        let Ok(id) = id else {
+            return;
+        };
+        if self.told.len() < MOST && self.told.insert(id) {
+            log::info!(
+                "TLS: {} serves it by no library that is known or has its symbols: that is not seen into",
+                executable.path
+            );
+        }
+    }
+
+    /// Detaches from what nobody has mapped any more: a file system stays busy as long as programs are attached to a file of it.
+    pub fn sweep(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.swept) < SWEEP {
+            return;
+        }
+        self.swept = now;
+        self.libraries.retain(|_, library| {
+            let number = library.number.clone();
+            let maps_it = |pid: &u32| {
+                mappings::of(*pid).is_ok_and(|all| all.iter().any(|it| it.number == number))
+            };
+            library.keepers.retain(maps_it);
+            if !library.keepers.is_empty() {
+                return true;
+            }
+            match mappings::mapped_by(&number) {
+                Ok(None) => {
+                    log::info!("TLS: {} is used by nobody any more", library.path);
+                    false
+                }
+                Ok(Some(pid)) => library.keepers.insert(pid),
+                Err(_) => true,
+            }
+        });
+    }
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Servers of TLS from Debian's packages, and a client that says what it was answered.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use rustix::process::Signal;
+
+use crate::load::Address;
+use crate::process::tie_to_parent;
+use crate::servers::Server;
+
+/// A certificate and its key, made in a folder.
+fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let output = Command::new("openssl")
+        .args(["req", "-x509", "-nodes", "-newkey", "ec", "-days", "2"])
+        .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-subj", "/CN=localhost", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .expect("the package openssl is not installed");
+    assert!(output.status.success(), "{output:?}");
+    (certificate, key)
+}
+
+/// So many workers. Each line of its log is the worker and the number of the connection.
+pub fn nginx(workers: usize) -> Server {
+    Server::start("nginx-light", |address, folder| {
+        let path = folder.display();
+        let (certificate, key) = certificate(folder);
+        fs::write(folder.join("file"), "content").unwrap();
+        let lines = "GET /in-a-file HTTP/1.1\r\nHost: file\r\n\r\n";
+        fs::write(folder.join("lines"), lines.repeat(500)).unwrap();
+        fs::write(folder.join("big"), vec![b'x'; 3 << 20]).unwrap();
+        let conf = format!(
+            "daemon off; user root; worker_processes {workers}; pid {path}/pid;
+            events {{ worker_connections 512; }}
+            http {{
+                log_format worker '$pid $connection';
+                access_log {path}/access.log worker;
+                client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;
+                fastcgi_temp_path {path}/fastcgi; uwsgi_temp_path {path}/uwsgi;
+                scgi_temp_path {path}/scgi;
+                keepalive_requests 1000000;
+                server {{
+                    listen {address} ssl http2 reuseport sndbuf=8k;
+                    ssl_certificate {}; ssl_certificate_key {};
+                    root {path};
+                    location /post {{ return 204; }}
+                }}
+            }}",
+            certificate.display(),
+            key.display(),
+        );
+        fs::write(folder.join("nginx.conf"), conf).unwrap();
+        let mut command = Command::new("/usr/sbin/nginx");
+        command
+            .args(["-e", "stderr", "-c"])
+            .arg(folder.join("nginx.conf"));
+        command
+    })
+}
+
+/// As [`python`], with a library that lies in its own folder.
+pub fn python_with_own_library() -> Server {
+    let text = python_text("http.server.ThreadingHTTPServer");
+    script_with("python3", "server.py", &text, |folder| {
+        for name in ["libssl.so.3", "libcrypto.so.3"] {
+            let library = Path::new("/usr/lib/x86_64-linux-gnu").join(name);
+            fs::copy(library, folder.join(name)).unwrap();
+        }
+        let mut command = Command::new("/usr/bin/python3");
+        command.env("LD_LIBRARY_PATH", folder);
+        command
+    })
+}
+
+/// A script of a server, which is given address, port, certificate and key.
+fn script(package: &str, program: &str, name: &str, text: &str) -> Server {
+    script_with(package, name, text, |_| Command::new(program))
+}
+
+fn script_with(
+    package: &str,
+    name: &str,
+    text: &str,
+    program: impl FnOnce(&Path) -> Command,
+) -> Server {
+    Server::start(package, |address, folder| {
+        let (certificate, key) = certificate(folder);
+        let file = folder.join(name);
+        fs::write(&file, text).unwrap();
+        let mut command = program(folder);
+        command
+            .arg(file)
+            .args([address.ip().to_string(), address.port().to_string()])
+            .arg(certificate)
+            .arg(key);
+        command
+    })
+}
+
+/// A thread for each connection.
+pub fn python() -> Server {
+    let text = python_text("http.server.ThreadingHTTPServer");
+    script("python3", "/usr/bin/python3", "server.py", &text)
+}
+
+/// The same, of an executable of this name.
+pub fn python_named(name: &str) -> Server {
+    python_copied(name, "http.server.ThreadingHTTPServer")
+}
+
+/// A process for each connection.
+pub fn python_forking(name: &str) -> Server {
+    python_copied(name, "socketserver.ForkingMixIn, http.server.HTTPServer")
+}
+
+fn python_copied(name: &str, bases: &str) -> Server {
+    script_with("python3", "server.py", &python_text(bases), |folder| {
+        let executable = folder.join(name);
+        fs::copy("/usr/bin/python3", &executable).unwrap();
+        let mut command = Command::new(executable);
+        command.env("PYTHONHOME", "/usr");
+        command
+    })
+}
+
+fn python_text(bases: &str) -> String {
+    let text = "
+import http.server, socketserver, ssl, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def answer(self, status, body):
+        self.rfile.read(int(self.headers.get('Content-Length', 0)))
+        self.send_response(status)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do_GET(self):
+        self.answer(200, b'content')
+    def do_POST(self):
+        self.answer(204, b'')
+    def log_message(self, *arguments):
+        pass
+class Server(BASES):
+    def finish_request(self, request, client):
+        with context.wrap_socket(request, server_side=True) as stream:
+            Handler(stream, client, self)
+    def handle_error(self, request, client):
+        pass
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[3], sys.argv[4])
+Server((sys.argv[1], int(sys.argv[2])), Handler).serve_forever()
+";
+    text.replace("BASES", bases)
+}
+
+pub fn node() -> Server {
+    let text = "
+const fs = require('fs');
+const [, , address, port, cert, key] = process.argv;
+require('https').createServer({cert: fs.readFileSync(cert), key: fs.readFileSync(key)}, (request, response) => {
+    request.resume();
+    request.on('end', () => {
+        response.statusCode = request.method === 'POST' ? 204 : 200;
+        response.end(request.method === 'POST' ? '' : 'content');
+    });
+}).listen(port, address);
+";
+    script("nodejs", "/usr/bin/node", "server.js", text)
+}
+
+/// A client that has been answered as often as it says, and stays until it is dropped.
+pub struct Client {
+    child: Child,
+    told: BufReader<ChildStdout>,
+    pub answers: u64,
+}
+
+impl Client {
+    /// Asks in ways such as `new:53`: see `tls_client.py`.
+    pub fn asking(server: &Server, ways: &[&str]) -> Self {
+        let address = tcp(server);
+        let mut command = Command::new("/usr/bin/python3");
+        command
+            .args(["-c", include_str!("tls_client.py")])
+            .args([address.ip().to_string(), address.port().to_string()])
+            .args(ways)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = tie_to_parent(&mut command, Signal::KILL).spawn().unwrap();
+        let told = BufReader::new(child.stdout.take().unwrap());
+        let mut client = Self {
+            child,
+            told,
+            answers: 0,
+        };
+        client.hear();
+        client
+    }
+
+    /// One that waits goes on.
+    pub fn go_on(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        self.hear();
+    }
+
+    fn hear(&mut self) {
+        let mut line = String::new();
+        self.told.read_line(&mut line).unwrap();
+        let answers = line.trim().parse();
+        self.answers = answers.unwrap_or_else(|_| panic!("the client has failed: {line:?}"));
+    }
+
+    pub fn pid(&self) -> u64 {
+        self.child.id().into()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Both fail only where it has already ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub fn tcp(server: &Server) -> SocketAddr {
+    match server.address {
+        Address::Tcp(address) => address,
+        Address::Unix(_) => panic!("a server of TLS listens on TCP"),
+    }
+}

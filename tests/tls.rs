@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Requests within TLS of real servers: the truth is what the clients were answered, and the server's own log.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use common::agent::{Agent, Program};
+use common::by_backend;
+use common::process::eventually;
+use common::servers::Server;
+use common::tls::{self, Client};
+use common::web::{self, sample, text};
+use rustix::process::Signal;
+
+const AGENT: Program = common::agent!();
+
+by_backend!(
+    nginx_by_worker,
+    python_in_threads,
+    node_with_its_own_library,
+    streams_of_h2load,
+);
+
+const UNSEEN: &str = "scope_http_tls_unseen_connections_total";
+const REQUESTS: &str = "http_server_requests_total";
+const ANSWERS: &str = "http_server_request_duration_seconds_count";
+const HTTPS: &str = "url_scheme=\"https\"";
+
+/// An agent that has found the library of servers of this kind: a connection that comes before is not seen into.
+fn agent_that_knows(args: &[&str], server: &Server) -> (Agent, SocketAddr) {
+    let (agent, address) = web::start(AGENT, &[&["--backend", "auto"], args].concat());
+    teach(&agent, server);
+    (agent, address)
+}
+
+fn teach(agent: &Agent, server: &Server) {
+    let known = agent.log().matches("TLS: seen into").count();
+    eventually(true, || {
+        Client::asking(server, &["new:1"]);
+        agent.log().matches("TLS: seen into").count() > known
+    });
+}
+
+fn agent(backend: &str, server: &Server) -> (Agent, SocketAddr) {
+    let (agent, address) = web::start(AGENT, &["--backend", backend]);
+    teach(&agent, server);
+    (agent, address)
+}
+
+fn pid(pid: u64) -> String {
+    format!("process_pid=\"{pid}\"")
+}
+
+fn requests(metrics: &str, process: u64) -> u64 {
+    sample(metrics, REQUESTS, &[&pid(process)]).unwrap_or(0.0) as u64
+}
+
+/// Answers of a process within TLS, by method and status.
+fn answers(metrics: &str, process: u64) -> BTreeMap<(String, String), u64> {
+    let label = |line: &str, name: &str| {
+        let (_, rest) = line.split_once(&format!("{name}=\"")).unwrap();
+        rest.split_once('"').unwrap().0.to_owned()
+    };
+    let process = pid(process);
+    let is_its = |line: &&str| {
+        line.starts_with(&format!("{ANSWERS}{{")) && line.contains(&process) && line.contains(HTTPS)
+    };
+    let lines = metrics.lines().filter(is_its);
+    let answers = lines.map(|line| {
+        let kind = (
+            label(line, "http_request_method"),
+            label(line, "http_response_status_code"),
+        );
+        (kind, line.rsplit(' ').next().unwrap().parse().unwrap())
+    });
+    answers.collect()
+}
+
+fn kinds<const N: usize>(kinds: [(&str, &str, u64); N]) -> BTreeMap<(String, String), u64> {
+    let kinds =
+        kinds.map(|(method, status, count)| ((method.to_owned(), status.to_owned()), count));
+    kinds.into()
+}
+
+/// What each worker served, as the access log of nginx has it.
+fn served(nginx: &Server) -> BTreeMap<u64, u64> {
+    let log = fs::read_to_string(nginx.file("access.log")).unwrap();
+    let mut served = BTreeMap::new();
+    for line in log.lines() {
+        let (worker, _) = line.split_once(' ').unwrap();
+        *served.entry(worker.parse().unwrap()).or_default() += 1;
+    }
+    served
+}
+
+const WAYS: [&str; 5] = ["new:53", "keep:101", "pipe:17", "split:31", "post:29"];
+const IN_ALL: u64 = 53 + 101 + 7 * 17 + 31 + 29;
+
+/// Its requests, its answers, and nothing unseen: of a process that the agent has known all its life.
+fn assert_seen(address: SocketAddr, process: u64, expected: BTreeMap<(String, String), u64>) {
+    let all: u64 = expected.values().sum();
+    eventually((all, expected), || {
+        let metrics = text(address, "/metrics");
+        (requests(&metrics, process), answers(&metrics, process))
+    });
+    assert_eq!(
+        sample(&text(address, "/metrics"), UNSEEN, &[&pid(process)]),
+        None
+    );
+}
+
+fn nginx_by_worker(backend: &str) {
+    let (_agent, address) = agent(backend, &tls::nginx(1));
+    let server = tls::nginx(3);
+    let client = Client::asking(&server, &[&WAYS[..], &["lines:13", "big:47"]].concat());
+    assert_eq!(client.answers, IN_ALL + 13 + 47);
+    let truth = served(&server);
+    assert_eq!(truth.values().sum::<u64>(), client.answers);
+    let mut seen: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for (worker, requested) in truth {
+        eventually(requested, || requests(&text(address, "/metrics"), worker));
+        let metrics = text(address, "/metrics");
+        for (kind, count) in answers(&metrics, worker) {
+            *seen.entry(kind).or_default() += count;
+        }
+        assert_eq!(sample(&metrics, UNSEEN, &[&pid(worker)]), None);
+    }
+    let expected = [("GET", "200", IN_ALL - 29 + 13 + 47), ("POST", "204", 29)];
+    assert_eq!(seen, kinds(expected));
+    // The client has the same library, and has received bodies that are made of requests.
+    assert_eq!(requests(&text(address, "/metrics"), client.pid()), 0);
+}
+
+fn python_in_threads(backend: &str) {
+    let (_agent, address) = agent(backend, &tls::python());
+    let server = tls::python();
+    let clients: Vec<_> = std::thread::scope(|scope| {
+        let ask = || scope.spawn(|| Client::asking(&server, &WAYS).answers);
+        let clients: Vec<_> = (0..3).map(|_| ask()).collect();
+        clients.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    assert_eq!(clients, [IN_ALL; 3]);
+    let expected = [("GET", "200", 3 * (IN_ALL - 29)), ("POST", "204", 3 * 29)];
+    assert_seen(address, server.pid(), kinds(expected));
+}
+
+fn node_with_its_own_library(backend: &str) {
+    let (_agent, address) = agent(backend, &tls::node());
+    let server = tls::node();
+    let client = Client::asking(&server, &WAYS);
+    assert_eq!(client.answers, IN_ALL);
+    let expected = [("GET", "200", IN_ALL - 29), ("POST", "204", 29)];
+    assert_seen(address, server.pid(), kinds(expected));
+}
+
+fn streams_of_h2load(backend: &str) {
+    let (_agent, address) = agent(backend, &tls::nginx(1));
+    let server = tls::nginx(1);
+    for (count, clients, streams) in [(1009, 1, 1), (997, 3, 10), (2003, 3, 100)] {
+        let mut command = Command::new("h2load");
+        command
+            .args(["-n", &count.to_string(), "-c", &clients.to_string()])
+            .args(["-m", &streams.to_string()])
+            .arg(format!("https://{}/file", tls::tcp(&server)));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(&format!("{count} succeeded")), "{said}");
+    }
+    let truth = served(&server);
+    assert_eq!(
+        truth.values().copied().collect::<Vec<_>>(),
+        [1009 + 997 + 2003]
+    );
+    let worker = *truth.keys().next().unwrap();
+    assert_seen(address, worker, kinds([("GET", "200", 1009 + 997 + 2003)]));
+    let metrics = text(address, "/metrics");
+    let labels = [&pid(worker), HTTPS, "network_protocol_version=\"2\""];
+    assert_eq!(sample(&metrics, ANSWERS, &labels), Some(4009.0));
+}
+
+#[test]
+fn connections_that_are_older_than_the_agent() {
+    let (nginx, python) = (tls::nginx(1), tls::python());
+    let ask = |server| Client::asking(server, &["hold:31", "wait", "more:43"]);
+    let mut clients = [ask(&nginx), ask(&python)];
+    let (_agent, address) = agent_that_knows(&[], &tls::python());
+    for client in &mut clients {
+        client.go_on();
+        assert_eq!(client.answers, 31 + 43);
+    }
+    let worker = *served(&nginx).keys().next().unwrap();
+    assert_seen(address, worker, kinds([("GET", "200", 43)]));
+    // Its thread was waiting in a read that had begun before, so that the first of these was not seen.
+    assert_seen(address, python.pid(), kinds([("GET", "200", 42)]));
+    for client in clients {
+        assert_eq!(requests(&text(address, "/metrics"), client.pid()), 0);
+    }
+}
+
+#[test]
+fn a_process_for_each_connection_counts_for_its_workload() {
+    let (agent, address) = web::start_by_workload(AGENT, &[]);
+    teach(&agent, &tls::python());
+    let server = tls::python_forking("tls-forking");
+    let client = Client::asking(&server, &["new:211"]);
+    assert_eq!(client.answers, 211);
+    let name = "process_executable_name=\"tls-forking\"";
+    let counted = |metric| sample(&text(address, "/metrics"), metric, &[name]);
+    eventually(Some(211.0), || counted(REQUESTS));
+    eventually(Some(211.0), || counted(ANSWERS));
+    assert_eq!(counted(UNSEEN), None);
+}
+
+/// The child of an agent that looks into others.
+fn helper(agent: &Agent) -> u32 {
+    let own = agent.pid();
+    let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
+    let tasks = fs::read_dir(format!("/proc/{own}/task")).unwrap();
+    let of_task = |task: fs::DirEntry| fs::read_to_string(task.path().join("children")).unwrap();
+    let all: String = tasks.map(|it| of_task(it.unwrap())).collect();
+    let mut pids = all.split_whitespace();
+    let child = pids.next().unwrap_or_else(|| panic!("{children:?}"));
+    assert_eq!(pids.next(), None);
+    child.parse().unwrap()
+}
+
+fn open_files(process: u32) -> usize {
+    fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
+}
+
+#[test]
+fn what_looks_into_others_keeps_nothing_of_them_and_ends_with_the_agent() {
+    let server = tls::python();
+    let (mut agent, _) = agent_that_knows(&[], &server);
+    let helper = helper(&agent);
+    let open = open_files(helper);
+    // Each a process of its own, with a library that is known, and servers that have none.
+    let forking = tls::python_forking("tls-many");
+    assert_eq!(Client::asking(&forking, &["new:101"]).answers, 101);
+    for _ in 0..7 {
+        let server = tls::python();
+        assert_eq!(Client::asking(&server, &["new:3"]).answers, 3);
+    }
+    assert_eq!(open_files(helper), open);
+    let status = fs::read_to_string(format!("/proc/{helper}/status")).unwrap();
+    assert!(
+        status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2"),
+        "{status}"
+    );
+    let (status, _) = agent.stop(Signal::KILL);
+    assert_eq!(status.signal(), Some(9));
+    eventually(false, || {
+        fs::exists(format!("/proc/{helper}/maps")).unwrap()
+            && fs::read(format!("/proc/{helper}/maps")).is_ok_and(|it| !it.is_empty())
+    });
+    // And the servers go on.
+    assert_eq!(Client::asking(&server, &["new:5", "keep:7"]).answers, 12);
+}
+
+#[test]
+fn a_library_that_is_deleted_or_replaced() {
+    let server = tls::python_with_own_library();
+    let (agent, address) = web::start(AGENT, &[]);
+    // It goes before anybody has looked.
+    fs::remove_file(server.file("libssl.so.3")).unwrap();
+    teach(&agent, &server);
+    let before = requests(&text(address, "/metrics"), server.pid());
+    sleep(Duration::from_millis(2200));
+    let before = before.max(requests(&text(address, "/metrics"), server.pid()));
+    let client = Client::asking(&server, &["keep:37", "new:3"]);
+    assert_eq!(client.answers, 40);
+    eventually(before + 40, || {
+        requests(&text(address, "/metrics"), server.pid())
+    });
+    // Another file is another library.
+    let next = tls::python_with_own_library();
+    teach(&agent, &next);
+}
+
+#[test]
+fn where_nobody_wants_that_nothing_is_started() {
+    let (agent, address) = web::start(AGENT, &["--tls", "off"]);
+    let tasks = fs::read_dir(format!("/proc/{}/task", agent.pid())).unwrap();
+    for task in tasks {
+        let children = fs::read_to_string(task.unwrap().path().join("children")).unwrap();
+        assert_eq!(children, "");
+    }
+    let server = tls::python();
+    assert_eq!(Client::asking(&server, &["new:7"]).answers, 7);
+    eventually(Some(7.0), || {
+        sample(&text(address, "/metrics"), UNSEEN, &[&pid(server.pid())])
+    });
+}

@@ -15,7 +15,7 @@ kernels="tar dpkg-deb:dpkg /usr/share/keyrings/debian-archive-keyring.gpg:debian
 test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nodejs /usr/bin/python3:python3
 	/usr/lib/python3/dist-packages/uvicorn:python3-uvicorn
 	nghttpd:nghttp2-server h2load:nghttp2-client
-	/usr/lib/python3/dist-packages/grpc:python3-grpcio
+	/usr/lib/python3/dist-packages/grpc:python3-grpcio /usr/lib/python3/dist-packages/h2:python3-h2
 	go:golang-go javac:default-jdk-headless curl wrk prometheus promtool:prometheus chromium npm script:bsdutils
 	podman runc mmdebstrap"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"

@@ -126,7 +126,7 @@ def one(request, context):
 
 def some(request, context):
     begin()
-    if context.invocation_metadata()[0].value == "answer":
+    if dict(context.invocation_metadata())["says"] == "answer":
         yield b"answer"
     wait(context)
 

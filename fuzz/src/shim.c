@@ -58,7 +58,7 @@ struct shim {
 	int forgetful;
 	uint64_t moved[HTTP_DIRECTIONS];    /* bytes, before this transfer */
 	uint64_t switched[HTTP_DIRECTIONS]; /* one more than those before HTTP/2; 0 if there was none */
-	bool absent; /* the memory of this transfer */
+	bool absent;			    /* the memory of this transfer */
 };
 
 static _Thread_local struct shim *shim;

@@ -70,7 +70,7 @@ pub const LEFT_OUT: [LeftOut; 37] = [
     left_out(
         "http2",
         "",
-        "nghttpd, h2load, nginx, curl and python's grpc",
+        "nghttpd, h2load, nghttp, nginx, apache, curl, and python's grpc and h2",
     ),
     left_out("tls", "", "nginx, nodejs, python, openssl and h2load"),
     left_out("tls_unseen", "", "nginx, nodejs, python and openssl"),

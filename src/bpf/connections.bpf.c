@@ -12,14 +12,16 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* A byte for each socket that has a connection, and not a mark alone. */
+/* A byte for each socket that has a connection, and not a mark alone: which kind of one it is. */
 SEC("iter/bpf_sk_storage_map")
 int http_count_storages(struct bpf_iter__bpf_sk_storage_map *ctx)
 {
 	const struct http_connection *known = ctx->value;
-	char byte = 1;
+	char byte;
 
-	if (known && known->id)
-		bpf_seq_write(ctx->meta->seq, &byte, sizeof(byte));
+	if (!known || !known->id)
+		return 0;
+	byte = http_kind_of(known);
+	bpf_seq_write(ctx->meta->seq, &byte, sizeof(byte));
 	return 0;
 }

@@ -18,6 +18,7 @@ use libbpf_rs::{Iter, Link};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::confine;
+use crate::model::counters::ConnectionCount as Count;
 
 skeleton!(skeleton, "connections");
 
@@ -31,8 +32,11 @@ const FILES: usize = 4 << 10;
 /// Nothing is held back here, and to go on the kernel passes over what is done. What it can hold at once is twice that.
 const STORAGES: usize = 16 << 10;
 
+/// What a program says of a connection: `enum http_connection_kind`.
+const HTTP2: u8 = 2;
+
 /// Counts once.
-pub type Walk = Box<dyn FnMut() -> io::Result<u64> + Send>;
+pub type Walk = Box<dyn FnMut() -> io::Result<Count> + Send>;
 
 /// Over the open files of all tasks, as the program of the link does it.
 pub fn over_files(link: Link) -> Walk {
@@ -53,14 +57,23 @@ fn walk(link: Link, length: usize) -> Walk {
     Box::new(move || sum(Iter::new(&link).map_err(io::Error::other)?, length))
 }
 
-/// The sum of all bytes.
-fn sum(mut bytes: impl Read, length: usize) -> io::Result<u64> {
+/// All that are no zero.
+fn sum(mut bytes: impl Read, length: usize) -> io::Result<Count> {
     let mut buffer = vec![0; length];
-    let mut sum = 0;
+    let mut sum = Count::default();
     loop {
         match bytes.read(&mut buffer) {
             Ok(0) => return Ok(sum),
-            Ok(length) => sum += buffer[..length].iter().copied().map(u64::from).sum::<u64>(),
+            Ok(length) => {
+                let of = |wanted: fn(u8) -> bool| {
+                    buffer[..length]
+                        .iter()
+                        .filter(|&&byte| wanted(byte))
+                        .count() as u64
+                };
+                sum.all += of(|byte| byte != 0);
+                sum.http2 += of(|byte| byte == HTTP2);
+            }
             // The kernel takes a break after a million things without a byte.
             Err(error)
                 if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
@@ -71,7 +84,7 @@ fn sum(mut bytes: impl Read, length: usize) -> io::Result<u64> {
 
 /// The latest count, and the thread that makes the next one.
 pub struct Connections {
-    latest: Option<u64>,
+    latest: Option<Count>,
     counting: Counting,
 }
 
@@ -79,7 +92,7 @@ enum Counting {
     /// By the first walk until that succeeds, then by the last.
     Later(Vec<Walk>),
     Now {
-        counts: Receiver<Option<u64>>,
+        counts: Receiver<Option<Count>>,
         /// When it is dropped, the thread ends.
         _go_on: Sender<()>,
     },
@@ -101,7 +114,7 @@ impl Connections {
 
     /// As of some seconds ago, if it is known: then the first walk has come to its end. The thread that counts has the rights of the one
     /// that asks first.
-    pub fn count(&mut self) -> Option<u64> {
+    pub fn count(&mut self) -> Option<Count> {
         if let Counting::Later(walks) = &mut self.counting {
             self.counting = start(std::mem::take(walks)).unwrap_or_else(|error| {
                 log::warn!("connections are not counted: {error}");
@@ -134,7 +147,7 @@ fn start(walks: Vec<Walk>) -> io::Result<Counting> {
     })
 }
 
-fn count_on(mut walks: Vec<Walk>, counted: &Sender<Option<u64>>, stop: &Receiver<()>) {
+fn count_on(mut walks: Vec<Walk>, counted: &Sender<Option<Count>>, stop: &Receiver<()>) {
     loop {
         let before = (walks.len(), busy());
         let count = count_once(&mut walks);
@@ -161,7 +174,7 @@ fn busy() -> Duration {
 }
 
 /// By the first walk. What is left is how to count the next time.
-fn count_once(walks: &mut Vec<Walk>) -> Option<u64> {
+fn count_once(walks: &mut Vec<Walk>) -> Option<Count> {
     let count = walks.first_mut()?().inspect_err(|error| {
         log::debug!("connections cannot be counted: {error}");
     });
@@ -189,17 +202,17 @@ mod tests {
         }
     }
 
-    fn sum_of<const N: usize>(answers: [Result<Vec<u8>, i32>; N]) -> Result<u64, i32> {
+    fn sum_of<const N: usize>(answers: [Result<Vec<u8>, i32>; N]) -> Result<Count, i32> {
         sum(Answers(answers.into()), 8).map_err(|error| error.raw_os_error().unwrap())
     }
 
     #[test]
     fn a_walk_goes_on_to_the_end_whatever_breaks_there_are() {
         let again = || Err(libc::EAGAIN);
-        let (some, more) = (Ok(vec![0, 1, 0, 1, 1]), Ok(vec![1, 1, 1, 1, 0, 0]));
+        let (some, more) = (Ok(vec![0, 1, 0, 2, 1]), Ok(vec![1, 2, 2, 1, 0, 0]));
         let answers = [again(), some, Err(libc::EINTR), again(), more, Ok(vec![])];
-        assert_eq!(sum_of(answers), Ok(7));
-        assert_eq!(sum_of([]), Ok(0));
+        assert_eq!(sum_of(answers), Ok(Count { all: 7, http2: 3 }));
+        assert_eq!(sum_of([]), Ok(Count::default()));
         assert_eq!(
             sum_of([Ok(vec![1]), Err(libc::EIO), Ok(vec![1])]),
             Err(libc::EIO)
@@ -214,7 +227,8 @@ mod tests {
             } else {
                 outcomes[0]
             };
-            outcome.map_err(io::Error::from_raw_os_error)
+            let all = outcome.map_err(io::Error::from_raw_os_error)?;
+            Ok(Count { all, http2: 0 })
         })
     }
 
@@ -223,21 +237,24 @@ mod tests {
         let first = outcomes(vec![Err(libc::EPERM), Ok(3), Ok(4)]);
         let then = outcomes(vec![Ok(5), Err(libc::EIO), Ok(6)]);
         let mut walks = vec![first, then];
-        let counts: Vec<_> = (0..5).map(|_| count_once(&mut walks)).collect();
+        let counts: Vec<_> = (0..5)
+            .map(|_| count_once(&mut walks).map(|it| it.all))
+            .collect();
         assert_eq!(counts, [None, Some(3), Some(5), None, Some(6)]);
         // Where there is no other, it goes on.
         let mut walks = vec![outcomes(vec![Ok(1), Ok(2)])];
-        assert_eq!(count_once(&mut walks), Some(1));
-        assert_eq!(count_once(&mut walks), Some(2));
+        assert_eq!(count_once(&mut walks).map(|it| it.all), Some(1));
+        assert_eq!(count_once(&mut walks).map(|it| it.all), Some(2));
     }
 
     #[test]
     fn whoever_asks_waits_for_no_walk() {
+        const SEVEN: Count = Count { all: 7, http2: 2 };
         let (go_on, held_up) = mpsc::channel::<()>();
         let slow: Walk = Box::new(move || {
             // Until that is dropped.
             let _ = held_up.recv();
-            Ok(7)
+            Ok(SEVEN)
         });
         let mut connections = Connections::by(vec![slow]);
         assert_eq!(connections.count(), None);
@@ -246,7 +263,7 @@ mod tests {
         while connections.count().is_none() {
             thread::yield_now();
         }
-        assert_eq!(connections.count(), Some(7));
+        assert_eq!(connections.count(), Some(SEVEN));
         assert_eq!(Connections::by(Vec::new()).count(), None);
     }
 }

@@ -24,7 +24,9 @@ use crate::kernel::skeleton::types;
 use crate::kernel::spans;
 use crate::kernel::table::{Entry, Table, UNKNOWN};
 use crate::model::buckets::CLASSICS;
-use crate::model::counters::{Harvest, KernelState, MapFill, ProcessId, ProgramStats};
+use crate::model::counters::{
+    ConnectionCount, Harvest, KernelState, MapFill, ProcessId, ProgramStats,
+};
 use crate::model::reason::{Missed, Reason};
 
 // SAFETY: `#[repr(C)]`, integers only, no padding: every bit pattern is a value.
@@ -300,7 +302,7 @@ impl Bpf<'_> {
     }
 
     /// Connections that have state, if it is known.
-    fn connections(&mut self) -> Option<u64> {
+    fn connections(&mut self) -> Option<ConnectionCount> {
         let count = self.connections.count();
         // All open files have been walked, with all sockets that are older than the programs.
         if count.is_some()

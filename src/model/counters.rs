@@ -60,6 +60,13 @@ pub struct Harvest {
     pub kernel: KernelState,
 }
 
+/// Connections that are followed, and those of them that speak HTTP/2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionCount {
+    pub all: u64,
+    pub http2: u64,
+}
+
 /// How the programs and maps in the kernel are doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelState {
@@ -68,7 +75,7 @@ pub struct KernelState {
     pub reason: Arc<str>,
     pub maps: Vec<MapFill>,
     /// Connections that were followed, some seconds ago at most. `None` where it is not known.
-    pub connections: Option<u64>,
+    pub connections: Option<ConnectionCount>,
     /// Whether the agent's own last request was counted as what it was.
     pub counts: bool,
     /// By program.

@@ -104,7 +104,12 @@ fn agent(snapshot: &Snapshot) -> Vec<Family<'_>> {
         Family::one(
             "scope_http_connections",
             "Connections whose state is kept, as of some seconds ago at most",
-            kernel.connections.map(|count| count as f64),
+            kernel.connections.map(|count| count.all as f64),
+        ),
+        Family::one(
+            "scope_http_h2_connections",
+            "Those of them that speak HTTP/2",
+            kernel.connections.map(|count| count.http2 as f64),
         ),
         Family::one(
             "scope_http_resident_memory_bytes",
@@ -155,7 +160,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant, SystemTime};
 
-    use crate::model::counters::{KernelState, MapFill, ProcessId, ProgramStats};
+    use crate::model::counters::{ConnectionCount, KernelState, MapFill, ProcessId, ProgramStats};
     use crate::model::increment::Totals;
     use crate::model::reason::{Missed, Reason};
     use crate::model::snapshot::{AgentState, ProcessSnapshot, Snapshot, WorkloadSnapshot};
@@ -171,7 +176,7 @@ mod tests {
         }
     }
 
-    fn text(processes: Vec<ProcessSnapshot>, connections: Option<u64>) -> String {
+    fn text(processes: Vec<ProcessSnapshot>, connections: Option<ConnectionCount>) -> String {
         let kernel = KernelState {
             connections,
             ..KernelState::default()
@@ -250,8 +255,15 @@ mod tests {
         let has = |text: &str, line: &str| text.lines().any(|it| it == line);
         let unknown = text(Vec::new(), None);
         assert!(!unknown.contains("\nscope_http_connections{"), "{unknown}");
-        let known = text(Vec::new(), Some(0));
+        assert!(
+            !unknown.contains("\nscope_http_h2_connections{"),
+            "{unknown}"
+        );
+        let known = text(Vec::new(), Some(ConnectionCount::default()));
         assert!(has(&known, "scope_http_connections{} 0.0"), "{known}");
+        let both = text(Vec::new(), Some(ConnectionCount { all: 5, http2: 3 }));
+        assert!(has(&both, "scope_http_connections{} 5.0"), "{both}");
+        assert!(has(&both, "scope_http_h2_connections{} 3.0"), "{both}");
     }
 
     #[test]

@@ -99,6 +99,7 @@ pub fn a_preface_behind_a_proxy_header(backend: &str) {
     let (_agent, address) = agent(backend);
     let nginx = nginx("http2 proxy_protocol");
     let mut asked = 0;
+    let mut open = Vec::new();
     for header in [VERSION_1, VERSION_2] {
         let whole = header.len() + PREFACE.len();
         for cut in [whole, header.len(), header.len() + 3, whole - 1] {
@@ -113,6 +114,7 @@ pub fn a_preface_behind_a_proxy_header(backend: &str) {
             client.answer();
             client.ask(2);
             asked += 3;
+            open.push(client);
         }
     }
     let log = || fs::read_to_string(nginx.file("log")).unwrap();
@@ -126,4 +128,11 @@ pub fn a_preface_behind_a_proxy_header(backend: &str) {
         counted(&text(address, "/metrics"), &pid(nginx.pid()))
     });
     assert_nothing_is_unknown(&text(address, "/metrics"));
+    // All are still there. Others on this host may be followed, too.
+    eventually(true, || {
+        let metrics = text(address, "/metrics");
+        let count = |name| sample(&metrics, name, &[]);
+        let http2 = count("scope_http_h2_connections");
+        http2 >= Some(open.len() as f64) && http2 <= count("scope_http_connections")
+    });
 }

@@ -10,7 +10,7 @@ mod peers;
 mod servers;
 mod upgrades;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -135,16 +135,26 @@ fn missed(metrics: &str, reason: &str) -> u64 {
     sample(metrics, "scope_http_missed_total", &[&label]).unwrap() as u64
 }
 
-/// Nothing was missed of a protocol that there is but one server of.
+/// Whether one process alone has spoken HTTP/2 on this host. What is missed is not told by process.
+fn has_one_speaker(metrics: &str) -> bool {
+    let lines = metrics.lines().filter(|line| line.contains(VERSION));
+    let pids = lines.map(|line| {
+        line.split_once("process_pid=")
+            .map(|(_, rest)| rest.split(',').next())
+    });
+    pids.collect::<BTreeSet<_>>().len() == 1
+}
+
+/// Nothing was missed. Of a server's own connections that shows in labels, too: that others on this host are older than the agent is
+/// no fault.
 fn assert_nothing_is_unknown(metrics: &str) {
-    for reason in [
-        "joined_late",
-        "hpack_table",
-        "streams_full",
-        "reset",
-        "cancelled",
-    ] {
+    for reason in ["streams_full", "reset", "cancelled"] {
         assert_eq!(missed(metrics, reason), 0, "{reason}");
+    }
+    if has_one_speaker(metrics) {
+        for reason in ["joined_late", "hpack_table"] {
+            assert_eq!(missed(metrics, reason), 0, "{reason}");
+        }
     }
 }
 

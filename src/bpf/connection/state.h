@@ -29,4 +29,16 @@ struct http_connection {
 	};
 };
 
+/* What is said of a connection to who counts them, in a byte. */
+enum http_connection_kind {
+	HTTP_KIND_NONE,
+	HTTP_KIND_HTTP1,
+	HTTP_KIND_HTTP2,
+};
+
+static __always_inline enum http_connection_kind http_kind_of(const struct http_connection *conn)
+{
+	return conn->protocol >= HTTP_PROTOCOL_GREETED ? HTTP_KIND_HTTP2 : HTTP_KIND_HTTP1;
+}
+
 #endif /* STATE_H */

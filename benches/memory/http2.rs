@@ -13,6 +13,8 @@ use crate::agent::Agent;
 use crate::kernel;
 
 const CONNECTIONS: usize = 10_000;
+/// The kernel cuts names.
+const CONNECTIONS_MAP: &str = "http2_connectio";
 /// Open at a time, so that the usual limits of descriptors do.
 const AT_ONCE: usize = 400;
 /// Outstanding together on one in ten of the connections, where 16 have a place in the connection itself.
@@ -58,7 +60,7 @@ fn line(agent: &Agent, connections: usize) -> Result<()> {
         "| {connections} | {} | {} | {} | {} |",
         agent.status("VmRSS")?,
         all >> 10,
-        entries("http2_connections")?,
+        entries(CONNECTIONS_MAP)?,
         entries("http2_more")?
     );
     Ok(())

@@ -12,6 +12,7 @@ use libbpf_rs::query::{ProgInfoIter, ProgramInfo};
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::choice::objects;
 
+use crate::calls;
 use crate::variant::load_agent;
 use crate::worker::Worker;
 use crate::workload::Kind;
@@ -27,7 +28,8 @@ pub fn run(backend: Backend, worker: &mut Worker) -> Result<()> {
             .collect::<Vec<_>>()
     };
     let _stats = enable_stats()?;
-    for kind in [Kind::Small, Kind::Large, Kind::Mix] {
+    let kinds = [Kind::Small, Kind::Large, Kind::Mix];
+    for kind in kinds.into_iter().chain(calls::kinds()) {
         let start = ours(programs());
         let count = worker.measure(kind, Duration::from_secs(2))?.requests as f64;
         let end = ours(programs());

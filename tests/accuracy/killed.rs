@@ -22,8 +22,10 @@ const ENOUGH: u64 = 401;
 pub fn kill(server: &Server, books: &mut Books) -> Entry {
     let completed = AtomicU64::new(0);
     thread::scope(|scope| {
-        for _ in 0..CONNECTIONS {
-            scope.spawn(|| ask_until_it_breaks(&server.address, &completed));
+        // All are connected before the server is killed, however late a thread may begin.
+        let streams: Vec<_> = (0..CONNECTIONS).map(|_| connect(&server.address)).collect();
+        for stream in streams {
+            scope.spawn(|| ask_until_it_breaks(stream, &completed));
         }
         while completed.load(Ordering::Relaxed) < ENOUGH {
             thread::sleep(Duration::from_millis(1));
@@ -51,11 +53,14 @@ pub fn agrees(entry: &Entry) -> bool {
         })
 }
 
-fn ask_until_it_breaks(address: &Address, completed: &AtomicU64) {
+fn connect(address: &Address) -> TcpStream {
     let Address::Tcp(address) = address else {
         panic!("{address:?} is no TCP address");
     };
-    let mut stream = TcpStream::connect(address).unwrap();
+    TcpStream::connect(address).unwrap()
+}
+
+fn ask_until_it_breaks(mut stream: TcpStream, completed: &AtomicU64) {
     let mut buffer = [0; 4096];
     while stream.write_all(get("/").as_bytes()).is_ok() {
         let mut answer = Vec::new();

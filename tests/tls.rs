@@ -15,7 +15,7 @@ use common::process::eventually;
 use common::servers::Server;
 use common::tls::{self, Client};
 use common::web::{self, sample, text};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 const AGENT: Program = common::agent!();
 
@@ -294,5 +294,26 @@ fn where_nobody_wants_that_nothing_is_started() {
     assert_eq!(Client::asking(&server, &["new:7"]).answers, 7);
     eventually(Some(7.0), || {
         sample(&text(address, "/metrics"), UNSEEN, &[&pid(server.pid())])
+    });
+}
+
+#[test]
+fn who_looks_into_others_may_be_killed_and_counting_goes_on() {
+    let server = tls::python();
+    let (agent, address) = agent_that_knows(&[], &server);
+    let helper = helper(&agent);
+    let score = fs::read_to_string(format!("/proc/{helper}/oom_score_adj")).unwrap();
+    assert_eq!(score.trim(), "1000");
+    let helper = Pid::from_raw(helper.cast_signed()).unwrap();
+    kill_process(helper, Signal::KILL).unwrap();
+    eventually(true, || {
+        agent.log().contains("TLS is only counted from now on")
+    });
+    // Its programs have gone with it, and the connections of a new process are counted.
+    let next = tls::python();
+    assert_eq!(Client::asking(&next, &["new:11"]).answers, 11);
+    let pid = pid(next.pid());
+    eventually(Some(11.0), || {
+        sample(&text(address, "/metrics"), UNSEEN, &[&pid])
     });
 }

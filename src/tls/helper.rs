@@ -3,6 +3,7 @@
 //! asked for nothing but by the programs in the kernel, whose maps it inherits, and ends with the agent.
 
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -79,6 +80,10 @@ impl Helper {
             Ok(())
         };
         let mut command = Command::new("/proc/self/exe");
+        // By which it is known among processes.
+        if let Some(name) = env::args_os().next() {
+            command.arg0(name);
+        }
         command
             .arg(COMMAND)
             .args(std::iter::repeat_n("-v", verbose.into()))

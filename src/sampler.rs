@@ -96,7 +96,7 @@ fn run(
         Err(error) => return report(ready, Err(error)),
     };
     // It has rights that this thread gives up.
-    let _helper = options.max_tls_connections.and_then(|streams| {
+    let mut helper = options.max_tls_connections.and_then(|streams| {
         let started = bpf.see_into_tls(streams, options.verbose);
         started
             .inspect_err(|error| log::info!("TLS is counted and not seen into: {error:#}"))
@@ -134,6 +134,9 @@ fn run(
         let now = now();
         deadline = next_deadline(deadline, now.instant);
         sampling.tick(now);
+        if helper.take_if(|it| it.has_ended()).is_some() {
+            log::warn!("TLS is only counted from now on: the process that looks into it has ended");
+        }
         // After the tick, which it must not delay. The next one tells of it.
         if proved.elapsed() >= PROOF_INTERVAL {
             proved = Instant::now();

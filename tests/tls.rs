@@ -15,7 +15,7 @@ use common::process::eventually;
 use common::servers::Server;
 use common::tls::{self, Client};
 use common::web::{self, sample, text};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 const AGENT: Program = common::agent!();
 
@@ -23,6 +23,7 @@ by_backend!(
     nginx_by_worker,
     python_in_threads,
     node_with_its_own_library,
+    go_by_its_own_table,
     streams_of_h2load,
 );
 
@@ -156,6 +157,37 @@ fn node_with_its_own_library(backend: &str) {
     assert_eq!(client.answers, IN_ALL);
     let expected = [("GET", "200", IN_ALL - 29), ("POST", "204", 29)];
     assert_seen(address, server.pid(), kinds(expected));
+}
+
+/// As it is made and stripped, the garbage collector always at work, and stacks that move.
+fn go_by_its_own_table(backend: &str) {
+    for flags in ["", "-s -w"] {
+        let server = tls::go(flags);
+        let (_agent, address) = agent(backend, &server);
+        let before = requests(&text(address, "/metrics"), server.pid());
+        sleep(Duration::from_millis(2200));
+        let metrics = text(address, "/metrics");
+        let before = before.max(requests(&metrics, server.pid()));
+        let unseen = sample(&metrics, UNSEEN, &[&pid(server.pid())]);
+        let client = Client::asking(&server, &WAYS);
+        assert_eq!(client.answers, IN_ALL);
+        let mut command = Command::new("h2load");
+        command
+            .args(["-n", "997", "-c", "3", "-m", "10"])
+            .arg(format!("https://{}/file", tls::tcp(&server)));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("997 succeeded"), "{said}");
+        eventually(before + IN_ALL + 997, || {
+            requests(&text(address, "/metrics"), server.pid())
+        });
+        let metrics = text(address, "/metrics");
+        let posts = [("POST".to_owned(), "204".to_owned())];
+        assert_eq!(answers(&metrics, server.pid()).get(&posts[0]), Some(&29));
+        let labels = [&*pid(server.pid()), HTTPS, "network_protocol_version=\"2\""];
+        assert_eq!(sample(&metrics, ANSWERS, &labels), Some(997.0));
+        assert_eq!(sample(&metrics, UNSEEN, &[&pid(server.pid())]), unseen);
+    }
 }
 
 fn streams_of_h2load(backend: &str) {
@@ -294,5 +326,26 @@ fn where_nobody_wants_that_nothing_is_started() {
     assert_eq!(Client::asking(&server, &["new:7"]).answers, 7);
     eventually(Some(7.0), || {
         sample(&text(address, "/metrics"), UNSEEN, &[&pid(server.pid())])
+    });
+}
+
+#[test]
+fn who_looks_into_others_may_be_killed_and_counting_goes_on() {
+    let server = tls::python();
+    let (agent, address) = agent_that_knows(&[], &server);
+    let helper = helper(&agent);
+    let score = fs::read_to_string(format!("/proc/{helper}/oom_score_adj")).unwrap();
+    assert_eq!(score.trim(), "1000");
+    let helper = Pid::from_raw(helper.cast_signed()).unwrap();
+    kill_process(helper, Signal::KILL).unwrap();
+    eventually(true, || {
+        agent.log().contains("TLS is only counted from now on")
+    });
+    // Its programs have gone with it, and the connections of a new process are counted.
+    let next = tls::python();
+    assert_eq!(Client::asking(&next, &["new:11"]).answers, 11);
+    let pid = pid(next.pid());
+    eventually(Some(11.0), || {
+        sample(&text(address, "/metrics"), UNSEEN, &[&pid])
     });
 }

@@ -88,7 +88,7 @@ fn send_cut(server: &TcpListener, bytes: &[u8], at: usize) {
     }
 }
 
-/// A ClientHello as far as anybody looks.
+/// A `ClientHello` as far as anybody looks.
 fn hello(version: u8, length: u16) -> Vec<u8> {
     let mut hello = vec![22, 3, version];
     hello.extend(length.to_be_bytes());

@@ -59,6 +59,15 @@ pub struct Elf<S> {
     left: Cell<u64>,
     segments: Vec<ProgramHeader64<Endian>>,
     sections: Vec<SectionHeader64<Endian>>,
+    /// Which section has the names of all.
+    names: u16,
+}
+
+/// Where a part of a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    pub offset: u64,
+    pub size: u64,
 }
 
 impl<S: Source> Elf<S> {
@@ -68,6 +77,7 @@ impl<S: Source> Elf<S> {
             left: Cell::new(ALL),
             segments: Vec::new(),
             sections: Vec::new(),
+            names: 0,
         };
         let header: FileHeader64<Endian> = elf.table(0, 1)?[0];
         let ident = &header.e_ident;
@@ -96,10 +106,28 @@ impl<S: Source> Elf<S> {
         )?;
         elf.segments = elf.table(header.e_phoff.get(LITTLE), segments)?;
         elf.sections = elf.table(header.e_shoff.get(LITTLE), sections)?;
+        elf.names = header.e_shstrndx.get(LITTLE).0;
         Ok(elf)
     }
 
-    fn bytes(&self, offset: u64, size: u64) -> Result<Vec<u8>> {
+    /// The first one of this name.
+    pub fn section(&self, name: &str) -> Result<Option<Section>> {
+        let Some(names) = self.sections.get(usize::from(self.names)) else {
+            return Ok(None);
+        };
+        let texts = self.bytes(names.sh_offset.get(LITTLE), names.sh_size.get(LITTLE))?;
+        let mut sections = self.sections.iter();
+        let found = sections.find(|it| {
+            let at = it.sh_name.get(LITTLE) as usize;
+            named(&texts, at, &[name]).is_some()
+        });
+        Ok(found.map(|it| Section {
+            offset: it.sh_offset.get(LITTLE),
+            size: it.sh_size.get(LITTLE),
+        }))
+    }
+
+    pub fn bytes(&self, offset: u64, size: u64) -> Result<Vec<u8>> {
         let left = self.left.get().checked_sub(size);
         let left = left.filter(|_| size <= PART);
         self.left
@@ -161,7 +189,7 @@ impl<S: Source> Elf<S> {
     }
 
     /// The code at an address, which has to be in a part of the file that is mapped to be executed.
-    fn function(&self, address: u64, size: u64) -> Result<Function> {
+    pub fn function(&self, address: u64, size: u64) -> Result<Function> {
         ensure!(
             (1..=MOST_CODE).contains(&size),
             "a function has {size} bytes"
@@ -192,7 +220,7 @@ fn named<'n>(texts: &[u8], at: usize, names: &[&'n str]) -> Option<&'n str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     const CODE: [u8; 3] = [0x53, 0x5b, 0xc3];
@@ -270,6 +298,31 @@ mod tests {
         bytes[TEXTS + 1..TEXTS + 19].copy_from_slice(b"SSL_read\0SSL_free\0");
         bytes[BYTES..].copy_from_slice(&CODE);
         bytes
+    }
+
+    /// The same with a section more, of this name; and where its code is mapped to.
+    pub fn with_section(name: &str, content: &[u8]) -> (Vec<u8>, u64) {
+        let mut bytes = file();
+        let sections = bytes.len();
+        let header = bytes[SECTIONS..SYMBOLS].to_vec();
+        bytes.extend(header);
+        bytes.extend([0; 64]);
+        let at = bytes.len();
+        bytes.extend(content);
+        let names = bytes.len();
+        bytes.push(0);
+        bytes.extend(name.as_bytes());
+        bytes.push(0);
+        let size = name.len() as u64 + 2;
+        let place = |at: usize, size| [(8, at as u64), (8, size)];
+        // The first one has the names.
+        put(&mut bytes, sections + 24, &place(names, size));
+        let last = sections + 3 * 64;
+        put(&mut bytes, last, &[(4, 1), (4, 1)]);
+        put(&mut bytes, last + 24, &place(at, content.len() as u64));
+        put(&mut bytes, 40, &[(8, sections as u64)]);
+        put(&mut bytes, 60, &[(2, 4), (2, 0)]);
+        (bytes, ADDRESS)
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! asked for nothing but by the programs in the kernel, whose maps it inherits, and ends with the agent.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::fs;
 use std::io::{self, BufRead, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -78,6 +80,10 @@ impl Helper {
             Ok(())
         };
         let mut command = Command::new("/proc/self/exe");
+        // By which it is known among processes.
+        if let Some(name) = env::args_os().next() {
+            command.arg0(name);
+        }
         command
             .arg(COMMAND)
             .args(std::iter::repeat_n("-v", verbose.into()))
@@ -101,6 +107,15 @@ impl Helper {
             child,
             input: Some(input),
         })
+    }
+}
+
+impl Helper {
+    /// Whether it has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.input
+            .as_ref()
+            .is_some_and(|input| is_ready(input, PollFlags::empty()))
     }
 }
 
@@ -131,6 +146,7 @@ pub fn run() -> Result<()> {
     let wanted = maps
         .remove(WANTED)
         .context("there is nothing to wait for")?;
+    offer_to_be_killed_first();
     choice::log_what_libbpf_says();
     let mut ring = Ring::of(wanted).context("the kernel cannot tell what to look into")?;
     confine::looking_into_tls();
@@ -146,8 +162,20 @@ pub fn run() -> Result<()> {
 
 /// Whether who holds the other end of the standard input has gone.
 fn is_orphan() -> bool {
-    let input = io::stdin();
-    let mut polled = [PollFd::new(&input, PollFlags::IN)];
-    let now = Timespec::default();
-    poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
+    is_ready(io::stdin(), PollFlags::IN)
+}
+
+/// Whether a pipe has one of these, or no other end any more.
+fn is_ready(pipe: impl AsFd, flags: PollFlags) -> bool {
+    let mut polled = [PollFd::new(&pipe, flags)];
+    poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// Where memory is short, the agent goes on counting without this process rather than the other way round.
+fn offer_to_be_killed_first() {
+    if let Err(error) = fs::write("/proc/self/oom_score_adj", "1000") {
+        log::debug!(
+            "TLS: where memory is short, the agent may be killed before this process: {error}"
+        );
+    }
 }

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::tls::elf::{Elf, Function, Source};
+use crate::tls::gopclntab;
 use crate::tls::place::{self, Spot};
 
 /// The programs of `src/bpf/tls/probes.bpf.h`, in the order in which they are attached: a call whose end is seen and whose beginning
@@ -23,6 +24,7 @@ pub enum Program {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Returns {
     Int = 0,
+    Long = 1,
     Flag = 2,
 }
 
@@ -96,14 +98,64 @@ const NEEDED: [&str; 4] = ["SSL_read", "SSL_write", "SSL_set_accept_state", "SSL
 const OF_OPENSSL: &str = "SSL_CTX_set_tlsext_max_fragment_length";
 const OWN_IN_OPENSSL: [&str; 2] = ["SSL_read_ex", "SSL_write_ex"];
 
+/// Go's own, in each program that is made of it.
+const GO: [(&str, Duty); 5] = [
+    ("crypto/tls.(*Conn).Read", Duty::Reads(Returns::Long)),
+    ("crypto/tls.(*Conn).Write", Duty::Writes(Returns::Long)),
+    (
+        "crypto/tls.(*Conn).serverHandshake",
+        Duty::Lives(Does::Accepts),
+    ),
+    (
+        "crypto/tls.(*Conn).clientHandshake",
+        Duty::Lives(Does::Connects),
+    ),
+    ("crypto/tls.(*Conn).Close", Duty::Lives(Does::IsNoLonger)),
+];
+
+/// In the cookie.
+const IS_OF_GO: u64 = 1 << 24;
+
 /// What is to be done with a file; nothing if it is no library that is known. Fails where not all can be done.
 pub fn plan<S: Source>(elf: &Elf<S>) -> Result<Option<Plan>> {
+    let names: Vec<_> = GO.iter().map(|(name, _)| *name).collect();
+    let functions = gopclntab::functions(elf, &names)?;
+    if !functions.is_empty() {
+        return planned_for_go(&functions);
+    }
     let names: Vec<_> = OPENSSL.iter().map(|(name, _)| *name).collect();
     let functions = elf.functions(&[&names[..], &[OF_OPENSSL]].concat())?;
     if !NEEDED.iter().all(|name| functions.contains_key(name)) {
         return Ok(None);
     }
     planned(&functions).map(Some)
+}
+
+/// A program may have no servers in it, or no clients.
+fn planned_for_go(functions: &BTreeMap<&str, Function>) -> Result<Option<Plan>> {
+    let mut plan = Plan {
+        library: "Go",
+        probes: Vec::new(),
+        stepped: 0,
+    };
+    for (name, duty) in GO {
+        let Some(function) = functions.get(name) else {
+            continue;
+        };
+        ensure!(
+            place::begins_as_go_does(&function.code),
+            "{name} does not begin as functions of Go do"
+        );
+        plan.add(function, duty)
+            .with_context(|| format!("{name} cannot be probed"))?;
+    }
+    for probe in &mut plan.probes {
+        probe.cookie |= IS_OF_GO;
+    }
+    plan.probes.sort_by_key(|it| (it.program, it.offset));
+    let reads = plan.probes.iter().any(|it| it.program == Program::Received);
+    let writes = plan.probes.iter().any(|it| it.program == Program::Sent);
+    Ok((reads && writes).then_some(plan))
 }
 
 fn planned(functions: &BTreeMap<&str, Function>) -> Result<Plan> {
@@ -174,6 +226,7 @@ mod tests {
         };
         let results = in_order("tls_result");
         assert_eq!(results[Returns::Int as usize], "TLS_INT");
+        assert_eq!(results[Returns::Long as usize], "TLS_LONG");
         assert_eq!(results[Returns::Flag as usize], "TLS_FLAG");
         let births = in_order("tls_birth");
         for (does, name) in [
@@ -186,6 +239,7 @@ mod tests {
             assert_eq!(births[does as usize], name);
         }
         assert!(header.contains("#define TLS_WHAT_SHIFT 16\n"));
+        assert!(header.contains("#define TLS_GO (1 << 24)\n") && IS_OF_GO == 1 << 24);
     }
 
     /// `push %rbx; pop %rbx; ret`.

@@ -6,6 +6,7 @@
 
 pub mod attach;
 pub mod elf;
+mod gopclntab;
 pub mod helper;
 mod library;
 mod mappings;

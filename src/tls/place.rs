@@ -37,9 +37,9 @@ impl fmt::Display for Refusal {
 }
 
 #[cfg(target_arch = "aarch64")]
-pub use arm64::{entry, exits};
+pub use arm64::{begins_as_go_does, entry, exits};
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{entry, exits};
+pub use x86_64::{begins_as_go_does, entry, exits};
 
 #[cfg(any(target_arch = "x86_64", test))]
 mod x86_64 {
@@ -171,6 +171,19 @@ mod x86_64 {
         let used = info.info(instruction).used_registers();
         used.iter()
             .any(|it| is_write(it.access()) && registers.contains(&it.register().full_register()))
+    }
+
+    /// Whether a function compares its stack with what its goroutine has: it is one of Go, and the registers are as Go has them.
+    pub fn begins_as_go_does(bytes: &[u8]) -> bool {
+        let mut first = Decoder::with_ip(64, bytes, 0, DecoderOptions::NONE)
+            .into_iter()
+            .take(2);
+        first.any(|it| {
+            it.mnemonic() == Mnemonic::Cmp
+                && it.op1_kind() == OpKind::Memory
+                && it.memory_base() == Register::R14
+                && it.memory_displacement64() == 16
+        })
     }
 
     /// Where a function has just been entered, with its arguments where they were.
@@ -332,6 +345,12 @@ mod arm64 {
         word & 0xffff_fc1f == 0xd61f_0000 || word & 0xfeff_f800 == 0xd61f_0800
     }
 
+    /// As on x86-64: it loads the limit of its goroutine's stack.
+    pub fn begins_as_go_does(bytes: &[u8]) -> bool {
+        const LOAD_LIMIT: u32 = 0xf940_0b90;
+        words(bytes).take(2).any(|(_, word)| word == LOAD_LIMIT)
+    }
+
     fn spot(offset: u64, emulated: bool) -> Spot {
         Spot {
             offset,
@@ -341,9 +360,8 @@ mod arm64 {
     }
 
     pub fn entry(bytes: &[u8]) -> Result<Spot, Refusal> {
-        let mut jumps = words(bytes).filter_map(|(at, word)| target(at, word));
-        let is_passed_once = bytes.len() >= 4 && jumps.all(|target| target != 0);
-        is_passed_once
+        // Where something jumps back to it, it is the same call once more, as where Go makes a stack larger.
+        (bytes.len() >= 4)
             .then_some(spot(0, false))
             .ok_or(Refusal::Undecodable)
     }
@@ -403,6 +421,20 @@ mod tests {
         let read_ex = code(SSL_READ_EX);
         assert_eq!(x86_64::entry(&read_ex), Ok(spot(4, 8, true)));
         assert_eq!(x86_64::exits(&read_ex), Ok(vec![spot(28, 0, false)]));
+    }
+
+    #[test]
+    fn a_function_of_go_is_entered_where_it_has_looked_at_its_stack() {
+        // cmp 0x10(%r14), %rsp; jbe to where that is made larger, and back; sub; add; ret.
+        let small = code("493b6610 760a 4883ec08 4883c408 c3 90 e800000000 ebe9");
+        assert!(x86_64::begins_as_go_does(&small));
+        assert_eq!(x86_64::entry(&small), Ok(spot(4, 0, true)));
+        assert_eq!(x86_64::exits(&small), Ok(vec![spot(14, 0, false)]));
+        // lea -0x100(%rsp), %r12; cmp 0x10(%r14), %r12.
+        assert!(x86_64::begins_as_go_does(&code(
+            "4c8da42400ffffff 4d3b6610 7601 c3"
+        )));
+        assert!(!x86_64::begins_as_go_does(&code(SSL_READ)));
     }
 
     #[test]
@@ -490,9 +522,9 @@ mod tests {
         ] {
             assert_eq!(arm64::exits(&code(words)), Err(expected), "{words:x?}");
         }
-        assert_eq!(
-            arm64::entry(&code(&[0x1400_0000])),
-            Err(Refusal::Undecodable)
-        );
+        assert_eq!(arm64::entry(&[]), Err(Refusal::Undecodable));
+        // ldr x16, [x28, #16]; cmp sp, x16.
+        assert!(arm64::begins_as_go_does(&code(&[0xf940_0b90, 0xeb30_63ff])));
+        assert!(!arm64::begins_as_go_does(&two));
     }
 }

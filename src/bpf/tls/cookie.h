@@ -30,4 +30,7 @@ enum tls_birth {
  */
 #define TLS_WHAT_SHIFT 16
 
+/* Besides: it is a function of Go, whose stacks move and whose arguments are in other registers. */
+#define TLS_GO (1 << 24)
+
 #endif /* COOKIE_H */

@@ -4,8 +4,7 @@
  * it has found in a file; what differs between functions is in the attach cookie (cookie.h).
  *
  * Only the return says what was moved: a write may be partial, or be tried again with the same bytes. So a call that begins is
- * noted, by its process and the stack pointer that it had at its entry, which no other call of the process has meanwhile,
- * whatever thread, fibre or signal handler makes it, and found again when it ends.
+ * noted, and found again when it ends (call.bpf.h).
  */
 #ifndef PROBES_BPF_H
 #define PROBES_BPF_H
@@ -16,13 +15,9 @@
 #include "counters/visible.bpf.h"
 #include "kernel/scratch.bpf.h"
 #include "kernel/task.bpf.h"
+#include "tls/call.bpf.h"
 #include "tls/cookie.h"
 #include <bpf/bpf_tracing.h>
-
-struct tls_call_key {
-	__u64 tgid;
-	__u64 sp;
-};
 
 struct tls_call {
 	__u64 stream;
@@ -37,24 +32,6 @@ struct {
 	__type(key, struct tls_call_key);
 	__type(value, struct tls_call);
 } tls_calls SEC(".maps");
-
-static __always_inline __u64 tls_process(void)
-{
-	return bpf_get_current_pid_tgid() >> 32;
-}
-
-static __always_inline __u32 tls_what(__u64 cookie)
-{
-	return cookie >> TLS_WHAT_SHIFT & 0xff;
-}
-
-static __always_inline struct tls_call_key tls_call_key_of(struct pt_regs *regs, __u64 cookie)
-{
-	return (struct tls_call_key){
-		.tgid = tls_process(),
-		.sp = PT_REGS_SP(regs) + (__s64)(__s16)cookie,
-	};
-}
 
 /* A stream at an address, where none was known. */
 static __noinline struct tls_stream *tls_add(__u64 address)
@@ -72,16 +49,18 @@ static __noinline struct tls_stream *tls_add(__u64 address)
 SEC("uprobe")
 int tls_enter(struct pt_regs *ctx)
 {
-	struct tls_call_key key = tls_call_key_of(ctx, bpf_get_attach_cookie(ctx));
+	__u64 cookie = bpf_get_attach_cookie(ctx);
 	struct tls_call call = {
-		.stream = PT_REGS_PARM1(ctx),
-		.buffer = PT_REGS_PARM2(ctx),
+		.stream = tls_stream_of_call(ctx, cookie),
+		.buffer = tls_buffer_of_call(ctx, cookie),
 		.length_at = PT_REGS_PARM4(ctx),
 	};
 	struct tls_stream *stream = tls_find(call.stream);
+	struct tls_call_key key;
 
 	if (stream && stream->conn.mark == HTTP_NOT_SERVER && !stream->conn.id)
 		return 0;
+	key = tls_call_key_of(ctx, cookie);
 	bpf_map_update_elem(&tls_calls, &key, &call, BPF_ANY);
 	return 0;
 }
@@ -198,11 +177,12 @@ static __always_inline void tls_begin(__u64 address, enum tls_role role)
 SEC("uprobe")
 int tls_lives(struct pt_regs *ctx)
 {
-	__u64 address = PT_REGS_PARM1(ctx);
+	__u64 cookie = bpf_get_attach_cookie(ctx);
+	__u64 address = tls_stream_of_call(ctx, cookie);
 	struct tls_stream_key key = { .tgid = tls_process(), .address = address };
 	struct tls_stream *stream;
 
-	switch (tls_what(bpf_get_attach_cookie(ctx))) {
+	switch (tls_what(cookie)) {
 	case TLS_ACCEPTS:
 		tls_begin(address, TLS_SERVER);
 		break;

@@ -177,6 +177,57 @@ require('https').createServer({cert: fs.readFileSync(cert), key: fs.readFileSync
     script("nodejs", "/usr/bin/node", "server.js", text)
 }
 
+/// A server of Go, made with these flags of its linker.
+pub fn go(flags: &str) -> Server {
+    let text = "
+package main
+import (
+    \"io\"
+    \"net/http\"
+    \"os\"
+)
+// So that stacks are made larger, and move, where a connection is served.
+func deep(n int) int {
+    var room [64]int
+    room[n % 64] = n
+    if n == 0 {
+        return 0
+    }
+    return deep(n - 1) + room[(n + 1) % 64]
+}
+func main() {
+    http.HandleFunc(\"/\", func(w http.ResponseWriter, r *http.Request) {
+        io.Copy(io.Discard, r.Body)
+        deep(1000)
+        if r.Method == \"POST\" {
+            w.WriteHeader(204)
+            return
+        }
+        io.WriteString(w, \"content\")
+    })
+    panic(http.ListenAndServeTLS(os.Args[1]+\":\"+os.Args[2], os.Args[3], os.Args[4], nil))
+}
+";
+    Server::start("golang-go", |address, folder| {
+        let (certificate, key) = certificate(folder);
+        fs::write(folder.join("main.go"), text).unwrap();
+        let (source, program) = (folder.join("main.go"), folder.join("go-server"));
+        let made = Command::new("go")
+            .args(["build", "-ldflags", flags, "-o"])
+            .args([&program, &source])
+            .output()
+            .expect("the package golang-go is not installed");
+        assert!(made.status.success(), "{made:?}");
+        let mut command = Command::new(program);
+        command
+            .env("GOGC", "1")
+            .args([address.ip().to_string(), address.port().to_string()])
+            .arg(certificate)
+            .arg(key);
+        command
+    })
+}
+
 /// A client that has been answered as often as it says, and stays until it is dropped.
 pub struct Client {
     child: Child,

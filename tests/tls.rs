@@ -161,8 +161,8 @@ fn node_with_its_own_library(backend: &str) {
 
 /// As it is made and stripped, the garbage collector always at work, and stacks that move.
 fn go_by_its_own_table(backend: &str) {
-    for flags in ["", "-s -w"] {
-        let server = tls::go(flags);
+    for flags in ["-v", "-ldflags=-s -w", "-buildmode=pie"] {
+        let server = tls::go(&[flags]);
         let (_agent, address) = agent(backend, &server);
         let before = requests(&text(address, "/metrics"), server.pid());
         sleep(Duration::from_millis(2200));

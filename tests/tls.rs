@@ -234,6 +234,20 @@ fn connections_that_are_older_than_the_agent() {
     }
 }
 
+/// Of servers of which no connection is new, too.
+#[test]
+fn a_library_is_found_by_a_connection_that_is_older_than_the_agent() {
+    let server = tls::nginx(1);
+    let mut client = Client::asking(&server, &["hold:31", "wait", "more:1", "wait", "more:43"]);
+    let (agent, address) = web::start(AGENT, &[]);
+    client.go_on();
+    eventually(true, || agent.log().contains("TLS: seen into"));
+    let worker = *served(&server).keys().next().unwrap();
+    client.go_on();
+    assert_eq!(client.answers, 31 + 1 + 43);
+    assert_seen(address, worker, kinds([("GET", "200", 43)]));
+}
+
 #[test]
 fn a_process_for_each_connection_counts_for_its_workload() {
     let (agent, address) = web::start_by_workload(AGENT, &[]);

@@ -161,8 +161,8 @@ fn node_with_its_own_library(backend: &str) {
 
 /// As it is made and stripped, the garbage collector always at work, and stacks that move.
 fn go_by_its_own_table(backend: &str) {
-    for flags in ["", "-s -w"] {
-        let server = tls::go(flags);
+    for flags in ["-v", "-ldflags=-s -w", "-buildmode=pie"] {
+        let server = tls::go(&[flags]);
         let (_agent, address) = agent(backend, &server);
         let before = requests(&text(address, "/metrics"), server.pid());
         sleep(Duration::from_millis(2200));
@@ -232,6 +232,20 @@ fn connections_that_are_older_than_the_agent() {
     for client in clients {
         assert_eq!(requests(&text(address, "/metrics"), client.pid()), 0);
     }
+}
+
+/// Of servers of which no connection is new, too.
+#[test]
+fn a_library_is_found_by_a_connection_that_is_older_than_the_agent() {
+    let server = tls::nginx(1);
+    let mut client = Client::asking(&server, &["hold:31", "wait", "more:1", "wait", "more:43"]);
+    let (agent, address) = web::start(AGENT, &[]);
+    client.go_on();
+    eventually(true, || agent.log().contains("TLS: seen into"));
+    let worker = *served(&server).keys().next().unwrap();
+    client.go_on();
+    assert_eq!(client.answers, 31 + 1 + 43);
+    assert_seen(address, worker, kinds([("GET", "200", 43)]));
 }
 
 #[test]

@@ -144,14 +144,14 @@ impl Programs {
     }
 
     /// As they are loaded, with tables of their own: to see what the verifier makes of them.
-    pub fn alone() -> Result<Self> {
+    pub fn alone(way: Way) -> Result<Self> {
         let common = Common {
             room: [1; 4],
             seed: 0,
             talker: [1; 2],
             streams: 1024,
         };
-        Self::load(Way::of_this_kernel()?, &common, &BTreeMap::new())
+        Self::load(way, &common, &BTreeMap::new())
     }
 
     pub fn all(&self) -> impl Iterator<Item = libbpf_rs::Program<'_>> {
@@ -208,8 +208,51 @@ fn attach_one(program: &ProgramMut<'_>, path: &str, probe: &Probe) -> Result<Lin
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::process::Command;
+
+    use libbpf_rs::MapCore;
+
+    use crate::tls::elf::Elf;
+    use crate::tls::library::plan;
 
     use super::*;
+
+    /// A process that is about to accept a connection of TLS.
+    const ACCEPTS: &str = "
+import ssl
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+";
+
+    #[test]
+    fn they_run_in_whichever_way_they_are_attached_and_not_afterwards() {
+        let find = "import _ssl; [print(it.split()[-1]) for it in open('/proc/self/maps') if 'libssl' in it and 'r-xp' in it]";
+        let python = |script| {
+            Command::new("/usr/bin/python3")
+                .args(["-c", script])
+                .output()
+        };
+        let found = python(find).expect("the package python3 is not installed");
+        let file = File::open(String::from_utf8(found.stdout).unwrap().trim()).unwrap();
+        let plan = plan(&Elf::open(&file).unwrap()).unwrap().unwrap();
+        for way in [Way::Multi, Way::Perf] {
+            let programs = Programs::alone(way).unwrap();
+            let processes = || programs.skeleton.maps.tls_visible.keys().count();
+            let attached = match programs.attach(&file, &plan) {
+                Err(_) if way == Way::Multi && Way::of_this_kernel().unwrap() == Way::Perf => {
+                    continue;
+                }
+                attached => attached.unwrap(),
+            };
+            assert!(python(ACCEPTS).unwrap().status.success());
+            // Others on this host may do the same.
+            assert!(processes() >= 1, "{way:?}");
+            drop(attached);
+            let before = processes();
+            assert!(python(ACCEPTS).unwrap().status.success());
+            assert_eq!(processes(), before, "{way:?}");
+        }
+    }
 
     #[test]
     fn each_map_is_shared_or_its_own() {

@@ -11,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 use crate::tls::elf::{Elf, Function, Source};
 
 const MAGIC: [u32; 2] = [0xffff_fff0, 0xffff_fff1];
+/// As it is called, also in programs that are position-independent.
+const SECTIONS: [&str; 2] = [".gopclntab", ".data.rel.ro.gopclntab"];
 const HEADER: u64 = 8 + 8 * 8;
 /// More than the largest programs have.
 const MOST_FUNCTIONS: u64 = 2 << 20;
@@ -37,7 +39,11 @@ pub fn functions<'n, S: Source>(
     names: &[&'n str],
 ) -> Result<BTreeMap<&'n str, Function>> {
     let mut found = BTreeMap::new();
-    let Some(section) = elf.section(".gopclntab")? else {
+    let mut section = None;
+    for name in SECTIONS {
+        section = section.or(elf.section(name)?);
+    }
+    let Some(section) = section else {
         return Ok(found);
     };
     let table = Table::open(elf, section.offset, section.size)?;

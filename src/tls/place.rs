@@ -107,16 +107,14 @@ mod x86_64 {
         matches!(instruction.mnemonic(), Mnemonic::Nop | Mnemonic::Int3)
     }
 
-    /// As `arch/x86/kernel/uprobes.c` of the kernel has it. Of what newer ones emulate as well nothing is taken: there it costs
-    /// no less.
+    /// As `arch/x86/kernel/uprobes.c` of the kernel has it, but for calls, of which most kernels forget the shadow stack: a process
+    /// that has one would be ended. Of what newer kernels emulate as well nothing is taken: there it costs no less.
     fn is_emulated(instruction: &Instruction, bytes: &[u8]) -> bool {
         // An operand size that is not the usual one is refused.
         let has_prefix = bytes.first() == Some(&0x66);
         let pushes = matches!(instruction.code(), Code::Push_r64);
-        let branches = instruction.is_jcc_short_or_near()
-            || instruction.is_jmp_short_or_near()
-            || instruction.is_call_near();
-        !has_prefix && (pushes || branches)
+        let jumps = instruction.is_jcc_short_or_near() || instruction.is_jmp_short_or_near();
+        !has_prefix && (pushes || jumps)
     }
 
     /// How far an instruction moves the stack pointer down. `None`: nobody knows.
@@ -225,7 +223,8 @@ mod x86_64 {
         let first = function.code.iter().find(does_something);
         let first = first.ok_or(Refusal::Undecodable)?;
         let is_passed_once = !function.targets.contains(&first.ip());
-        is_passed_once
+        let is_call = first.flow_control() == FlowControl::Call;
+        (is_passed_once && !is_call)
             .then_some(Spot {
                 offset: first.ip(),
                 frame: 0,
@@ -419,7 +418,7 @@ mod tests {
         assert_eq!(x86_64::entry(&read), Ok(spot(0x16, 0x18, true)));
         assert_eq!(x86_64::exits(&read), Ok(vec![spot(0x38, 0x18, true)]));
         let read_ex = code(SSL_READ_EX);
-        assert_eq!(x86_64::entry(&read_ex), Ok(spot(4, 8, true)));
+        assert_eq!(x86_64::entry(&read_ex), Ok(spot(0, 0, false)));
         assert_eq!(x86_64::exits(&read_ex), Ok(vec![spot(28, 0, false)]));
     }
 
@@ -451,6 +450,8 @@ mod tests {
             ("4883e4f0 e800000000 c3", Ok(spot(0, 0, false))),
             // A loop comes back to the push: sub $8; push; jmp to it.
             ("4883ec08 53 ebfd", Ok(spot(0, 0, false))),
+            // What it would do to a shadow stack nobody knows.
+            ("e800000000 c3", Err(Refusal::Undecodable)),
             // And to the beginning.
             ("4883ec08 31ff ebf8", Err(Refusal::Undecodable)),
             // What is there to be patched is never touched: nopl 0(%rax,%rax).

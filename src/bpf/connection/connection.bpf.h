@@ -143,6 +143,8 @@ static __always_inline struct http_connection *http_first_receive(struct task_st
 		if (tls_greets(transfer->window, transfer->cursor.filled) && !http_is_left_out(task))
 			http_greeted_tls(http_port(endpoint->sk));
 	} else if (!may_begin) {
+		if (!mark && tls_goes_on(transfer->window, transfer->cursor.filled))
+			http_joined_tls();
 		http_looked_in_vain(endpoint, HTTP_NOT_HTTP);
 	} else if (from_start || (mark && *mark != HTTP_JOINED)) {
 		http_looked_in_vain(endpoint, from_start ? HTTP_FROM_START : 0);

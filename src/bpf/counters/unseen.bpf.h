@@ -30,6 +30,32 @@ static __always_inline bool http_is_told_of(__u64 connections)
 	return !(connections & (connections - 1));
 }
 
+/* Tells of the process of the current task. */
+static __always_inline void http_tell_of(struct task_struct *task)
+{
+	struct task_struct *parent = http_task_field(task, real_parent);
+	struct tls_wanted wanted = {
+		.pid = http_task_field(task, tgid),
+		.parent = http_task_field(parent, tgid),
+	};
+
+	bpf_ringbuf_output(&tls_wanted, &wanted, sizeof(wanted), 0);
+}
+
+/*
+ * The current task's process serves a connection of TLS that is older than the agent. It may have no other. A global function, which the
+ * verifier proves once.
+ */
+__noinline int http_joined_tls(void)
+{
+	struct task_struct *task = http_current_task();
+	struct http_owner_key key = http_key_of(task);
+
+	if (!http_is_visible(&key))
+		http_tell_of(task);
+	return 0;
+}
+
 /*
  * The current task's process serves a connection of TLS on this port, of which nobody has seen more yet than that. A global function,
  * which the verifier proves once.
@@ -39,8 +65,6 @@ __noinline int http_greeted_tls(__u16 port)
 	struct task_struct *task = http_current_task();
 	struct http_owner_key key = http_key_of(task);
 	struct http_tally tally = { .port = port };
-	struct tls_wanted wanted = {};
-	struct task_struct *parent;
 	struct http_owner *owner;
 
 	http_settle(task, &tally);
@@ -51,12 +75,8 @@ __noinline int http_greeted_tls(__u16 port)
 	if (!owner)
 		return 0;
 	__sync_fetch_and_add(&owner->tls_unseen, 1);
-	if (!http_is_told_of(owner->tls_unseen))
-		return 0;
-	parent = http_task_field(task, real_parent);
-	wanted.pid = key.pid;
-	wanted.parent = http_task_field(parent, tgid);
-	bpf_ringbuf_output(&tls_wanted, &wanted, sizeof(wanted), 0);
+	if (http_is_told_of(owner->tls_unseen))
+		http_tell_of(task);
 	return 0;
 }
 

@@ -6,12 +6,15 @@
 #include "types.h"
 
 enum {
-	TLS_HANDSHAKE = 22, /* the type of a record */
+	TLS_HANDSHAKE = 22, /* types of records */
+	TLS_DATA = 23,
 	TLS_MAJOR = 3,
 	TLS_MINOR_MAX = 4,
+	TLS_MINOR_OF_DATA = 3, /* of TLS 1.2, and of what came later */
 	TLS_RECORD_HEAD = 5,
 	TLS_RECORD_MAX = 16 << 10,
-	TLS_CLIENT_HELLO = 1, /* the type of the first message in it */
+	TLS_SEALED_MAX = TLS_RECORD_MAX + 2048, /* what encryption adds */
+	TLS_CLIENT_HELLO = 1,			/* the type of the first message in it */
 };
 
 /*
@@ -34,6 +37,15 @@ static HTTP_INLINE int tls_greets(const __u8 *window, __u64 filled)
 			return 0;
 	}
 	return filled <= TLS_RECORD_HEAD || window[TLS_RECORD_HEAD] == TLS_CLIENT_HELLO;
+}
+
+/* Whether what is received in the middle of a stream, `filled` bytes of it, begins a record of data. */
+static HTTP_INLINE int tls_goes_on(const __u8 *window, __u64 filled)
+{
+	__u32 length = (__u32)window[3] << 8 | window[4];
+
+	return filled >= TLS_RECORD_HEAD && window[0] == TLS_DATA && window[1] == TLS_MAJOR &&
+	       window[2] == TLS_MINOR_OF_DATA && length && length <= TLS_SEALED_MAX;
 }
 
 #endif /* TLS_H */

@@ -177,8 +177,8 @@ require('https').createServer({cert: fs.readFileSync(cert), key: fs.readFileSync
     script("nodejs", "/usr/bin/node", "server.js", text)
 }
 
-/// A server of Go, made with these flags of its linker.
-pub fn go(flags: &str) -> Server {
+/// A server of Go, made with these flags.
+pub fn go(flags: &[&str]) -> Server {
     let text = "
 package main
 import (
@@ -213,7 +213,9 @@ func main() {
         fs::write(folder.join("main.go"), text).unwrap();
         let (source, program) = (folder.join("main.go"), folder.join("go-server"));
         let made = Command::new("go")
-            .args(["build", "-ldflags", flags, "-o"])
+            .arg("build")
+            .args(flags)
+            .arg("-o")
             .args([&program, &source])
             .output()
             .expect("the package golang-go is not installed");

@@ -12,7 +12,7 @@ use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::{PrintLevel, Program};
 use scope_http_statistics::kernel::backend::Backend;
 use scope_http_statistics::kernel::load::{Bpf, Options, verify};
-use scope_http_statistics::tls::attach::Programs;
+use scope_http_statistics::tls::attach::{Programs, Way};
 
 /// A program that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub fn verified(bpf: &Bpf<'_>, options: &Options) -> Result<Vec<Verified>> {
 
 /// The same of the programs within TLS, which are for newer kernels alone.
 pub fn verified_within_tls() -> Result<Vec<Verified>> {
-    told(Programs::alone()?.all())
+    told(Programs::alone(Way::of_this_kernel()?)?.all())
 }
 
 fn told<'a>(programs: impl Iterator<Item = Program<'a>>) -> Result<Vec<Verified>> {

@@ -5,5 +5,6 @@
 #include "http.h"
 
 static int http_greeted_tls(__u16 port);
+static int http_joined_tls(void);
 
 #endif /* HOST_UNSEEN_BPF_H */

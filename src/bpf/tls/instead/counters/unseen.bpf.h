@@ -10,4 +10,9 @@ static __always_inline int http_greeted_tls(__u16 port)
 	return 0;
 }
 
+static __always_inline int http_joined_tls(void)
+{
+	return 0;
+}
+
 #endif /* UNSEEN_BPF_H */

@@ -19,6 +19,7 @@ use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
 use crate::confine;
+use crate::footprint;
 use crate::identity::namespace::PidNamespace;
 use crate::kernel::choice;
 use crate::tls::attach::{self, Common};
@@ -149,6 +150,8 @@ pub fn run() -> Result<()> {
     offer_to_be_killed_first();
     choice::log_what_libbpf_says();
     let mut ring = Ring::of(wanted).context("the kernel cannot tell what to look into")?;
+    // Most hosts' processes never serve TLS.
+    footprint::let_go_of_program();
     confine::looking_into_tls();
     let mut watch = Watch::new(order.common, maps, Instant::now());
     while !is_orphan() {

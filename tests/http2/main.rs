@@ -30,7 +30,8 @@ use self::frames::{a_block_of_twenty_continuations, nothing_but_sizes_of_tables}
 use self::grpc::{grpc_calls_by_their_status, grpc_deadlines_and_cancels};
 use self::peers::{
     a_server_that_goes_away, a_stream_that_is_held_while_others_pass, interim_responses,
-    pushes_and_tunnels, streams_that_are_given_up, tables_that_change, very_many_streams_at_once,
+    pushes_and_tunnels, streams_that_are_given_up, tables_that_change, upgrades_that_go_on,
+    very_many_streams_at_once,
 };
 use self::servers::{every_method_and_status_of_nginx, many_streams_of_h2load};
 use self::upgrades::{upgrades_by_curl, upgrades_by_nghttp, upgrades_that_are_not_granted};
@@ -49,6 +50,7 @@ by_backend!(
     a_block_of_twenty_continuations,
     nothing_but_sizes_of_tables,
     upgrades_by_nghttp,
+    upgrades_that_go_on,
     upgrades_by_curl,
     upgrades_that_are_not_granted,
     interim_responses,

@@ -17,7 +17,7 @@ from h2.events import (
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-LOG = open(sys.argv[3], "a", buffering=1) if sys.argv[1] == "serve" else None
+LOG = open(sys.argv[3], "a", buffering=1) if sys.argv[1] in ("serve", "upgrade") else None
 
 
 class Peer:
@@ -28,6 +28,13 @@ class Peer:
 
     def flush(self):
         self.sock.sendall(self.h2.data_to_send())
+
+    def head(self):
+        """Of HTTP/1."""
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += self.sock.recv(1)
+        return head.decode()
 
     def events(self):
         """Of one receive; none at the end of the connection."""
@@ -106,8 +113,19 @@ class Serving(Peer):
         else:
             self.answer(stream, path[0])
 
+    def upgrade(self):
+        request, *headers = self.head().split("\r\n")
+        settings = [it.split(": ", 1)[1] for it in headers if it.startswith("HTTP2-Settings: ")]
+        self.h2.initiate_upgrade_connection(settings[0])
+        self.sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        method, path, _ = request.split(" ")
+        self.asked(1, {":method": method, ":path": path})
+
     def run(self):
-        self.h2.initiate_connection()
+        if sys.argv[1] == "upgrade":
+            self.upgrade()
+        else:
+            self.h2.initiate_connection()
         self.flush()
         while (events := self.events()) is not None:
             for event in events:
@@ -132,13 +150,24 @@ def serve(address):
 # ---- the clients ----
 
 class Asking(Peer):
-    def __init__(self, address):
+    """`upgraded`: the path of a request of HTTP/1.1 that it begins with."""
+    def __init__(self, address, upgraded=None):
         super().__init__(socket.create_connection(address), True)
-        self.h2.initiate_connection()
         self.statuses = {}
         self.ended = set()
         self.seen = collections.Counter()
-        self.flush()
+        if upgraded:
+            self.upgrade(upgraded)
+        else:
+            self.h2.initiate_connection()
+            self.flush()
+
+    def upgrade(self, path):
+        settings = self.h2.initiate_upgrade_connection().decode()
+        lines = [f"GET {path} HTTP/1.1", "Host: peer", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c",
+                 f"HTTP2-Settings: {settings}"]
+        self.sock.sendall("\r\n".join(lines + ["", ""]).encode())
+        assert self.head().startswith("HTTP/1.1 101 ")
 
     def ask(self, path, method="GET", more=(), body=None, send=True, protocol=None):
         stream = self.h2.get_next_available_stream_id()
@@ -264,10 +293,18 @@ def tables(client):
             client.expect(f"/{status}", status, method=methods[turn % len(methods)], more=more)
 
 
+def upgraded(client):
+    assert client.wait(1) == "404"
+    for _ in range(3):
+        client.expect("/200", "200")
+    for _ in range(2):
+        client.expect("/404", "404")
+
+
 if __name__ == "__main__":
     host, port = sys.argv[2].rsplit(":", 1)
-    if sys.argv[1] == "serve":
+    if LOG:
         serve((host, int(port)))
-    client = Asking((host, int(port)))
+    client = Asking((host, int(port)), "/404" if sys.argv[1] == "upgraded" else None)
     globals()[sys.argv[1]](client)
     client.sock.close()

@@ -14,8 +14,8 @@ use common::servers::Server;
 use common::web::text;
 
 use super::{
-    Counts, agent, assert_nothing_is_unknown, counted, has_one_speaker, missed, pid, run, source,
-    tcp,
+    Counts, VERSION_1, agent, assert_nothing_is_unknown, counted, counted_as, has_one_speaker,
+    missed, pid, run, source, tcp,
 };
 
 /// What reasons there are for an answer that does not come, and how the log calls them.
@@ -29,12 +29,17 @@ struct Scene {
 
 impl Scene {
     fn new(backend: &str) -> Self {
+        Self::of(backend, "serve")
+    }
+
+    /// `how`: of `peer.py`.
+    fn of(backend: &str, how: &str) -> Self {
         let (agent, address) = agent(backend);
         let server = Server::start("python3-h2", |address, folder| {
             let mut command = Command::new("/usr/bin/python3");
             command
                 .arg(source("peer.py"))
-                .args(["serve", &address.to_string()])
+                .args([how, &address.to_string()])
                 .arg(folder.join("log"));
             command
         });
@@ -93,6 +98,30 @@ impl Scene {
             assert_eq!(missed(&metrics, "hpack_table"), 0);
         }
     }
+}
+
+/// The request that is upgraded is one of HTTP/1.1, and those that follow are not.
+pub fn upgrades_that_go_on(backend: &str) {
+    let _alone = alone();
+    let scene = Scene::of(backend, "upgrade");
+    for _ in 0..7 {
+        scene.act("upgraded");
+    }
+    let get = |status: &str| ("GET".to_owned(), status.to_owned());
+    let logged = BTreeMap::from([(get("200"), 21), (get("404"), 21)]);
+    eventually(logged, || scene.log());
+    let expected: [Counts; 2] = [
+        (42, BTreeMap::from([(get("404"), 7)])),
+        (42, BTreeMap::from([(get("200"), 21), (get("404"), 14)])),
+    ];
+    eventually(expected, || {
+        let metrics = text(scene.address, "/metrics");
+        let pid = pid(scene.server.pid());
+        [
+            counted_as(&metrics, &pid, VERSION_1),
+            counted(&metrics, &pid),
+        ]
+    });
 }
 
 pub fn interim_responses(backend: &str) {

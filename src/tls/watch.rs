@@ -144,7 +144,7 @@ impl Watch {
             Ok((file, id))
         });
         let Ok((file, id)) = opened else {
-            log::debug!("TLS: {} of process {pid} cannot be opened", mapping.path);
+            log::debug!("TLS: {} of process {pid} cannot be opened", mapping.shown());
             return Ok(false);
         };
         if let Some(library) = self.libraries.get_mut(&id) {
@@ -163,7 +163,7 @@ impl Watch {
             Ok(Some(plan)) if self.libraries.len() < MOST => plan,
             outcome => {
                 if let Err(error) = outcome {
-                    log::debug!("TLS: {}: {error:#}", mapping.path);
+                    log::debug!("TLS: {}: {error:#}", mapping.shown());
                 }
                 self.others.insert(id);
                 return Ok(false);
@@ -174,7 +174,7 @@ impl Watch {
             Err(error) => {
                 log::warn!(
                     "TLS: {} ({plan}) cannot be attached to: {error:#}",
-                    mapping.path
+                    mapping.shown()
                 );
                 self.others.insert(id);
                 return Ok(false);
@@ -184,10 +184,10 @@ impl Watch {
     }
 
     fn keep(&mut self, pid: u32, mapping: &Mapping, id: FileId, plan: &Plan, attached: Attached) {
-        log::info!("TLS: seen into where {} is used ({plan})", mapping.path);
+        log::info!("TLS: seen into where {} is used ({plan})", mapping.shown());
         let library = Library {
             _attached: attached,
-            path: mapping.path.clone(),
+            path: mapping.shown(),
             number: mapping.number.clone(),
             keepers: HashSet::from([pid]),
         };
@@ -213,7 +213,7 @@ impl Watch {
         if self.told.len() < MOST && self.told.insert(id) {
             log::info!(
                 "TLS: {} serves it by no library that is known or has its symbols: that is not seen into",
-                executable.path
+                executable.shown()
             );
         }
     }

@@ -22,6 +22,7 @@ const AGENT: Program = common::agent!();
 by_backend!(
     nginx_by_worker,
     python_in_threads,
+    haproxy_and_an_event_loop,
     node_with_its_own_library,
     go_by_its_own_table,
     streams_of_h2load,
@@ -154,6 +155,16 @@ fn python_in_threads(backend: &str) {
     assert_eq!(clients, [IN_ALL; 3]);
     let expected = [("GET", "200", 3 * (IN_ALL - 29)), ("POST", "204", 3 * 29)];
     assert_seen(address, server.pid(), kinds(expected));
+}
+
+fn haproxy_and_an_event_loop(backend: &str) {
+    let (_agent, address) = agent(backend, &tls::python());
+    for server in [tls::haproxy(), tls::uvicorn()] {
+        let client = Client::asking(&server, &WAYS);
+        assert_eq!(client.answers, IN_ALL);
+        let expected = [("GET", "200", IN_ALL - 29), ("POST", "204", 29)];
+        assert_seen(address, server.pid(), kinds(expected));
+    }
 }
 
 fn node_with_its_own_library(backend: &str) {

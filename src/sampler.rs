@@ -135,6 +135,7 @@ fn run(
         deadline = next_deadline(deadline, now.instant);
         sampling.tick(now);
         if helper.take_if(|it| it.has_ended()).is_some() {
+            sampling.counters.say_whether_tls_is_seen_into(false);
             log::warn!("TLS is only counted from now on: the process that looks into it has ended");
         }
         // After the tick, which it must not delay. The next one tells of it.

@@ -72,7 +72,11 @@ pub const LEFT_OUT: [LeftOut; 37] = [
         "",
         "nghttpd, h2load, nghttp, nginx, apache, curl, and python's grpc and h2",
     ),
-    left_out("tls", "", "nginx, nodejs, python, go, openssl and h2load"),
+    left_out(
+        "tls",
+        "",
+        "nginx, haproxy, nodejs, python, uvicorn, go, openssl and h2load",
+    ),
     left_out("tls_unseen", "", "nginx, nodejs, python and openssl"),
     left_out("responses", "", "python"),
     left_out("verdicts", "", "python"),

@@ -225,7 +225,7 @@ impl<'obj> Bpf<'obj> {
     }
 
     /// Starts who looks into TLS.
-    pub fn see_into_tls(&self, streams: u32, verbose: u8) -> Result<Helper> {
+    pub fn see_into_tls(&mut self, streams: u32, verbose: u8) -> Result<Helper> {
         let constants = self.skeleton.maps.rodata_data.as_ref();
         let constants = constants.context("the BPF object has no constants")?;
         let common = Common {
@@ -240,7 +240,16 @@ impl<'obj> Bpf<'obj> {
             (name, map.as_fd())
         });
         let maps: Vec<_> = maps.filter(|(name, _)| helper::needs(name)).collect();
-        Helper::start(common, &maps, verbose)
+        let helper = Helper::start(common, &maps, verbose)?;
+        self.say_whether_tls_is_seen_into(true);
+        Ok(helper)
+    }
+
+    /// What the programs do with connections of processes that have been seen into.
+    pub fn say_whether_tls_is_seen_into(&mut self, is_seen_into: bool) {
+        if let Some(variables) = &mut self.skeleton.maps.bss_data {
+            variables.http_sees_into_tls = is_seen_into;
+        }
     }
 
     pub fn backend(&self) -> Backend {

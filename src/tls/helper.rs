@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
+};
 use rustix::thread::CapabilitySet;
 use serde::{Deserialize, Serialize};
 
@@ -148,6 +150,7 @@ pub fn run() -> Result<()> {
         .remove(WANTED)
         .context("there is nothing to wait for")?;
     offer_to_be_killed_first();
+    allow_many_descriptors();
     choice::log_what_libbpf_says();
     let mut ring = Ring::of(wanted).context("the kernel cannot tell what to look into")?;
     // Most hosts' processes never serve TLS.
@@ -172,6 +175,18 @@ fn is_orphan() -> bool {
 fn is_ready(pipe: impl AsFd, flags: PollFlags) -> bool {
     let mut polled = [PollFd::new(&pipe, flags)];
     poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// As many as may be: each library takes some, before Linux 6.6 two for each spot.
+fn allow_many_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        log::debug!("TLS: there may be no more descriptors than before: {error}");
+    }
 }
 
 /// Where memory is short, the agent goes on counting without this process rather than the other way round.

@@ -213,6 +213,8 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
+    use crate::tls::elf;
+
     use super::*;
 
     #[test]
@@ -293,6 +295,51 @@ mod tests {
         assert_eq!(planned(&library(&both)).unwrap().probes.len(), 2);
         let both = ["SSL_read", "SSL_read_ex", OF_OPENSSL];
         assert_eq!(planned(&library(&both)).unwrap().probes.len(), 4);
+    }
+
+    /// `TLS_FILES=100000` for more of it; a failure says by which seed.
+    #[test]
+    fn whoever_has_made_a_file_there_is_an_end_to_it_and_no_spot_outside() {
+        let times = std::env::var("TLS_FILES").map_or(2000, |it| it.parse().unwrap());
+        for seed in 0..times {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (mut bytes, _) = match random.bool() {
+                true => elf::tests::with_section(".gopclntab", &vec![random.u8(..); 200]),
+                false => elf::tests::with_section(".other", &[]),
+            };
+            for _ in 0..random.usize(1..8) {
+                let at = random.usize(..bytes.len());
+                bytes[at] = random.u8(..);
+            }
+            if let Ok(Some(plan)) = Elf::open(&bytes[..]).and_then(|elf| plan(&elf)) {
+                let end = bytes.len() as u64;
+                assert!(plan.probes.iter().all(|it| it.offset < end), "{seed}");
+            }
+        }
+    }
+
+    /// Any bytes may be code.
+    #[test]
+    fn spots_are_where_instructions_begin() {
+        for seed in 0..2000 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut code = vec![0; random.usize(..200)];
+            random.fill(&mut code);
+            let mut spots = place::exits(&code).unwrap_or_default();
+            spots.extend(place::entry(&code));
+            for spot in spots {
+                let at = spot.offset as usize;
+                assert!(at < code.len(), "{seed}");
+                #[cfg(target_arch = "x86_64")]
+                {
+                    let decoder = iced_x86::Decoder::new(64, &code, 0);
+                    assert!(
+                        decoder.into_iter().any(|it| it.ip() == spot.offset),
+                        "{seed}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

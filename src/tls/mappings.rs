@@ -77,6 +77,11 @@ fn executed_by(line: &str) -> Option<Mapping> {
 }
 
 impl Mapping {
+    /// For people: a file may be called anything, and a terminal obeys control characters.
+    pub fn shown(&self) -> String {
+        self.path.escape_debug().to_string()
+    }
+
     /// The very file that is mapped, also where it has been deleted; or where that is not allowed, what has its name now.
     pub fn open(&self, pid: u32) -> io::Result<File> {
         regular(&format!("/proc/{pid}/map_files/{}", self.range))
@@ -175,6 +180,12 @@ cut off";
         assert!(elsewhere.open(own).is_ok());
         assert!(mapped_by(&mapping.number).unwrap().is_some());
         assert_eq!(mapped_by(&("ff:ff".to_owned(), 1)).unwrap(), None);
+    }
+
+    #[test]
+    fn no_name_reaches_a_terminal_as_it_is() {
+        let maps = "7f10-7f20 r-xp 00001000 00:2f 78    /lib/\u{1b}[2J\u{e9}.so";
+        assert_eq!(executed(maps)[0].shown(), "/lib/\\u{1b}[2J\u{e9}.so");
     }
 
     #[test]

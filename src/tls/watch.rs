@@ -144,7 +144,7 @@ impl Watch {
             Ok((file, id))
         });
         let Ok((file, id)) = opened else {
-            log::debug!("TLS: {} of process {pid} cannot be opened", mapping.path);
+            log::debug!("TLS: {} of process {pid} cannot be opened", mapping.shown());
             return Ok(false);
         };
         if let Some(library) = self.libraries.get_mut(&id) {
@@ -163,7 +163,7 @@ impl Watch {
             Ok(Some(plan)) if self.libraries.len() < MOST => plan,
             outcome => {
                 if let Err(error) = outcome {
-                    log::debug!("TLS: {}: {error:#}", mapping.path);
+                    log::debug!("TLS: {}: {error:#}", mapping.shown());
                 }
                 self.others.insert(id);
                 return Ok(false);
@@ -174,7 +174,7 @@ impl Watch {
             Err(error) => {
                 log::warn!(
                     "TLS: {} ({plan}) cannot be attached to: {error:#}",
-                    mapping.path
+                    mapping.shown()
                 );
                 self.others.insert(id);
                 return Ok(false);
@@ -184,10 +184,10 @@ impl Watch {
     }
 
     fn keep(&mut self, pid: u32, mapping: &Mapping, id: FileId, plan: &Plan, attached: Attached) {
-        log::info!("TLS: seen into where {} is used ({plan})", mapping.path);
+        log::info!("TLS: seen into where {} is used ({plan})", mapping.shown());
         let library = Library {
             _attached: attached,
-            path: mapping.path.clone(),
+            path: mapping.shown(),
             number: mapping.number.clone(),
             keepers: HashSet::from([pid]),
         };
@@ -213,7 +213,7 @@ impl Watch {
         if self.told.len() < MOST && self.told.insert(id) {
             log::info!(
                 "TLS: {} serves it by no library that is known or has its symbols: that is not seen into",
-                executable.path
+                executable.shown()
             );
         }
     }
@@ -242,5 +242,101 @@ impl Watch {
                 Err(_) => true,
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    fn watch(now: Instant) -> Watch {
+        let common = Common {
+            room: [1; 4],
+            seed: 0,
+            talker: [1; 2],
+            streams: 64,
+        };
+        Watch::new(common, BTreeMap::new(), now)
+    }
+
+    #[test]
+    fn a_process_is_looked_into_ever_more_seldom_and_all_have_a_bound() {
+        let start = Instant::now();
+        let mut watch = watch(start);
+        let mut looked = |pid, seconds| watch.may_look(pid, start + Duration::from_secs(seconds));
+        let looks = (0..40).filter(|second| looked(7, *second));
+        assert_eq!(looks.collect::<Vec<_>>(), [0, 1, 3, 7, 15, 31]);
+        // After that once a minute.
+        let looks = (40..300).filter(|second| looked(7, *second));
+        assert_eq!(looks.collect::<Vec<_>>(), [63, 123, 183, 243]);
+        let crowd = (1000..1200).filter(|pid| looked(*pid, 400));
+        assert_eq!(crowd.count(), LOOKS as usize);
+        assert!(looked(1199, 401));
+    }
+
+    #[test]
+    fn processes_that_nobody_can_remember_are_not_looked_into() {
+        let start = Instant::now();
+        let mut watch = watch(start);
+        let mut now = start;
+        for pid in 0..2 * MOST as u32 {
+            now += Duration::from_millis(100);
+            watch.may_look(pid, now);
+            assert!(watch.looked.len() <= MOST);
+        }
+    }
+
+    /// A process that has a library of TLS of its own.
+    fn user_of(folder: &tempfile::TempDir) -> Child {
+        for name in ["libssl.so.3", "libcrypto.so.3"] {
+            let library = std::path::Path::new("/usr/lib/x86_64-linux-gnu").join(name);
+            std::fs::copy(library, folder.path().join(name)).unwrap();
+        }
+        let mut child = Command::new("/usr/bin/python3")
+            .args(["-c", "import ssl, sys; print(flush=True); sys.stdin.read()"])
+            .env("LD_LIBRARY_PATH", folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the package python3 is not installed");
+        let mut line = [0];
+        let told = child.stdout.as_mut().unwrap();
+        std::io::Read::read_exact(told, &mut line).unwrap();
+        child
+    }
+
+    #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn what_nobody_has_mapped_any_more_is_let_go_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut user = user_of(&folder);
+        let start = Instant::now();
+        let mut watch = watch(start);
+        let wanted = Wanted {
+            pid: user.id(),
+            parent: 0,
+        };
+        watch.look(wanted, start).unwrap();
+        let path = folder.path().to_str().unwrap().to_owned();
+        let own = |watch: &Watch| {
+            watch
+                .libraries
+                .values()
+                .any(|it| it.path.starts_with(&path))
+        };
+        assert!(own(&watch));
+        watch.sweep(start + SWEEP);
+        assert!(own(&watch));
+        user.kill().unwrap();
+        user.wait().unwrap();
+        watch.sweep(start + SWEEP + SWEEP / 2);
+        assert!(own(&watch), "not before it is due");
+        watch.sweep(start + 2 * SWEEP);
+        assert!(!own(&watch));
+        // One that has ended has nothing.
+        watch.look(wanted, start + LAST).unwrap();
+        assert!(!own(&watch));
     }
 }

@@ -18,6 +18,14 @@ struct {
 	__uint(max_entries, 64 << 10); /* whole pages */
 } tls_wanted SEC(".maps");
 
+/* Whether there is anybody who attaches programs. Set by user space; when it is not, what they have noted no longer holds. */
+bool http_sees_into_tls;
+
+static __always_inline bool http_is_seen_into(const struct http_owner_key *process)
+{
+	return http_sees_into_tls && http_is_visible(process);
+}
+
 enum {
 	TLS_TOLD_OFTEN = 1 << 10,
 };
@@ -51,7 +59,7 @@ __noinline int http_joined_tls(void)
 	struct task_struct *task = http_current_task();
 	struct http_owner_key key = http_key_of(task);
 
-	if (!http_is_visible(&key))
+	if (!http_is_seen_into(&key))
 		http_tell_of(task);
 	return 0;
 }
@@ -69,7 +77,7 @@ __noinline int http_greeted_tls(__u16 port)
 
 	http_settle(task, &tally);
 	owner = http_owner_of(&tally, &key);
-	if (http_is_visible(&key))
+	if (http_is_seen_into(&key))
 		return 0;
 	http_miss(HTTP_MISSED_TLS_UNSEEN, 1);
 	if (!owner)

@@ -23,6 +23,7 @@ struct tls_call {
 	__u64 stream;
 	__u64 buffer;
 	__u64 length_at;
+	__u64 counted; /* in the stream */
 };
 
 /* Calls that have begun. Those of threads that never return from one are used least recently. */
@@ -45,6 +46,15 @@ static __noinline struct tls_stream *tls_add(__u64 address)
 	return bpf_map_lookup_elem(&tls_streams, &key);
 }
 
+/* Whether a call has been here before: functions of Go begin once more when their stack has been made larger. */
+static __always_inline bool tls_is_noted(const struct tls_call_key *key, const struct tls_call *call,
+					 __u64 cookie)
+{
+	struct tls_call *noted = cookie & TLS_GO ? bpf_map_lookup_elem(&tls_calls, key) : NULL;
+
+	return noted && noted->stream == call->stream && noted->counted;
+}
+
 /* A read or a write begins. */
 SEC("uprobe")
 int tls_enter(struct pt_regs *ctx)
@@ -61,6 +71,11 @@ int tls_enter(struct pt_regs *ctx)
 	if (stream && stream->conn.mark == HTTP_NOT_SERVER && !stream->conn.id)
 		return 0;
 	key = tls_call_key_of(ctx, cookie);
+	if (stream) {
+		call.counted = 1;
+		if (!tls_is_noted(&key, &call, cookie))
+			__sync_fetch_and_add(&stream->calls, 1);
+	}
 	bpf_map_update_elem(&tls_calls, &key, &call, BPF_ANY);
 	return 0;
 }
@@ -123,6 +138,22 @@ static __always_inline void tls_transferred(const struct tls_call *call, __u64 l
 		stream->received = true;
 }
 
+static __always_inline void tls_forget(__u64 address)
+{
+	struct tls_stream_key key = { .tgid = tls_process(), .address = address };
+
+	bpf_map_delete_elem(&tls_streams, &key);
+}
+
+/* A call that was counted is over. It may be the last one of a stream that has ended meanwhile. */
+static __always_inline void tls_returned(__u64 address)
+{
+	struct tls_stream *stream = tls_find(address);
+
+	if (stream && __sync_fetch_and_add(&stream->calls, -1) == 1 && stream->ended)
+		tls_forget(address);
+}
+
 static __always_inline int tls_leave(struct pt_regs *ctx, enum http_direction direction)
 {
 	__u64 cookie = bpf_get_attach_cookie(ctx);
@@ -136,14 +167,14 @@ static __always_inline int tls_leave(struct pt_regs *ctx, enum http_direction di
 	call = *noted;
 	bpf_map_delete_elem(&tls_calls, &key);
 	length = tls_length(ctx, &call, tls_what(cookie));
-	if (length <= 0)
-		return 0;
-	if (!tls_claim()) {
+	if (length > 0 && !tls_claim()) {
 		http_miss(HTTP_MISSED_RECURSION, 1);
-		return 0;
+	} else if (length > 0) {
+		tls_transferred(&call, length, direction);
+		tls_release();
 	}
-	tls_transferred(&call, length, direction);
-	tls_release();
+	if (call.counted)
+		tls_returned(call.stream);
 	return 0;
 }
 
@@ -179,7 +210,6 @@ int tls_lives(struct pt_regs *ctx)
 {
 	__u64 cookie = bpf_get_attach_cookie(ctx);
 	__u64 address = tls_stream_of_call(ctx, cookie);
-	struct tls_stream_key key = { .tgid = tls_process(), .address = address };
 	struct tls_stream *stream;
 
 	switch (tls_what(cookie)) {
@@ -199,7 +229,12 @@ int tls_lives(struct pt_regs *ctx)
 			tls_begin(address, stream->role);
 		break;
 	case TLS_IS_NO_LONGER:
-		bpf_map_delete_elem(&tls_streams, &key);
+		stream = tls_find(address);
+		/* Go closes what is still being written to by others. */
+		if (stream && stream->calls)
+			stream->ended = true;
+		else
+			tls_forget(address);
 		break;
 	}
 	return 0;

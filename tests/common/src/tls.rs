@@ -177,6 +177,57 @@ require('https').createServer({cert: fs.readFileSync(cert), key: fs.readFileSync
     script("nodejs", "/usr/bin/node", "server.js", text)
 }
 
+/// It answers by itself.
+pub fn haproxy() -> Server {
+    Server::start("haproxy", |address, folder| {
+        let (certificate, key) = certificate(folder);
+        let both = [certificate, key].map(|it| fs::read_to_string(it).unwrap());
+        fs::write(folder.join("both.pem"), both.concat()).unwrap();
+        let conf = format!(
+            "global\n maxconn 200\n\
+             defaults\n mode http\n timeout connect 10s\n timeout client 60s\n timeout server 60s\n\
+             frontend front\n bind {address} ssl crt {}/both.pem alpn h2,http/1.1\n\
+             http-request wait-for-body time 20s if METH_POST\n\
+             http-request return status 204 if METH_POST\n\
+             http-request return status 200 content-type text/plain string content\n",
+            folder.display(),
+        );
+        fs::write(folder.join("haproxy.cfg"), conf).unwrap();
+        let mut command = Command::new("/usr/sbin/haproxy");
+        command.args(["-db", "-f"]).arg(folder.join("haproxy.cfg"));
+        command
+    })
+}
+
+/// Python's event loop, which has TLS in memory.
+pub fn uvicorn() -> Server {
+    let text = "
+import sys
+import uvicorn
+
+async def app(scope, receive, send):
+    if scope['type'] != 'http':
+        return
+    more = True
+    while more:
+        more = (await receive()).get('more_body', False)
+    post = scope['method'] == 'POST'
+    body = b'' if post else b'content'
+    headers = [(b'content-length', str(len(body)).encode())]
+    await send({'type': 'http.response.start', 'status': 204 if post else 200, 'headers': [] if post else headers})
+    await send({'type': 'http.response.body', 'body': body})
+
+_, host, port, certificate, key = sys.argv
+uvicorn.run(app, host=host, port=int(port), ssl_certfile=certificate, ssl_keyfile=key, log_level='error')
+";
+    script(
+        "python3-uvicorn",
+        "/usr/bin/python3",
+        "uvicorn_server.py",
+        text,
+    )
+}
+
 /// A server of Go, made with these flags.
 pub fn go(flags: &[&str]) -> Server {
     let text = "

@@ -18,7 +18,9 @@ struct tls_stream {
 	struct http_connection conn; /* without an id: what is known of a stream that has none */
 	enum tls_role role;
 	bool received; /* anything, since its beginning */
-	__u8 pad[6];
+	bool ended;    /* but for the calls that are still under way */
+	__u8 pad;
+	__u32 calls; /* under way */
 };
 
 struct http_endpoint {

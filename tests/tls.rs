@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -231,6 +232,43 @@ fn streams_of_h2load(backend: &str) {
     let labels = [&pid(worker), HTTPS, "network_protocol_version=\"2\""];
     let counted = || sample(&text(address, "/metrics"), ANSWERS, &labels);
     eventually(Some(4009.0), counted);
+}
+
+/// What `openssl s_client` is answered that is told to do so much more.
+fn s_client(server: &Server, more: &[&str], input: &[u8]) {
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_client", "-quiet", "-ign_eof", "-tls1_3", "-connect"])
+        .arg(tls::tcp(server).to_string())
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// A library reads it by a function that calls another one which is seen as well.
+#[test]
+fn requests_in_early_data_count_once() {
+    let (_agent, address) = agent_that_knows(&[], &tls::python());
+    let server = tls::nginx(1);
+    let request = b"GET /file HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    fs::write(server.file("request"), request).unwrap();
+    let path = |name: &str| server.file(name).to_str().unwrap().to_owned();
+    let (session, early) = (path("session"), path("request"));
+    for _ in 0..13 {
+        s_client(&server, &["-sess_out", &session], request);
+        s_client(&server, &["-sess_in", &session, "-early_data", &early], b"");
+    }
+    let log = fs::read_to_string(server.file("access.log")).unwrap();
+    let in_early_data = log.lines().filter(|it| it.ends_with(" 1")).count();
+    assert!(in_early_data > 0, "{log}");
+    let worker = *served(&server).keys().next().unwrap();
+    assert_seen(address, worker, kinds([("GET", "200", 26)]));
 }
 
 #[test]

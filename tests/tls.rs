@@ -234,6 +234,25 @@ fn streams_of_h2load(backend: &str) {
     eventually(Some(4009.0), counted);
 }
 
+/// A program of Go whose table another linker has put where nobody finds it.
+#[test]
+fn what_is_not_known_is_counted_to_the_connection_and_said() {
+    let (agent, address) = web::start(AGENT, &[]);
+    let server = tls::go(&["-buildmode=pie", "-ldflags=-linkmode=external -s -w"]);
+    let client = Client::asking(&server, &["new:53", "keep:101"]);
+    assert_eq!(client.answers, 53 + 101);
+    let process = pid(server.pid());
+    eventually(Some(54.0), || {
+        sample(&text(address, "/metrics"), UNSEEN, &[&process])
+    });
+    assert_eq!(requests(&text(address, "/metrics"), server.pid()), 0);
+    let said = agent
+        .log()
+        .matches("go-server serves it by no library")
+        .count();
+    assert_eq!(said, 1, "{}", agent.log());
+}
+
 /// What `openssl s_client` is answered that is told to do so much more.
 fn s_client(server: &Server, more: &[&str], input: &[u8]) {
     let mut command = Command::new("openssl");

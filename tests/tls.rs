@@ -189,13 +189,7 @@ fn go_by_its_own_table(backend: &str) {
         let unseen = sample(&metrics, UNSEEN, &[&pid(server.pid())]);
         let client = Client::asking(&server, &WAYS);
         assert_eq!(client.answers, IN_ALL);
-        let mut command = Command::new("h2load");
-        command
-            .args(["-n", "997", "-c", "3", "-m", "10"])
-            .arg(format!("https://{}/file", tls::tcp(&server)));
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains("997 succeeded"), "{said}");
+        h2load(&server, 997, &["-c", "3", "-m", "10"]);
         let post = ("POST".to_owned(), "204".to_owned());
         let labels = [&*pid(server.pid()), HTTPS, "network_protocol_version=\"2\""];
         eventually((before + IN_ALL + 997, Some(29), Some(997.0)), || {
@@ -209,18 +203,27 @@ fn go_by_its_own_table(backend: &str) {
     }
 }
 
+/// So many requests, all of which are answered.
+fn h2load(server: &Server, count: u64, more: &[&str]) {
+    let mut command = Command::new("h2load");
+    command
+        .args(["-n", &count.to_string()])
+        .args(more)
+        .arg(format!("https://{}/file", tls::tcp(server)));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains(&format!("{count} succeeded")), "{said}");
+}
+
 fn streams_of_h2load(backend: &str) {
     let (_agent, address) = agent(backend, &tls::nginx(1));
     let server = tls::nginx(1);
-    for (count, clients, streams) in [(1009, 1, 1), (997, 3, 10), (2003, 3, 100)] {
-        let mut command = Command::new("h2load");
-        command
-            .args(["-n", &count.to_string(), "-c", &clients.to_string()])
-            .args(["-m", &streams.to_string()])
-            .arg(format!("https://{}/file", tls::tcp(&server)));
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains(&format!("{count} succeeded")), "{said}");
+    for (count, more) in [
+        (1009, ["-c", "1", "-m", "1"]),
+        (997, ["-c", "3", "-m", "10"]),
+        (2003, ["-c", "3", "-m", "100"]),
+    ] {
+        h2load(&server, count, &more);
     }
     let truth = served(&server);
     assert_eq!(
@@ -307,6 +310,35 @@ fn connections_that_are_older_than_the_agent() {
     for client in clients {
         assert_eq!(requests(&text(address, "/metrics"), client.pid()), 0);
     }
+}
+
+/// All of them, whatever else runs on the CPUs meanwhile.
+#[test]
+fn many_connections_of_several_servers_at_once() {
+    const EACH: u64 = 20_011;
+    let (nginx, go) = (tls::nginx(2), tls::go(&["-ldflags=-s -w"]));
+    let (agent, address) = web::start(AGENT, &[]);
+    teach(&agent, &nginx);
+    teach(&agent, &go);
+    sleep(Duration::from_millis(2200));
+    let before: u64 = served(&nginx).values().sum();
+    let workers = || served(&nginx).into_keys().collect::<Vec<_>>();
+    let now = |processes: Vec<u64>| {
+        let metrics = text(address, "/metrics");
+        let of_all = |name| -> u64 {
+            let count = |it: &u64| sample(&metrics, name, &[&pid(*it)]).unwrap_or(0.0) as u64;
+            processes.iter().map(count).sum()
+        };
+        (of_all(REQUESTS), of_all(ANSWERS))
+    };
+    let more = |(requests, answers): (u64, u64)| (requests + EACH, answers + EACH);
+    let expected = [now(workers()), now(vec![go.pid()])].map(more);
+    std::thread::scope(|scope| {
+        scope.spawn(|| h2load(&nginx, EACH, &["--h1", "-c", "32"]));
+        scope.spawn(|| h2load(&go, EACH, &["-c", "16", "-m", "20"]));
+    });
+    assert_eq!(served(&nginx).values().sum::<u64>(), before + EACH);
+    eventually(expected, || [now(workers()), now(vec![go.pid()])]);
 }
 
 /// Of servers of which no connection is new, too.

@@ -23,7 +23,7 @@ The page:
 Needs:
   Linux with BTF (/sys/kernel/btf/vmlinux).
   Root, or the capabilities CAP_BPF and CAP_PERFMON to count, CAP_DAC_READ_SEARCH for the syscall backend, \
-and CAP_SYS_RESOURCE before Linux 5.11; and a plugins root that can be written.
+CAP_SYS_PTRACE to look into TLS, and CAP_SYS_RESOURCE before Linux 5.11; and a plugins root that can be written.
   In a container, the host's pid namespace; in one of its own the agent shows the host's pids all the same.
   After its start it keeps of all that no more than it needs.
   \"scope-http-statistics check\" says what of this is there and what works.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -188,13 +189,7 @@ fn go_by_its_own_table(backend: &str) {
         let unseen = sample(&metrics, UNSEEN, &[&pid(server.pid())]);
         let client = Client::asking(&server, &WAYS);
         assert_eq!(client.answers, IN_ALL);
-        let mut command = Command::new("h2load");
-        command
-            .args(["-n", "997", "-c", "3", "-m", "10"])
-            .arg(format!("https://{}/file", tls::tcp(&server)));
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains("997 succeeded"), "{said}");
+        h2load(&server, 997, &["-c", "3", "-m", "10"]);
         let post = ("POST".to_owned(), "204".to_owned());
         let labels = [&*pid(server.pid()), HTTPS, "network_protocol_version=\"2\""];
         eventually((before + IN_ALL + 997, Some(29), Some(997.0)), || {
@@ -208,18 +203,27 @@ fn go_by_its_own_table(backend: &str) {
     }
 }
 
+/// So many requests, all of which are answered.
+fn h2load(server: &Server, count: u64, more: &[&str]) {
+    let mut command = Command::new("h2load");
+    command
+        .args(["-n", &count.to_string()])
+        .args(more)
+        .arg(format!("https://{}/file", tls::tcp(server)));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains(&format!("{count} succeeded")), "{said}");
+}
+
 fn streams_of_h2load(backend: &str) {
     let (_agent, address) = agent(backend, &tls::nginx(1));
     let server = tls::nginx(1);
-    for (count, clients, streams) in [(1009, 1, 1), (997, 3, 10), (2003, 3, 100)] {
-        let mut command = Command::new("h2load");
-        command
-            .args(["-n", &count.to_string(), "-c", &clients.to_string()])
-            .args(["-m", &streams.to_string()])
-            .arg(format!("https://{}/file", tls::tcp(&server)));
-        let output = command.stdin(Stdio::null()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains(&format!("{count} succeeded")), "{said}");
+    for (count, more) in [
+        (1009, ["-c", "1", "-m", "1"]),
+        (997, ["-c", "3", "-m", "10"]),
+        (2003, ["-c", "3", "-m", "100"]),
+    ] {
+        h2load(&server, count, &more);
     }
     let truth = served(&server);
     assert_eq!(
@@ -231,6 +235,62 @@ fn streams_of_h2load(backend: &str) {
     let labels = [&pid(worker), HTTPS, "network_protocol_version=\"2\""];
     let counted = || sample(&text(address, "/metrics"), ANSWERS, &labels);
     eventually(Some(4009.0), counted);
+}
+
+/// A program of Go whose table another linker has put where nobody finds it.
+#[test]
+fn what_is_not_known_is_counted_to_the_connection_and_said() {
+    let (agent, address) = web::start(AGENT, &[]);
+    let server = tls::go(&["-buildmode=pie", "-ldflags=-linkmode=external -s -w"]);
+    let client = Client::asking(&server, &["new:53", "keep:101"]);
+    assert_eq!(client.answers, 53 + 101);
+    let process = pid(server.pid());
+    eventually(Some(54.0), || {
+        sample(&text(address, "/metrics"), UNSEEN, &[&process])
+    });
+    assert_eq!(requests(&text(address, "/metrics"), server.pid()), 0);
+    let said = agent
+        .log()
+        .matches("go-server serves it by no library")
+        .count();
+    assert_eq!(said, 1, "{}", agent.log());
+}
+
+/// What `openssl s_client` is answered that is told to do so much more.
+fn s_client(server: &Server, more: &[&str], input: &[u8]) {
+    let mut command = Command::new("openssl");
+    command
+        .args(["s_client", "-quiet", "-ign_eof", "-tls1_3", "-connect"])
+        .arg(tls::tcp(server).to_string())
+        .args(more)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+/// A library reads it by a function that calls another one which is seen as well.
+#[test]
+fn requests_in_early_data_count_once() {
+    let (_agent, address) = agent_that_knows(&[], &tls::python());
+    let server = tls::nginx(1);
+    let request = b"GET /file HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n";
+    fs::write(server.file("request"), request).unwrap();
+    let path = |name: &str| server.file(name).to_str().unwrap().to_owned();
+    let (session, early) = (path("session"), path("request"));
+    for _ in 0..13 {
+        s_client(&server, &["-sess_out", &session], request);
+        s_client(&server, &["-sess_in", &session, "-early_data", &early], b"");
+    }
+    let log = fs::read_to_string(server.file("access.log")).unwrap();
+    let in_early_data = log.lines().filter(|it| it.ends_with(" 1")).count();
+    assert!(in_early_data > 0, "{log}");
+    let worker = *served(&server).keys().next().unwrap();
+    assert_seen(address, worker, kinds([("GET", "200", 26)]));
 }
 
 #[test]
@@ -250,6 +310,35 @@ fn connections_that_are_older_than_the_agent() {
     for client in clients {
         assert_eq!(requests(&text(address, "/metrics"), client.pid()), 0);
     }
+}
+
+/// All of them, whatever else runs on the CPUs meanwhile.
+#[test]
+fn many_connections_of_several_servers_at_once() {
+    const EACH: u64 = 20_011;
+    let (nginx, go) = (tls::nginx(2), tls::go(&["-ldflags=-s -w"]));
+    let (agent, address) = web::start(AGENT, &[]);
+    teach(&agent, &nginx);
+    teach(&agent, &go);
+    sleep(Duration::from_millis(2200));
+    let before: u64 = served(&nginx).values().sum();
+    let workers = || served(&nginx).into_keys().collect::<Vec<_>>();
+    let now = |processes: Vec<u64>| {
+        let metrics = text(address, "/metrics");
+        let of_all = |name| -> u64 {
+            let count = |it: &u64| sample(&metrics, name, &[&pid(*it)]).unwrap_or(0.0) as u64;
+            processes.iter().map(count).sum()
+        };
+        (of_all(REQUESTS), of_all(ANSWERS))
+    };
+    let more = |(requests, answers): (u64, u64)| (requests + EACH, answers + EACH);
+    let expected = [now(workers()), now(vec![go.pid()])].map(more);
+    std::thread::scope(|scope| {
+        scope.spawn(|| h2load(&nginx, EACH, &["--h1", "-c", "32"]));
+        scope.spawn(|| h2load(&go, EACH, &["-c", "16", "-m", "20"]));
+    });
+    assert_eq!(served(&nginx).values().sum::<u64>(), before + EACH);
+    eventually(expected, || [now(workers()), now(vec![go.pid()])]);
 }
 
 /// Of servers of which no connection is new, too.

@@ -43,7 +43,8 @@ fn served(nginx: &Server) -> BTreeMap<u64, u64> {
     let log = fs::read_to_string(nginx.file("access.log")).unwrap();
     let mut connections: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
     for line in log.lines() {
-        let (worker, connection) = line.split_once(' ').unwrap();
+        let mut words = line.split(' ');
+        let (worker, connection) = (words.next().unwrap(), words.next().unwrap());
         let of_worker = connections.entry(worker.parse().unwrap()).or_default();
         of_worker.insert(connection);
     }

@@ -127,6 +127,7 @@ fn conditional() -> Vec<(c_long, Vec<Argument>)> {
 #[rustfmt::skip]
 const TO_ATTACH: &[c_long] = &[
     libc::SYS_bpf, libc::SYS_dup3, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_ioctl, libc::SYS_memfd_create,
+    libc::SYS_openat2,
     libc::SYS_perf_event_open,
     #[cfg(target_arch = "x86_64")]
     libc::SYS_access,

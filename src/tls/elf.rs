@@ -16,8 +16,11 @@ type Endian = object::LittleEndian;
 const LITTLE: Endian = object::LittleEndian;
 
 /// What one read may take, and all of a file together.
-const PART: u64 = 64 << 20;
+const PART: u64 = 32 << 20;
 const ALL: u64 = 192 << 20;
+const SYMBOL: u64 = size_of::<Sym64<Endian>>() as u64;
+/// Symbols that are read at once.
+const TOGETHER: u64 = 32 << 10;
 /// Of a function.
 const MOST_CODE: u64 = 64 << 10;
 
@@ -127,6 +130,11 @@ impl<S: Source> Elf<S> {
         }))
     }
 
+    /// How much was read so far.
+    pub fn taken(&self) -> u64 {
+        ALL - self.left.get()
+    }
+
     pub fn bytes(&self, offset: u64, size: u64) -> Result<Vec<u8>> {
         let left = self.left.get().checked_sub(size);
         let left = left.filter(|_| size <= PART);
@@ -169,20 +177,24 @@ impl<S: Source> Elf<S> {
         let texts = self.sections.get(symbols.sh_link.get(LITTLE) as usize);
         let texts = texts.context("its symbols have no names")?;
         let texts = self.bytes(texts.sh_offset.get(LITTLE), texts.sh_size.get(LITTLE))?;
-        let count = symbols.sh_size.get(LITTLE) / size_of::<Sym64<Endian>>() as u64;
-        let symbols: Vec<Sym64<Endian>> = self.table(symbols.sh_offset.get(LITTLE), count)?;
+        let count = symbols.sh_size.get(LITTLE) / SYMBOL;
         let mut found = BTreeMap::new();
-        for symbol in &symbols {
-            let is_function = symbol.st_type() == elf::STT_FUNC;
-            if !is_function || symbol.st_shndx.get(LITTLE) == elf::SHN_UNDEF {
-                continue;
-            }
-            let at = symbol.st_name.get(LITTLE) as usize;
-            if let Some(name) = named(&texts, at, names)
-                && !found.contains_key(name)
-            {
-                let (address, size) = (symbol.st_value.get(LITTLE), symbol.st_size.get(LITTLE));
-                found.insert(name, self.function(address, size)?);
+        for first in (0..count).step_by(TOGETHER as usize) {
+            let at = symbols.sh_offset.get(LITTLE).checked_add(first * SYMBOL);
+            let at = at.context("its symbols are nowhere")?;
+            let some: Vec<Sym64<Endian>> = self.table(at, TOGETHER.min(count - first))?;
+            for symbol in &some {
+                let is_function = symbol.st_type() == elf::STT_FUNC;
+                if !is_function || symbol.st_shndx.get(LITTLE) == elf::SHN_UNDEF {
+                    continue;
+                }
+                let at = symbol.st_name.get(LITTLE) as usize;
+                if let Some(name) = named(&texts, at, names)
+                    && !found.contains_key(name)
+                {
+                    let (address, size) = (symbol.st_value.get(LITTLE), symbol.st_size.get(LITTLE));
+                    found.insert(name, self.function(address, size)?);
+                }
             }
         }
         Ok(found)

@@ -9,6 +9,7 @@ use std::io::{self, BufRead, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -125,9 +126,14 @@ impl Helper {
 impl Drop for Helper {
     fn drop(&mut self) {
         drop(self.input.take());
-        // Both fail only where it has already ended.
+        // All of these fail only where it has already ended. One that waits for a file system that does not answer is left to itself.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let start = Instant::now();
+        while let Ok(None) = self.child.try_wait()
+            && start.elapsed() < STEP
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

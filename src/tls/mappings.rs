@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The files that a process has mapped to execute them.
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 /// Of `/proc/PID/maps`; and files of one process that are looked at.
 const MOST_TEXT: u64 = 4 << 20;
@@ -29,13 +32,15 @@ impl FileId {
     }
 }
 
+/// Device and inode as `/proc/PID/maps` has them. Some file systems have other devices for who asks for a file.
+pub type Number = (String, u64);
+
 /// One that is mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
     /// As `/proc/PID/map_files` calls it.
     range: String,
-    /// Device and inode as `/proc/PID/maps` has them. Some file systems have other devices for who asks for a file.
-    pub number: (String, u64),
+    pub number: Number,
     /// In the root of the process.
     pub path: String,
 }
@@ -49,14 +54,10 @@ pub fn of(pid: u32) -> io::Result<Vec<Mapping>> {
 }
 
 fn executed(maps: &str) -> Vec<Mapping> {
-    let mut mappings: Vec<Mapping> = Vec::new();
-    for mapping in maps.lines().filter_map(executed_by) {
-        let is_known = mappings.iter().any(|it| it.number == mapping.number);
-        if !is_known && mappings.len() < MOST_FILES {
-            mappings.push(mapping);
-        }
-    }
-    mappings
+    let mut known = HashSet::new();
+    let mappings = maps.lines().filter_map(executed_by);
+    let once = mappings.filter(|it| known.insert(it.number.clone()));
+    once.take(MOST_FILES).collect()
 }
 
 /// A line such as `7f00-7f10 r-xp 00001000 08:01 1234    /usr/lib/libssl.so.3`.
@@ -84,21 +85,28 @@ impl Mapping {
 
     /// The very file that is mapped, also where it has been deleted; or where that is not allowed, what has its name now.
     pub fn open(&self, pid: u32) -> io::Result<File> {
-        regular(&format!("/proc/{pid}/map_files/{}", self.range))
-            .or_else(|_| regular(&format!("/proc/{pid}/root{}", self.path)))
+        let mapped = File::options()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(format!("/proc/{pid}/map_files/{}", self.range));
+        regular(&mapped.or_else(|_| in_root_of(pid, &self.path))?)
     }
 }
 
 /// Opens a file, and nothing else: to open a device may do anything, and to open a pipe waits.
-fn regular(path: &str) -> io::Result<File> {
-    let named = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_PATH)
-        .open(path)?;
+fn regular(named: &File) -> io::Result<File> {
     if !named.metadata()?.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    File::open(opened(&named))
+    File::open(opened(named))
+}
+
+/// What has a name in the root of a process, whose links do not lead out of that.
+fn in_root_of(pid: u32, path: &str) -> io::Result<File> {
+    let root = File::open(format!("/proc/{pid}/root"))?;
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    Ok(openat2(root, path, flags, Mode::empty(), inside)?.into())
 }
 
 /// By what name this process reaches a file that it has opened.
@@ -106,19 +114,20 @@ pub fn opened(file: &File) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
-/// A process that has mapped a file of this number to execute it, if there is one.
-pub fn mapped_by(number: &(String, u64)) -> io::Result<Option<u32>> {
+/// Of files with these numbers those that a process has mapped to execute them, and one such process.
+pub fn mapped_by(wanted: &HashSet<Number>) -> io::Result<HashMap<Number, u32>> {
+    let mut found = HashMap::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
         let Some(pid) = name.to_str().and_then(|it| it.parse().ok()) else {
             continue;
         };
         // One that has ended meanwhile has mapped nothing.
-        if of(pid).is_ok_and(|all| all.iter().any(|it| it.number == *number)) {
-            return Ok(Some(pid));
-        }
+        let mapped = of(pid).unwrap_or_default();
+        let numbers = mapped.into_iter().map(|it| it.number);
+        found.extend(numbers.filter(|it| wanted.contains(it)).map(|it| (it, pid)));
     }
-    Ok(None)
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -178,8 +187,10 @@ cut off";
             ..mapping.clone()
         };
         assert!(elsewhere.open(own).is_ok());
-        assert!(mapped_by(&mapping.number).unwrap().is_some());
-        assert_eq!(mapped_by(&("ff:ff".to_owned(), 1)).unwrap(), None);
+        let nobodys = ("ff:ff".to_owned(), 1);
+        let wanted = HashSet::from([mapping.number.clone(), nobodys]);
+        let mapped = mapped_by(&wanted).unwrap();
+        assert_eq!(mapped.keys().collect::<Vec<_>>(), [&mapping.number]);
     }
 
     #[test]
@@ -190,8 +201,11 @@ cut off";
 
     #[test]
     fn nothing_but_a_file_is_opened() {
-        for path in ["/dev/null", "/proc/self/root", "/nowhere"] {
-            assert!(regular(path).is_err(), "{path}");
+        let own = std::process::id();
+        let opened = |path: &str| in_root_of(own, path).and_then(|it| regular(&it));
+        assert!(opened("/etc/hostname").or(opened("/etc/passwd")).is_ok());
+        for path in ["/dev/null", "/proc/self/root", "/proc/self/exe", "/nowhere"] {
+            assert!(opened(path).is_err(), "{path}");
         }
     }
 }

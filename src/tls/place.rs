@@ -17,6 +17,9 @@ pub struct Spot {
     pub emulated: bool,
 }
 
+/// Of a function. None that is known has a tenth of these; each costs the kernel memory, and all processes a moment.
+const MOST_RETURNS: usize = 64;
+
 /// Why a function has no spots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -24,6 +27,7 @@ pub enum Refusal {
     /// By a jump to another function, which returns in its place, or to wherever a register says.
     LeavesByJump,
     NeverReturns,
+    ReturnsTooOften,
 }
 
 impl fmt::Display for Refusal {
@@ -32,6 +36,7 @@ impl fmt::Display for Refusal {
             Self::Undecodable => "has code that cannot be decoded",
             Self::LeavesByJump => "leaves by a jump",
             Self::NeverReturns => "never returns",
+            Self::ReturnsTooOften => "returns in too many places",
         })
     }
 }
@@ -50,7 +55,7 @@ mod x86_64 {
         OpAccess, OpKind, Register,
     };
 
-    use super::{Refusal, Spot};
+    use super::{MOST_RETURNS, Refusal, Spot};
 
     /// In which a function is given what is asked for: the stream, a buffer, its size, and a place for a length.
     const ARGUMENTS: [Register; 4] = [Register::RDI, Register::RSI, Register::RDX, Register::RCX];
@@ -250,6 +255,9 @@ mod x86_64 {
         let mut info = InstructionInfoFactory::new();
         let returns = |it: &Instruction| it.flow_control() == FlowControl::Return;
         let places = (0..function.code.len()).filter(|place| returns(&function.code[*place]));
+        if places.clone().count() > MOST_RETURNS {
+            return Err(Refusal::ReturnsTooOften);
+        }
         let spots: Vec<_> = places
             .map(|place| before_return(&function, bytes, place, &mut info))
             .collect();
@@ -310,7 +318,7 @@ mod x86_64 {
 /// All instructions have four bytes. The kernel simulates returns.
 #[cfg(any(target_arch = "aarch64", test))]
 mod arm64 {
-    use super::{Refusal, Spot};
+    use super::{MOST_RETURNS, Refusal, Spot};
 
     fn words(bytes: &[u8]) -> impl Iterator<Item = (u64, u32)> {
         let words = bytes.chunks_exact(4).map(|it| {
@@ -375,7 +383,11 @@ mod arm64 {
             return Err(Refusal::LeavesByJump);
         }
         let returns = words(bytes).filter(|(_, word)| is_return(*word));
+        let returns = returns.take(MOST_RETURNS + 1);
         let spots: Vec<_> = returns.map(|(at, _)| spot(at, true)).collect();
+        if spots.len() > MOST_RETURNS {
+            return Err(Refusal::ReturnsTooOften);
+        }
         if spots.is_empty() {
             return Err(Refusal::NeverReturns);
         }
@@ -499,6 +511,19 @@ mod tests {
         ] {
             assert_eq!(x86_64::exits(&code(text)), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_function_may_not_return_everywhere() {
+        let most = x86_64::exits(&[0xc3; MOST_RETURNS]).unwrap();
+        assert_eq!(most.len(), MOST_RETURNS);
+        let more = [0xc3; MOST_RETURNS + 1];
+        assert_eq!(x86_64::exits(&more), Err(Refusal::ReturnsTooOften));
+        let ret = 0xd65f_03c0_u32.to_le_bytes();
+        let code = |returns| ret.repeat(returns);
+        assert!(arm64::exits(&code(MOST_RETURNS)).is_ok());
+        let more = code(MOST_RETURNS + 1);
+        assert_eq!(arm64::exits(&more), Err(Refusal::ReturnsTooOften));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::tls::attach::{Attached, Common, Programs, Way};
 use crate::tls::elf::Elf;
 use crate::tls::library::{self, Plan};
-use crate::tls::mappings::{self, FileId, Mapping};
+use crate::tls::mappings::{self, FileId, Mapping, Number};
 use crate::tls::ring::Wanted;
 
 /// From one look at a process to the next, and how much longer that becomes each time: a library may be loaded late.
@@ -20,8 +20,14 @@ const LAST: Duration = Duration::from_secs(60);
 const LOOKS: u32 = 50;
 /// How often it is seen whether what is attached is still mapped by anybody.
 const SWEEP: Duration = Duration::from_secs(30);
+/// Of files that were not known yet, in a second: anybody may have made them.
+const BYTES: u64 = 128 << 20;
+/// What it takes to open one beside what is read of it.
+const OPENED: u64 = 64 << 10;
 /// Processes and files that are remembered.
 const MOST: usize = 4096;
+/// Files that programs are attached to.
+const LIBRARIES: usize = 1024;
 /// Processes that are known to have mapped a file.
 const KEEPERS: usize = 16;
 
@@ -36,7 +42,7 @@ struct Library {
     _attached: Attached,
     path: String,
     /// As processes have it mapped, some of which are known.
-    number: (String, u64),
+    number: Number,
     keepers: HashSet<u32>,
 }
 
@@ -45,6 +51,8 @@ enum Found {
     /// A library that is attached to.
     Library,
     Nothing,
+    /// Not all was looked at.
+    NotAll,
     /// It has ended, or is not to be looked into.
     NoProcess,
 }
@@ -57,10 +65,12 @@ pub struct Watch {
     /// Files that there is nothing to do with.
     others: HashSet<FileId>,
     libraries: HashMap<FileId, Library>,
-    /// Executables whose processes have been said to be beyond sight.
+    /// What has been said to be beyond sight: executables of processes, and libraries.
     told: HashSet<FileId>,
-    /// In this second.
-    looks: (Instant, u32),
+    /// When this second began; looks and bytes in it.
+    second: Instant,
+    looks: u32,
+    bytes: u64,
     swept: Instant,
 }
 
@@ -74,7 +84,9 @@ impl Watch {
             others: HashSet::new(),
             libraries: HashMap::new(),
             told: HashSet::new(),
-            looks: (now, 0),
+            second: now,
+            looks: 0,
+            bytes: 0,
             swept: now,
         }
     }
@@ -98,17 +110,17 @@ impl Watch {
     }
 
     fn may_look(&mut self, pid: u32, now: Instant) -> bool {
-        if now.saturating_duration_since(self.looks.0) >= Duration::from_secs(1) {
-            self.looks = (now, 0);
+        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
+            (self.second, self.looks, self.bytes) = (now, 0, 0);
         }
         if self.looked.len() >= MOST {
             self.looked.retain(|_, it| it.next > now);
         }
         let is_due = self.looked.get(&pid).is_none_or(|it| it.next <= now);
-        if !is_due || self.looks.1 >= LOOKS || self.looked.len() >= MOST {
+        if !is_due || self.looks >= LOOKS || self.looked.len() >= MOST {
             return false;
         }
-        self.looks.1 += 1;
+        self.looks += 1;
         let looked = self.looked.entry(pid).or_insert(Looked {
             next: now,
             delay: FIRST,
@@ -130,6 +142,9 @@ impl Watch {
             if self.look_at(pid, mapping)? {
                 found = Found::Library;
             }
+        }
+        if self.bytes >= BYTES && !matches!(found, Found::Library) {
+            return Ok(Found::NotAll);
         }
         if let (Found::Nothing, Some(executable)) = (&found, mappings.first()) {
             self.tell_of(pid, executable);
@@ -153,14 +168,22 @@ impl Watch {
             }
             return Ok(true);
         }
-        if self.others.contains(&id) {
+        // The next look goes on where this second's bytes have come to an end.
+        if self.others.contains(&id) || self.bytes >= BYTES {
             return Ok(false);
         }
         if self.others.len() >= MOST {
             self.others.clear();
         }
-        let plan = match Elf::open(&file).and_then(|elf| library::plan(&elf)) {
-            Ok(Some(plan)) if self.libraries.len() < MOST => plan,
+        self.bytes += OPENED;
+        let plan = Elf::open(&file).and_then(|elf| {
+            let plan = library::plan(&elf);
+            self.bytes += elf.taken();
+            plan
+        });
+        let plan = match plan {
+            Ok(Some(_)) if self.libraries.len() >= LIBRARIES => return Ok(false),
+            Ok(Some(plan)) => plan,
             outcome => {
                 if let Err(error) = outcome {
                     log::debug!("TLS: {}: {error:#}", mapping.shown());
@@ -171,12 +194,12 @@ impl Watch {
         };
         match self.programs()?.attach(&file, &plan) {
             Ok(attached) => self.keep(pid, mapping, id, &plan, attached),
+            // That may be for the moment: there are no descriptors left, or no memory.
             Err(error) => {
-                log::warn!(
-                    "TLS: {} ({plan}) cannot be attached to: {error:#}",
-                    mapping.shown()
-                );
-                self.others.insert(id);
+                if self.told.len() < MOST && self.told.insert(id) {
+                    let file = mapping.shown();
+                    log::warn!("TLS: {file} ({plan}) cannot be attached to: {error:#}");
+                }
                 return Ok(false);
             }
         }
@@ -224,23 +247,36 @@ impl Watch {
             return;
         }
         self.swept = now;
+        let mut known: HashMap<u32, HashSet<Number>> = HashMap::new();
+        let mut maps = |pid: u32, number: &Number| {
+            let mapped = known.entry(pid).or_insert_with(|| {
+                let mappings = mappings::of(pid).unwrap_or_default();
+                mappings.into_iter().map(|it| it.number).collect()
+            });
+            mapped.contains(number)
+        };
+        let mut left = HashSet::new();
+        for library in self.libraries.values_mut() {
+            library.keepers.retain(|pid| maps(*pid, &library.number));
+            if library.keepers.is_empty() {
+                left.insert(library.number.clone());
+            }
+        }
+        if left.is_empty() {
+            return;
+        }
+        let Ok(mapped) = mappings::mapped_by(&left) else {
+            return;
+        };
         self.libraries.retain(|_, library| {
-            let number = library.number.clone();
-            let maps_it = |pid: &u32| {
-                mappings::of(*pid).is_ok_and(|all| all.iter().any(|it| it.number == number))
-            };
-            library.keepers.retain(maps_it);
-            if !library.keepers.is_empty() {
-                return true;
-            }
-            match mappings::mapped_by(&number) {
-                Ok(None) => {
+            if library.keepers.is_empty() {
+                let Some(pid) = mapped.get(&library.number) else {
                     log::info!("TLS: {} is used by nobody any more", library.path);
-                    false
-                }
-                Ok(Some(pid)) => library.keepers.insert(pid),
-                Err(_) => true,
+                    return false;
+                };
+                library.keepers.insert(*pid);
             }
+            true
         });
     }
 }
@@ -274,6 +310,19 @@ mod tests {
         let crowd = (1000..1200).filter(|pid| looked(*pid, 400));
         assert_eq!(crowd.count(), LOOKS as usize);
         assert!(looked(1199, 401));
+    }
+
+    #[test]
+    fn what_is_read_of_files_has_a_bound() {
+        let start = Instant::now();
+        let mut watch = watch(start);
+        let own = std::process::id();
+        watch.bytes = BYTES;
+        assert!(matches!(watch.look_into(own).unwrap(), Found::NotAll));
+        assert!(watch.others.is_empty());
+        watch.may_look(own, start + Duration::from_secs(1));
+        assert!(matches!(watch.look_into(own).unwrap(), Found::Nothing));
+        assert!(!watch.others.is_empty() && watch.bytes >= OPENED);
     }
 
     #[test]

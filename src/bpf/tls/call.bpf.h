@@ -19,7 +19,7 @@ struct tls_call_key {
 	__u64 sp;
 };
 
-/* Of Go, since 1.17 on x86-64 and 1.18 on arm64; where a field of its structure for goroutines is that was always there. */
+/* As Go has them since 1.18; and where a goroutine has the end of its stack, which was always there. */
 #if defined(__TARGET_ARCH_x86)
 #define TLS_GO_ARGUMENT1(regs) ((regs)->ax)
 #define TLS_GO_ARGUMENT2(regs) ((regs)->bx)

@@ -34,23 +34,24 @@ struct {
 	__type(value, struct tls_call);
 } tls_calls SEC(".maps");
 
-/* A stream at an address, where none was known. */
+/* A stream at an address, which is one that was not known or begins anew. */
 static __noinline struct tls_stream *tls_add(__u64 address)
 {
 	static const struct tls_stream nothing;
 	struct tls_stream_key key = { .tgid = tls_process(), .address = address };
 
-	http_show_process(http_current_task());
 	if (bpf_map_update_elem(&tls_streams, &key, &nothing, BPF_ANY))
 		http_miss(HTTP_MISSED_CONNECTIONS_FULL, 1);
 	return bpf_map_lookup_elem(&tls_streams, &key);
 }
 
-/* Whether a call has been here before: functions of Go begin once more when their stack has been made larger. */
-static __always_inline bool tls_is_noted(const struct tls_call_key *key, const struct tls_call *call,
-					 __u64 cookie)
+/*
+ * Whether a call has been here before: functions of Go begin once more when their stack has been made larger, and a file that is known
+ * by two names may have been attached to twice.
+ */
+static __always_inline bool tls_is_noted(const struct tls_call_key *key, const struct tls_call *call)
 {
-	struct tls_call *noted = cookie & TLS_GO ? bpf_map_lookup_elem(&tls_calls, key) : NULL;
+	struct tls_call *noted = bpf_map_lookup_elem(&tls_calls, key);
 
 	return noted && noted->stream == call->stream && noted->counted;
 }
@@ -73,7 +74,7 @@ int tls_enter(struct pt_regs *ctx)
 	key = tls_call_key_of(ctx, cookie);
 	if (stream) {
 		call.counted = 1;
-		if (!tls_is_noted(&key, &call, cookie))
+		if (!tls_is_noted(&key, &call))
 			__sync_fetch_and_add(&stream->calls, 1);
 	}
 	bpf_map_update_elem(&tls_calls, &key, &call, BPF_ANY);
@@ -116,8 +117,10 @@ static __always_inline void tls_transferred(const struct tls_call *call, __u64 l
 	struct http_transfer *transfer;
 	struct http_connection *known;
 
-	if (!stream)
+	if (!stream) {
+		http_show_process(http_current_task());
 		stream = tls_add(call->stream);
+	}
 	if (!stream)
 		return;
 	endpoint.sk = (struct sock *)stream;
@@ -195,8 +198,12 @@ int tls_sent(struct pt_regs *ctx)
 /* Begins a stream anew. */
 static __always_inline void tls_begin(__u64 address, enum tls_role role)
 {
-	struct tls_stream *stream = tls_add(address);
+	struct tls_stream *stream;
 
+	/* A client's end does not tell by what library its process serves. */
+	if (role != TLS_CLIENT)
+		http_show_process(http_current_task());
+	stream = tls_add(address);
 	if (!stream)
 		return;
 	stream->role = role;

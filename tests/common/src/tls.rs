@@ -29,7 +29,7 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     (certificate, key)
 }
 
-/// So many workers. Each line of its log is the worker and the number of the connection.
+/// So many workers. Each line of its log is the worker, the number of the connection, and 1 where the request came in early data.
 pub fn nginx(workers: usize) -> Server {
     Server::start("nginx-light", |address, folder| {
         let path = folder.display();
@@ -42,7 +42,7 @@ pub fn nginx(workers: usize) -> Server {
             "daemon off; user root; worker_processes {workers}; pid {path}/pid;
             events {{ worker_connections 512; }}
             http {{
-                log_format worker '$pid $connection';
+                log_format worker '$pid $connection $ssl_early_data';
                 access_log {path}/access.log worker;
                 client_body_temp_path {path}/body; proxy_temp_path {path}/proxy;
                 fastcgi_temp_path {path}/fastcgi; uwsgi_temp_path {path}/uwsgi;
@@ -51,6 +51,7 @@ pub fn nginx(workers: usize) -> Server {
                 server {{
                     listen {address} ssl http2 reuseport sndbuf=8k;
                     ssl_certificate {}; ssl_certificate_key {};
+                    ssl_protocols TLSv1.2 TLSv1.3; ssl_early_data on;
                     root {path};
                     location /post {{ return 204; }}
                 }}

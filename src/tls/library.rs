@@ -304,7 +304,7 @@ mod tests {
         for seed in 0..times {
             let mut random = fastrand::Rng::with_seed(seed);
             let (mut bytes, _) = match random.bool() {
-                true => elf::tests::with_section(".gopclntab", &vec![random.u8(..); 200]),
+                true => elf::tests::with_section(".gopclntab", &[random.u8(..); 200]),
                 false => elf::tests::with_section(".other", &[]),
             };
             for _ in 0..random.usize(1..8) {

@@ -248,10 +248,20 @@ context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
             // Others on this host may do the same.
             assert!(processes() >= 1, "{way:?}");
             drop(attached);
-            let before = processes();
-            assert!(python(ACCEPTS).unwrap().status.success());
-            assert_eq!(processes(), before, "{way:?}");
+            // A child that another test has just forked may hold a copy of the descriptors until it executes a program.
+            let runs_no_more = |_| {
+                let before = processes();
+                assert!(python(ACCEPTS).unwrap().status.success());
+                processes() == before
+            };
+            assert!((0..20).any(runs_no_more), "{way:?}");
         }
+    }
+
+    #[test]
+    fn slots_are_as_many_as_the_programs_have() {
+        let header = include_str!("../bpf/tls/instead/kernel/scratch.bpf.h");
+        assert!(header.contains(&format!("TLS_SLOTS = {SLOTS},")));
     }
 
     #[test]

@@ -243,7 +243,8 @@ void h2_shim_receive(struct h2_shim *shim, const uint8_t *data, size_t length)
 void h2_shim_send(struct h2_shim *shim, const uint8_t *data, size_t length)
 {
 	h2_shim_begin(shim);
-	h2_begin_send(&shim->conn, shim->has_more ? &shim->more : NULL);
+	if (h2_begin_send(&shim->conn) && shim->has_more)
+		h2_sweep_more(&shim->conn, &shim->more);
 	h2_walk(shim, &shim->conn.response, data, length, true);
 }
 

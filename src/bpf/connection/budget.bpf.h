@@ -14,12 +14,21 @@ enum {
 };
 
 /* Whether a walk ends here. */
-static __always_inline bool http_walk_is_over(struct http_transfer *transfer)
+static __always_inline bool http_walk_has_ended(const struct http_transfer *transfer)
 {
 	const struct http_cursor *cur = &transfer->cursor;
 
 	return cur->at >= cur->length || cur->at - cur->skipped >= HTTP_WALKED_MAX ||
-	       transfer->steps++ >= HTTP_STEPS;
+	       transfer->steps >= HTTP_STEPS;
+}
+
+/* The same before a step, which is taken if not. */
+static __always_inline bool http_walk_is_over(struct http_transfer *transfer)
+{
+	if (http_walk_has_ended(transfer))
+		return true;
+	transfer->steps++;
+	return false;
 }
 
 #endif /* BUDGET_BPF_H */

@@ -28,6 +28,7 @@ static __always_inline void http2_moved(const struct http_endpoint *endpoint, st
 {
 	struct http2_told *told = http2_told_of(transfer);
 	struct h2_connection *h2 = http2_of(&conn->id);
+	struct h2_more_streams *more;
 
 	if (!h2) { /* it was not used for so long that it has made room for another one */
 		http2_lose(direction);
@@ -43,8 +44,10 @@ static __always_inline void http2_moved(const struct http_endpoint *endpoint, st
 		h2_begin_receive(h2, &told->exchange);
 		if (told->exchange.outcome)
 			http2_count_told(direction);
-	} else {
-		h2_begin_send(h2, http2_more_of(&conn->id));
+	} else if (h2_begin_send(h2)) {
+		more = http2_more_of(&conn->id);
+		if (more)
+			h2_sweep_more(h2, more);
 	}
 	http2_walk(transfer, direction);
 	conn->tally = told->tally;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The walk of HTTP/2's state machine over a transfer: a frame's head, a skip, or an octet of a block a step, and what its events are
+ * The walk of HTTP/2's state machine over a transfer: what frames.h takes at once a step, and what its events are
  * counted as. It loops on all kernels in the way that http1_walk.bpf.h has for older ones.
  */
 #ifndef HTTP2_WALK_BPF_H
@@ -86,7 +86,12 @@ __noinline int http2_count_told(__u32 direction)
 	return 0;
 }
 
-/* What is to be done after a step: several of these at once. */
+enum {
+	/* At most: an event ends a call. So there are as many calls as there may be steps, which the transfer counts. */
+	HTTP2_STEPS_A_CALL = 6,
+};
+
+/* What is to be done after some steps: several of these at once. */
 enum http2_next {
 	HTTP2_OVER = 1 << 0,  /* nothing more: the walk ends here */
 	HTTP2_COUNT = 1 << 1, /* to count what was told, which is left to who has more room on the stack */
@@ -99,7 +104,8 @@ static __always_inline __u32 http2_happened(struct h2_connection *h2, struct htt
 	struct http2_told *told = http2_told_of(transfer);
 	struct h2_exchange *out = &told->exchange;
 	struct h2_direction *d = direction == HTTP_RECEIVE ? &h2->request : &h2->response;
-	__u32 id = h2_stream_of(d, event), outcome;
+	/* What is received asks for no other slot. */
+	__u32 id = direction == HTTP_SEND || event == H2_RESET ? h2_stream_of(d, event) : 0, outcome;
 	struct h2_stream *slot = http2_find(h2, id, &told->key);
 
 	if (direction == HTTP_RECEIVE)
@@ -125,50 +131,66 @@ static __always_inline void http2_lose(enum http_direction direction)
 	http_miss(direction == HTTP_RECEIVE ? HTTP_MISSED_REQUESTS_LOST : HTTP_MISSED_RESPONSES_LOST, 1);
 }
 
-/* A function, so that its ways do not multiply those of what its events mean. */
+/* A step. A function, so that its ways do not multiply those of the steps behind it, nor of what its events mean. */
 static __noinline enum h2_event http2_advance(struct h2_direction *d, struct http_transfer *transfer)
 {
 	return h2_advance(d, &transfer->cursor, transfer->window);
 }
 
-/* One step. Returns enum http2_next. */
-static __always_inline __u32 http2_step(enum http_direction direction)
+/* More bytes at the cursor, or the event that there are none. Another function, for the room on the stack. */
+static __noinline enum h2_event http2_fill(struct h2_direction *d, struct http_transfer *transfer)
+{
+	enum h2_event event;
+
+	if (http_fill_some(transfer, h2_wants(d)) > 0)
+		return H2_NOTHING;
+	event = h2_lose(d);
+	if (event == H2_LOSS)
+		http_miss(HTTP_MISSED_UNREADABLE, 1);
+	return event;
+}
+
+/* Some steps, and what the last has told. To look up the state anew for each would take longer than the step. Returns enum http2_next. */
+static __always_inline __u32 http2_some_steps(enum http_direction direction)
 {
 	struct http_transfer *transfer = http_transfer_here(direction);
 	struct h2_connection *h2 = transfer ? http2_of(&http2_told_of(transfer)->key.id) : NULL;
+	enum h2_event event = H2_NOTHING;
 	struct h2_direction *d;
-	enum h2_event event;
+	__u32 next = 0, i;
 
-	if (!transfer || !h2 || http_walk_is_over(transfer))
+	if (!transfer || !h2)
 		return HTTP2_OVER;
 	d = direction == HTTP_RECEIVE ? &h2->request : &h2->response;
-	event = http2_advance(d, transfer);
-	if (event == H2_NOTHING)
-		return 0;
-	if (event == H2_WINDOW_END) {
-		if (http_fill_some(transfer, h2_wants(d)) > 0)
-			return 0;
-		event = h2_lose(d);
-		if (event == H2_LOSS)
-			http_miss(HTTP_MISSED_UNREADABLE, 1);
-	} else if (event == H2_LOSS && h2->shown) {
-		http2_lose(direction);
+	for (i = 0; i < HTTP2_STEPS_A_CALL; i++) {
+		asm volatile("" : "+r"(i)); /* older kernels refuse a loop that clang has turned inside out */
+		if (http_walk_is_over(transfer))
+			return HTTP2_OVER;
+		event = http2_advance(d, transfer);
+		if (event == H2_LOSS && h2->shown)
+			http2_lose(direction);
+		if (event == H2_WINDOW_END)
+			event = http2_fill(d, transfer);
+		if (event != H2_NOTHING)
+			break;
 	}
-	return http2_happened(h2, transfer, event, direction);
+	if (event != H2_NOTHING)
+		next = http2_happened(h2, transfer, event, direction);
+	return http_walk_has_ended(transfer) ? next | HTTP2_OVER : next;
 }
 
 __noinline int http2_step_requests(void)
 {
-	return http2_step(HTTP_RECEIVE);
+	return http2_some_steps(HTTP_RECEIVE);
 }
 
 __noinline int http2_step_responses(void)
 {
-	return http2_step(HTTP_SEND);
+	return http2_some_steps(HTTP_SEND);
 }
 
-/* That, and the counting of what it has told: 1 if no more is to be done. */
-static __always_inline int http2_counted_step(enum http_direction direction)
+/* Those, and the counting of what they have told: 1 if no more is to be done. */
+static __always_inline int http2_counted_steps(enum http_direction direction)
 {
 	__u32 next = direction == HTTP_RECEIVE ? http2_step_requests() : http2_step_responses();
 
@@ -179,12 +201,12 @@ static __always_inline int http2_counted_step(enum http_direction direction)
 
 __noinline int http2_count_requests(void)
 {
-	return http2_counted_step(HTTP_RECEIVE);
+	return http2_counted_steps(HTTP_RECEIVE);
 }
 
 __noinline int http2_count_responses(void)
 {
-	return http2_counted_step(HTTP_SEND);
+	return http2_counted_steps(HTTP_SEND);
 }
 
 /* Calls those in a loop, which are proven once. */

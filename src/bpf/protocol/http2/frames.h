@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * HTTP/2 frames (RFC 9113) of one direction of a connection, as a pure state machine: no helper, no map, no loop. The
- * same source is compiled for BPF and for the host, where it is fuzzed against independent oracles.
+ * HTTP/2 frames (RFC 9113) of one direction of a connection, as a pure state machine: no helper, no map, no long loop.
+ * The same source is compiled for BPF and for the host, where it is fuzzed against independent oracles.
  *
- * The caller walks a transfer with h2_advance(), which takes one frame head, one skip, or one octet of a header block
- * with the string behind it. Data, padding and strings that say nothing are skipped by arithmetic, within one transfer or
- * over many, so that they need not be seen at all.
+ * The caller walks a transfer with h2_advance(), which takes one frame head, or one octet of a header block with the
+ * string and some indexed fields behind it, and passes over what is skipped next. Data, padding and strings that say
+ * nothing are skipped by arithmetic, within one transfer or over many, so that they need not be seen at all.
  *
  * Every number of the walk lives in memory that the caller owns (map memory in BPF), never in a local: the verifier
  * knows nothing about such memory, so one pass over h2_advance() proves all passes.
@@ -84,7 +84,8 @@ static HTTP_INLINE enum h2_event h2_end_frame(struct h2_direction *d)
 		return H2_GREETED;
 	if (d->opening & H2_OPEN)
 		return d->bits & H2_END_HEADERS ? h2_end_block(d) : H2_NOTHING;
-	if (d->type == H2_DATA && d->bits & H2_END_STREAM)
+	/* To the end of a request nothing is due. */
+	if (d->type == H2_DATA && d->bits & H2_END_STREAM && d->flags & H2_RESPONSES)
 		return H2_ENDED;
 	return d->type == H2_RST_STREAM ? H2_RESET : H2_NOTHING;
 }
@@ -221,6 +222,37 @@ static HTTP_INLINE void h2_skip_string(struct h2_direction *d, struct http_curso
 	d->left -= octets;
 }
 
+enum {
+	H2_INDEXED_A_STEP = 8, /* at most, and one before */
+};
+
+/* Some of the indexed fields that are an octet each, from an offset of the window on: a warm head has hardly anything else. */
+static HTTP_INLINE enum h2_event h2_take_indexed(struct h2_direction *d, struct http_cursor *cur,
+						 const __u8 *window)
+{
+	__u64 offset;
+	__u16 kind;
+	__u32 i;
+	__u8 c;
+
+	for (i = 0; i < H2_INDEXED_A_STEP; i++) {
+		asm volatile("" : "+r"(i)); /* older kernels refuse a loop that clang has turned inside out */
+		offset = cur->at - cur->base;
+		if (!d->left || offset >= cur->filled)
+			break;
+		c = window[offset & (HTTP_WINDOW - 1)];
+		if (c < 0x80 || c == 0xff)
+			break;
+		cur->at++;
+		d->left--;
+		kind = h2_resolve(d, c & 0x7f);
+		if (kind == H2_INVALID)
+			return H2_LOSS;
+		h2_note(d, kind);
+	}
+	return H2_NOTHING;
+}
+
 /* The octet at an offset of the window, which is in a block, with the string that begins behind it. */
 static HTTP_INLINE enum h2_event h2_block_step(struct h2_direction *d, struct http_cursor *cur,
 					       const __u8 *window, __u64 offset)
@@ -243,8 +275,14 @@ static HTTP_INLINE enum h2_event h2_block_step(struct h2_direction *d, struct ht
 	return event;
 }
 
-/* What is skipped, whether it can be seen or not: 1 if that was the step. */
-static HTTP_INLINE int h2_skip_step(struct h2_direction *d, struct http_cursor *cur)
+/* Whether what comes next is skipped, whether it can be seen or not. */
+static HTTP_INLINE int h2_is_skipped(const struct h2_direction *d)
+{
+	return d->state == H2_LOST || d->state >= H2_PADDING || d->state == H2_BEFORE || h2_skips_string(d);
+}
+
+/* Skips what is, if that comes next. */
+static HTTP_INLINE void h2_skip_step(struct h2_direction *d, struct http_cursor *cur)
 {
 	if (d->state == H2_LOST)
 		cur->at = cur->length;
@@ -254,9 +292,6 @@ static HTTP_INLINE int h2_skip_step(struct h2_direction *d, struct http_cursor *
 		d->count -= h2_skip(cur, d->count);
 	else if (h2_skips_string(d))
 		h2_skip_string(d, cur);
-	else
-		return 0;
-	return 1;
 }
 
 /* What is at an offset of the window. */
@@ -299,11 +334,15 @@ static HTTP_INLINE enum h2_event h2_advance(struct h2_direction *d, struct http_
 	__u64 offset = cur->at - cur->base;
 	enum h2_event event = H2_NOTHING;
 
-	if (!h2_skip_step(d, cur)) {
+	if (!h2_is_skipped(d)) {
 		if (offset >= cur->filled || offset >= HTTP_WINDOW)
 			return H2_WINDOW_END;
 		event = h2_seen_step(d, cur, window, offset);
 	}
+	if (event == H2_NOTHING && d->state == H2_FRAGMENT && d->field == H2_FIELD_START)
+		event = h2_take_indexed(d, cur, window);
+	if (event == H2_NOTHING)
+		h2_skip_step(d, cur);
 	if (event == H2_NOTHING && d->state == H2_FRAGMENT && d->field >= H2_NAME && !d->number)
 		h2_end_string(d);
 	if (event == H2_NOTHING && d->state != H2_LOST)

@@ -28,10 +28,11 @@ static HTTP_INLINE void h2_sweep(struct h2_stream *slots, __u32 count, __u32 las
 }
 
 /*
- * To be called before each transfer that is sent. A stream that the client has given up keeps its slot until that is
- * wanted: the server may not have noticed, and answer it. One whose end may have been lost keeps it no longer.
+ * To be called before each transfer that is sent: whether h2_sweep_more() is, too, if there is a second block. A stream
+ * that the client has given up keeps its slot until that is wanted: the server may not have noticed, and answer it. One
+ * whose end may have been lost keeps it no longer.
  */
-static HTTP_INLINE void h2_begin_send(struct h2_connection *conn, struct h2_more_streams *more)
+static HTTP_INLINE int h2_begin_send(struct h2_connection *conn)
 {
 	struct h2_direction *d = &conn->response;
 	int lost = d->state == H2_LOST && !(d->flags & H2_TENTATIVE);
@@ -39,11 +40,15 @@ static HTTP_INLINE void h2_begin_send(struct h2_connection *conn, struct h2_more
 
 	h2_begin(d);
 	if (in_the_way == conn->swept && !lost)
-		return;
+		return 0;
 	conn->swept = in_the_way;
 	h2_sweep(conn->streams, H2_STREAMS, d->last);
-	if (more)
-		h2_sweep(more->slots, H2_MORE_STREAMS, d->last);
+	return 1;
+}
+
+static HTTP_INLINE void h2_sweep_more(const struct h2_connection *conn, struct h2_more_streams *more)
+{
+	h2_sweep(more->slots, H2_MORE_STREAMS, conn->response.last);
 }
 
 /* The server has shown that it speaks HTTP/2: what has been received until now were requests. */

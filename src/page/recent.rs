@@ -233,3 +233,36 @@ fn series_of(
         max_ms: max_ms(histogram).map(rounded)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::series_key::SeriesKey;
+
+    use super::*;
+
+    /// Of which there is one for each process, whether anybody looks or not.
+    #[test]
+    fn a_busy_minute_takes_some_hundred_bytes_and_an_idle_one_none() {
+        let answered = |status, count, ns| {
+            let key = SeriesKey {
+                status,
+                ..SeriesKey::OTHER
+            };
+            (key, Histogram::of(count, ns))
+        };
+        let increment = Increment {
+            requests: 107,
+            series: vec![answered(200, 101, 3_000_000), answered(404, 6, 900_000)],
+            ..Increment::default()
+        };
+        let mut recent = Recent::new(0);
+        for tick in 0..200 {
+            recent.push(&increment, tick);
+        }
+        assert_eq!(recent.requests(), 60 * 107);
+        let bytes = recent.seconds.len();
+        assert!((300..900).contains(&bytes), "{bytes}");
+        recent.forget(300);
+        assert_eq!((recent.requests(), recent.seconds.capacity()), (0, 0));
+    }
+}

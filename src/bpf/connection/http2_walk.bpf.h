@@ -88,7 +88,7 @@ __noinline int http2_count_told(__u32 direction)
 
 enum {
 	/* At most: an event ends a call. So there are as many calls as there may be steps, which the transfer counts. */
-	HTTP2_STEPS_A_CALL = 6,
+	HTTP2_STEPS_A_CALL = 4,
 };
 
 /* What is to be done after some steps: several of these at once. */

@@ -18,9 +18,9 @@ fn state(pid: u32) -> char {
     fields.chars().next().unwrap()
 }
 
-/// Shorter than it takes for reports to be refused as too old: that is another test's.
+/// That reports which are too old are refused is another test's.
 fn an_agent_that_is_stopped_for_a_while(backend: &str) {
-    const STOPPED: Duration = Duration::from_secs(7);
+    const STOPPED: Duration = Duration::from_secs(30);
     let args = ["--backend", backend, "--listen", "127.0.0.1:0"];
     let mut agent = Followed::start(AGENT.command(), &args);
     let address = web::address(&agent.agent);

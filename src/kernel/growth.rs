@@ -188,57 +188,12 @@ impl Mirror {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::counters::ProcessId;
-    use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
-    use crate::model::workload::Workload;
+    use crate::kernel::mirror::tests::{
+        BUCKET, OK, PROCESS, SERIES, WORKLOAD, asked, histogram, id, mirror,
+    };
+    use crate::model::series_key::SeriesKey;
 
     use super::*;
-
-    const PROCESS: u32 = 3;
-    const WORKLOAD: u32 = 70;
-    const SERIES: u32 = 5;
-    const OK: SeriesKey = SeriesKey {
-        method: Method::Get,
-        status: 200,
-        version: Version::V1_1,
-        scheme: Scheme::Http,
-    };
-
-    fn id(pid: u32) -> ProcessId {
-        ProcessId {
-            pid,
-            start_time: 100,
-        }
-    }
-
-    fn known(pid: u32) -> Known {
-        let workload = Workload {
-            executable: Some("server".into()),
-            ..Workload::default()
-        };
-        Known::new(id(pid), 1, Arc::new(workload))
-    }
-
-    fn asked(requests: u64) -> Counts {
-        Counts {
-            requests,
-            ..Counts::default()
-        }
-    }
-
-    const BUCKET: u16 = 70;
-
-    fn histogram(count: u64, sum_ns: u64) -> Histogram {
-        Histogram::new(sum_ns, [(BUCKET, count)])
-    }
-
-    /// A workload that has one process, which is read.
-    fn mirror() -> Mirror {
-        let mut mirror = Mirror::default();
-        mirror.add_workload(WORKLOAD, known(0));
-        mirror.add_process(PROCESS, known(7), WORKLOAD);
-        mirror
-    }
 
     fn requests(grown: &(Vec<ProcessGrowth>, Vec<WorkloadGrowth>)) -> (Vec<u64>, Vec<u64>) {
         let processes = grown.0.iter().map(|it| it.increment.requests);

@@ -197,23 +197,23 @@ impl Mirror {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use crate::model::histogram::Histogram;
     use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
 
     use super::*;
 
-    const PROCESS: u32 = 3;
-    const WORKLOAD: u32 = 70;
-    const SERIES: u32 = 5;
-    const OK: SeriesKey = SeriesKey {
+    pub const PROCESS: u32 = 3;
+    pub const WORKLOAD: u32 = 70;
+    pub const SERIES: u32 = 5;
+    pub const OK: SeriesKey = SeriesKey {
         method: Method::Get,
         status: 200,
         version: Version::V1_1,
         scheme: Scheme::Http,
     };
 
-    fn id(pid: u32) -> ProcessId {
+    pub fn id(pid: u32) -> ProcessId {
         ProcessId {
             pid,
             start_time: 100,
@@ -228,21 +228,21 @@ mod tests {
         Known::new(id(pid), 1, Arc::new(workload))
     }
 
-    fn asked(requests: u64) -> Counts {
+    pub fn asked(requests: u64) -> Counts {
         Counts {
             requests,
             ..Counts::default()
         }
     }
 
-    const BUCKET: u16 = 70;
+    pub const BUCKET: u16 = 70;
 
-    fn histogram(count: u64, sum_ns: u64) -> Histogram {
+    pub fn histogram(count: u64, sum_ns: u64) -> Histogram {
         Histogram::new(sum_ns, [(BUCKET, count)])
     }
 
     /// A workload that has one process, which is read.
-    fn mirror() -> Mirror {
+    pub fn mirror() -> Mirror {
         let mut mirror = Mirror::default();
         mirror.add_workload(WORKLOAD, known(0));
         mirror.add_process(PROCESS, known(7), WORKLOAD);

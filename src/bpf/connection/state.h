@@ -29,6 +29,12 @@ struct http_connection {
 	};
 };
 
+/* The connection in what is known of a socket, if it has one. */
+static __always_inline struct http_connection *http_connection_in(struct http_connection *known)
+{
+	return known && known->id ? known : NULL;
+}
+
 /* What is said of a connection to who counts them, in a byte. */
 enum http_connection_kind {
 	HTTP_KIND_NONE,

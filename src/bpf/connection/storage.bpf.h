@@ -56,11 +56,6 @@ static __always_inline struct http_connection *http_known_of(const struct http_e
 	return http_connection_by_inode(endpoint->inode);
 }
 
-static __always_inline struct http_connection *http_connection_in(struct http_connection *known)
-{
-	return known && known->id ? known : NULL;
-}
-
 static __always_inline struct http_connection *http_connection_of(const struct http_endpoint *endpoint)
 {
 	return http_connection_in(http_known_of(endpoint));

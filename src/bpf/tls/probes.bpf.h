@@ -38,7 +38,7 @@ struct {
 static __noinline struct tls_stream *tls_add(__u64 address)
 {
 	static const struct tls_stream nothing;
-	struct tls_stream_key key = { .tgid = tls_process(), .address = address };
+	struct tls_stream_key key = tls_stream_key_of(address);
 
 	if (bpf_map_update_elem(&tls_streams, &key, &nothing, BPF_ANY))
 		http_miss(HTTP_MISSED_CONNECTIONS_FULL, 1);
@@ -143,7 +143,7 @@ static __always_inline void tls_transferred(const struct tls_call *call, __u64 l
 
 static __always_inline void tls_forget(__u64 address)
 {
-	struct tls_stream_key key = { .tgid = tls_process(), .address = address };
+	struct tls_stream_key key = tls_stream_key_of(address);
 
 	bpf_map_delete_elem(&tls_streams, &key);
 }

@@ -11,11 +11,6 @@ static const bool http_in_storage;
 static struct http_connection *http_connection_by_inode(__u64 inode);
 static struct http_connection *http_scratch_connection(void);
 
-static struct http_connection *http_connection_in(struct http_connection *known)
-{
-	return known;
-}
-
 static struct http_connection *http_connection_of(const struct http_endpoint *endpoint)
 {
 	return http_connection_by_inode(endpoint->inode);

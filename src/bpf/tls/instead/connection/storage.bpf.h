@@ -24,10 +24,18 @@ struct {
 /* For what was received before there is a connection. */
 HTTP_SCRATCH(http_scratches, struct http_connection, 1);
 
+/* Of the current process. */
+static __always_inline struct tls_stream_key tls_stream_key_of(__u64 address)
+{
+	struct tls_stream_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .address = address };
+
+	return key;
+}
+
 /* That of the current process at an address. */
 static __always_inline struct tls_stream *tls_find(__u64 address)
 {
-	struct tls_stream_key key = { .tgid = bpf_get_current_pid_tgid() >> 32, .address = address };
+	struct tls_stream_key key = tls_stream_key_of(address);
 
 	return bpf_map_lookup_elem(&tls_streams, &key);
 }
@@ -42,11 +50,6 @@ static __always_inline struct http_connection *http_connection_by_inode(__u64 ad
 static __always_inline struct http_connection *http_known_of(const struct http_endpoint *endpoint)
 {
 	return &tls_stream_of(endpoint->sk)->conn;
-}
-
-static __always_inline struct http_connection *http_connection_in(struct http_connection *known)
-{
-	return known && known->id ? known : NULL;
 }
 
 static __always_inline struct http_connection *http_connection_of(const struct http_endpoint *endpoint)

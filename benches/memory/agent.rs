@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The real agent, and what can be learnt of it from outside.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,6 +23,26 @@ pub const INTERVAL: Duration = Duration::from_secs(1);
 const HARVEST_LIMIT: Duration = Duration::from_secs(30);
 /// The verifier walks every program.
 const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long its threads have run.
+#[derive(Default)]
+pub struct Times {
+    of_threads: HashMap<OsString, Duration>,
+    /// The one that reads the counters.
+    pub sampler: Duration,
+}
+
+impl Times {
+    /// Of all threads together since then, but for those that have ended meanwhile.
+    pub fn since(&self, before: &Self) -> Duration {
+        let of = |it: &Self, id| it.of_threads.get(id).copied().unwrap_or_default();
+        let grown = self
+            .of_threads
+            .iter()
+            .map(|(id, ran)| *ran - of(before, id));
+        grown.sum()
+    }
+}
 
 /// A running agent with a plugins root of its own. It is ended when dropped.
 pub struct Agent {
@@ -108,30 +130,29 @@ impl Agent {
             .with_context(|| format!("the kernel does not tell {field}"))
     }
 
-    /// How long its threads have run, and the one that reads the counters.
-    pub fn times(&self) -> Result<(Duration, Duration)> {
-        let (mut all, mut sampler) = (0, 0);
+    pub fn times(&self) -> Result<Times> {
+        let mut times = Times::default();
         for thread in fs::read_dir(format!("/proc/{}/task", self.pid()))? {
-            let thread = thread?.path();
+            let thread = thread?;
             // One that has ended meanwhile has no more to tell.
-            let Ok(times) = fs::read_to_string(thread.join("schedstat")) else {
+            let (Ok(ran), Ok(name)) = (
+                fs::read_to_string(thread.path().join("schedstat")),
+                fs::read_to_string(thread.path().join("comm")),
+            ) else {
                 continue;
             };
-            let running: u64 = times.split(' ').next().context("no times")?.parse()?;
-            all += running;
-            if fs::read_to_string(thread.join("comm"))?.trim_end() == "sampler" {
-                sampler = running;
+            let ran: u64 = ran.split(' ').next().context("no times")?.parse()?;
+            let ran = Duration::from_nanos(ran);
+            times.of_threads.insert(thread.file_name(), ran);
+            if name.trim_end() == "sampler" {
+                times.sampler = ran;
             }
         }
-        Ok((Duration::from_nanos(all), Duration::from_nanos(sampler)))
+        Ok(times)
     }
 
     pub fn threads(&self) -> Result<usize> {
         Ok(fs::read_dir(format!("/proc/{}/task", self.pid()))?.count())
-    }
-
-    pub fn cpu_time(&self) -> Result<Duration> {
-        Ok(self.times()?.0)
     }
 
     /// The address of its page.

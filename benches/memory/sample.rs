@@ -27,9 +27,12 @@ pub struct Sample {
 
 impl Sample {
     pub fn of(agent: &Agent) -> Result<Self> {
-        let (start, running) = (Instant::now(), agent.cpu_time()?);
+        let (start, running) = (Instant::now(), agent.times()?);
         sleep(3 * INTERVAL);
-        let cpu = (agent.cpu_time()? - running).div_f64(start.elapsed().as_secs_f64());
+        let cpu = agent
+            .times()?
+            .since(&running)
+            .div_f64(start.elapsed().as_secs_f64());
 
         let mut reports = Vec::new();
         for _ in 0..3 {

@@ -115,6 +115,19 @@ class App {
                 }
             }
         }
+        List<Thread> threads = new ArrayList<>();
+        for (int i = 0; i < 16; i++) {
+            Thread thread = new Thread(() -> {
+                for (int j = 0; j < 13; j++) {
+                    System.out.println("POST 2 200 " + ended(channel, "unary_unary", 0).join());
+                }
+            });
+            thread.start();
+            threads.add(thread);
+        }
+        for (Thread thread : threads) {
+            thread.join();
+        }
         channel.shutdownNow();
     }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -84,6 +85,15 @@ func call(address string, folder string) {
 		go func() {
 			defer group.Done()
 			ask("GET", "/", nil)
+		}()
+	}
+	group.Wait()
+	for i := 0; i < 16; i++ {
+		group.Add(1)
+		go func() {
+			defer group.Done()
+			runtime.LockOSThread()
+			repeat(31, "GET", "/", nil)
 		}()
 	}
 	group.Wait()

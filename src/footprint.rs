@@ -5,10 +5,26 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 
 use libc::{PF_W, PT_LOAD, dl_phdr_info};
+use rustix::thread::disable_transparent_huge_pages;
 
-/// What is no longer needed lies between what is, where glibc leaves it: after a busy time that would be most of the agent's memory.
+/// "Memory purging is delayed by N milliseconds": `mi_option_purge_delay` of mimalloc's `mi_option_e`, a second by default.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
+/// To be called first: from now on memory that is let go of is the system's at once, and none comes in pages of 2 MiB, of which a
+/// host may give one for each byte that is touched.
+pub fn keep_small() {
+    // SAFETY: any thread may set it at any time.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
+    // Kernels without such pages have nothing to be told.
+    let _ = disable_transparent_huge_pages(true);
+}
+
+/// What is no longer needed lies between what is: after a busy time that would be most of the agent's memory.
 pub fn give_back_memory() {
     // SAFETY: any thread may call it at any time.
+    unsafe { libmimalloc_sys::mi_collect(true) };
+    // What libraries in C have had is glibc's.
+    // SAFETY: as above.
     unsafe { libc::malloc_trim(0) };
 }
 

@@ -11,9 +11,11 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use env_logger::Target;
 use log::LevelFilter;
+use mimalloc::MiMalloc;
 use scope_http_statistics::check::Check;
 use scope_http_statistics::cli::{Cli, Command};
 use scope_http_statistics::confine;
+use scope_http_statistics::footprint;
 use scope_http_statistics::identity::namespace::PidNamespace;
 use scope_http_statistics::kernel::load::Options;
 use scope_http_statistics::page::live::Live;
@@ -31,7 +33,11 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
+    footprint::keep_small();
     let cli = Cli::parse();
     start_logging(cli.verbose);
     match run(&cli) {

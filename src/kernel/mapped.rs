@@ -23,6 +23,21 @@ pub struct Mapped<M> {
     mapped: RefCell<MmapRaw>,
 }
 
+/// The first of the entries.
+#[derive(Clone, Copy)]
+pub struct Entries<'a> {
+    words: &'a [AtomicU64],
+    /// From one to the next, in words.
+    stride: usize,
+}
+
+impl<'a> Entries<'a> {
+    /// The words of one of them.
+    pub fn of(self, place: u32) -> &'a [AtomicU64] {
+        &self.words[place as usize * self.stride..][..self.stride]
+    }
+}
+
 impl<M: MapCore> Mapped<M> {
     pub fn of(entries: M) -> Result<Self> {
         let stride = (entries.value_size() as usize).next_multiple_of(size_of::<u64>());
@@ -38,8 +53,12 @@ impl<M: MapCore> Mapped<M> {
 
     /// Does something with the words of an entry.
     pub fn with<R>(&self, place: u32, work: impl FnOnce(&[AtomicU64]) -> R) -> Result<R> {
-        let start = place as usize * self.stride;
-        let end = start + self.stride;
+        self.up_to(place, |entries| work(entries.of(place)))
+    }
+
+    /// Does something with the entries up to this one.
+    pub fn up_to<R>(&self, place: u32, work: impl FnOnce(Entries) -> R) -> Result<R> {
+        let end = (place as usize + 1) * self.stride;
         ensure!(
             end <= self.length,
             "a table of counters has no place {place}"
@@ -51,9 +70,11 @@ impl<M: MapCore> Mapped<M> {
         }
         // SAFETY: the entry ends within what is mapped, which stays so while it is borrowed; entries are aligned to words; and all
         // who write to it meanwhile do so a word at a time.
-        Ok(work(unsafe {
-            let first = mapped.as_mut_ptr().add(start).cast();
-            slice::from_raw_parts(first, self.stride / size_of::<u64>())
+        let words =
+            unsafe { slice::from_raw_parts(mapped.as_mut_ptr().cast(), end / size_of::<u64>()) };
+        Ok(work(Entries {
+            words,
+            stride: self.stride / size_of::<u64>(),
         }))
     }
 

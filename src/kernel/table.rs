@@ -121,27 +121,25 @@ impl<T: Entry, M: MapCore> Table<T, M> {
     /// The places whose entries are others than when this was asked the last time, or have counted something since. What that
     /// was is in `known`, by place.
     pub fn changed(&self, known: &mut Vec<u64>) -> Result<Vec<u32>> {
-        let mut changed = Vec::new();
-        let mut known_of = |place: u32, now: u64| {
-            let place = place as usize;
-            if known.len() <= place {
-                known.resize(place + 1, UNKNOWN);
-            }
-            std::mem::replace(&mut known[place], now) != now
+        let used: Vec<_> = self.used().collect();
+        let Some(last) = used.last() else {
+            return Ok(used);
         };
-        for place in self.used() {
-            let now = self.entries.with(place, |words| {
+        if known.len() <= *last as usize {
+            known.resize(*last as usize + 1, UNKNOWN);
+        }
+        self.entries.up_to(*last, |entries| {
+            let changed = used.iter().copied().filter(|place| {
+                let words = entries.of(*place);
                 let word = |at: &usize| words[at / size_of::<u64>()].load(Ordering::Relaxed);
                 let counts = T::COUNTS.iter().map(word).fold(0, u64::wrapping_add);
                 // Two entries of one place differ, whatever they have counted.
                 let keys = T::KEYS.iter().map(word).map(|key| key.wrapping_mul(ODD));
-                counts.wrapping_add(keys.fold(0, u64::wrapping_add))
-            })?;
-            if known_of(place, now) {
-                changed.push(place);
-            }
-        }
-        Ok(changed)
+                let now = counts.wrapping_add(keys.fold(0, u64::wrapping_add));
+                std::mem::replace(&mut known[*place as usize], now) != now
+            });
+            changed.collect()
+        })
     }
 
     /// Takes small numbers out of an entry, which begin so many bytes from its beginning.

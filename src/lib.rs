@@ -16,5 +16,6 @@ pub mod sampling;
 pub mod scope;
 pub mod serve;
 pub mod stderr;
+pub mod supervisor;
 pub mod terminal;
 pub mod tls;

@@ -25,6 +25,7 @@ use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::port::Port;
 use scope_http_statistics::serve::web::{self, Health};
 use scope_http_statistics::stderr;
+use scope_http_statistics::supervisor::Supervisor;
 use scope_http_statistics::terminal::{client, table, top};
 use scope_http_statistics::tls::helper;
 use tokio::net::TcpListener;
@@ -68,10 +69,16 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     }
     let stop = Arc::new(Notify::new());
     handle_signals(Arc::clone(&stop))?;
+    let supervisor = Supervisor::of_this_process();
+    // Told before what works is dropped.
+    let stopping = async {
+        stop.notified().await;
+        supervisor.tell("STOPPING=1");
+    };
     runtime.block_on(async {
         tokio::select! {
-            outcome = work(cli) => outcome,
-            () = stop.notified() => Ok(()),
+            outcome = work(cli, &supervisor) => outcome,
+            () = stopping => Ok(()),
         }
     })?;
     Ok(ExitCode::SUCCESS)
@@ -131,7 +138,7 @@ fn obey(cli: &Cli, runtime: &Runtime, command: &Command) -> Result<ExitCode> {
 }
 
 /// Serves until it is dropped: the socket goes first, then sampling ends.
-async fn work(cli: &Cli) -> Result<()> {
+async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
     let endpoint = Endpoint::below(&cli.plugins_root)?;
     endpoint.clear().await?;
     let port = Port::take(cli.listen).await?;
@@ -158,6 +165,7 @@ async fn work(cli: &Cli) -> Result<()> {
     // As it may have to be done again later.
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
+    supervisor.ready(sampler.snapshots.clone());
     let live = Live::follow(host.clone(), sampler.latest(), every);
     let reports = Reports::follow(host, sampler.snapshots.clone());
     let plugin = Plugin {

@@ -4,9 +4,11 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::agent::{Agent, Program, Response};
+use common::agent::{Agent, Program, Response, output_of};
+use common::process::eventually;
 use common::web::{self, ask, connect, sample, text};
 
 const AGENT: Program = common::agent!();
@@ -49,7 +51,7 @@ fn assert_safe(response: &Response) {
 
 #[test]
 fn serves_to_those_who_mean_this_host_and_only_to_read() {
-    let (_agent, address) = web::start(AGENT, &[]);
+    let (agent, address) = web::start(AGENT, &[]);
     for path in ["/", "/app.js", "/style.css", "/icon.svg", "/metrics"] {
         let whole = ask(address, "GET", path, &[]);
         assert_eq!(whole.status, 200, "{path}");
@@ -58,6 +60,12 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
         assert_safe(&whole);
         assert_safe(&head);
+    }
+    for path in ["/healthz", "/readyz"] {
+        let answer = text(address, path);
+        assert!(answer.starts_with("counting by "), "{answer}");
+        assert_safe(&ask(address, "HEAD", path, &[]));
+        assert_eq!(agent.get(path).status, 200, "{path}");
     }
     for path in [
         "/nothing",
@@ -118,13 +126,45 @@ fn a_port_that_somebody_else_has_keeps_nobody_from_the_report_and_is_had_when_it
 }
 
 #[test]
-fn what_is_no_address_of_this_host_is_an_error_that_says_what_to_do() {
+fn an_address_that_is_not_there_yet_is_had_when_it_is() {
+    // In a network of its own, which has nothing but itself.
+    let mut command = Command::new("unshare");
+    let script = "ip link set lo up && exec \"$@\"";
+    command
+        .args(["--net", "sh", "-c", script, "sh", AGENT.path()])
+        .env_remove("SCOPE_HOSTNAME");
+    // For documentation (RFC 5737): no host has it.
+    let address = "192.0.2.1:9476";
+    let agent = Agent::try_start(command, &["--listen", address]).unwrap();
+    let said = "192.0.2.1 is no address of this host yet";
+    eventually(1, || agent.log().matches(said).count());
+    assert!(!agent.log().contains("page: "), "{}", agent.log());
+    let inside = |command: &[&str]| {
+        let network = format!("--net=/proc/{}/ns/net", agent.pid());
+        let mut nsenter = Command::new("nsenter");
+        output_of({
+            nsenter.arg(network).args(command);
+            nsenter
+        })
+    };
+    let added = inside(&["ip", "address", "add", "192.0.2.1/32", "dev", "lo"]);
+    assert!(added.status.success(), "{added:?}");
+    eventually(true, || {
+        agent.log().contains(&format!("page: http://{address}/"))
+    });
+    let page = inside(&["curl", "-sS", &format!("http://{address}/readyz")]);
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert!(page.starts_with("counting by "), "{page}");
+}
+
+#[test]
+fn what_nobody_can_listen_on_is_an_error_that_says_what_to_do() {
     let folder = common::agent::folder();
     let root = folder.path().to_str().unwrap();
-    // For documentation (RFC 5737): no host has it.
-    let output = AGENT.run(&["--plugins-root", root, "--listen", "192.0.2.1:9476"]);
+    // A group of hosts.
+    let output = AGENT.run(&["--plugins-root", root, "--listen", "[ff02::1]:9476"]);
     let error = common::agent::only_error(&output);
-    assert!(error.contains("cannot listen on 192.0.2.1:9476"), "{error}");
+    assert!(error.contains("cannot listen on [ff02::1]:9476"), "{error}");
     assert!(error.contains("--listen none"), "{error}");
     for wrong in ["9476", "localhost:9476", "nowhere"] {
         assert_eq!(

@@ -16,6 +16,7 @@ use crate::scope::bound::BoundSocket;
 use crate::scope::reports::Reports;
 use crate::scope::socket::Endpoint;
 use crate::serve::negotiate::accepts_gzip;
+use crate::serve::probes;
 use crate::serve::server::{Answer, Body, Clients, Routes, now, plain, whole};
 
 /// How often the socket is looked after: one that was wiped away is back within two seconds.
@@ -80,7 +81,10 @@ impl Routes for Plugin {
                     json().body(view).context("cannot build a response")
                 })
             }
-            _ => now(plain(StatusCode::NOT_FOUND, "the report is at /report\n")),
+            path => now(
+                probes::answer(request.method(), path, &self.reports.snapshot())
+                    .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "the report is at /report\n")),
+            ),
         }
     }
 }

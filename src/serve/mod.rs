@@ -4,6 +4,7 @@
 mod descriptors;
 pub mod negotiate;
 pub mod port;
+pub mod probes;
 mod seats;
 pub mod server;
 pub mod streamed_body;

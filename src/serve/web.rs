@@ -27,6 +27,7 @@ use crate::prometheus::text::{self, Format};
 use crate::sampling::Failures;
 use crate::scope::reports::Reduction;
 use crate::serve::negotiate::{prefers_openmetrics, prefers_protobuf};
+use crate::serve::probes;
 use crate::serve::server::{Answer, Body, Clients, Endless, Routes, now, plain, whole};
 use crate::serve::streamed_body::StreamedBodies;
 
@@ -131,12 +132,20 @@ impl Web {
                     .header(CONTENT_TYPE, asset.content_type)
                     .body(whole(Bytes::from_static(asset.text.as_bytes())))
                     .context("cannot build a response"),
-                None => plain(
-                    StatusCode::NOT_FOUND,
-                    "the page is at /, the metrics are at /metrics\n",
-                ),
+                None => self.probe(request),
             },
         }
+    }
+
+    fn probe(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+        let content = Arc::clone(&self.scrape_contents.borrow());
+        let answer = probes::answer(request.method(), request.uri().path(), &content.snapshot);
+        answer.unwrap_or_else(|| {
+            plain(
+                StatusCode::NOT_FOUND,
+                "the page is at /, the metrics are at /metrics\n",
+            )
+        })
     }
 
     fn events(&self, request: &Request<Incoming>) -> Result<Response<Body>> {

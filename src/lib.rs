@@ -3,10 +3,12 @@
 
 pub mod check;
 pub mod cli;
+pub mod config;
 pub mod confine;
 pub mod footprint;
 pub mod identity;
 pub mod kernel;
+pub mod logging;
 pub mod model;
 pub mod page;
 pub mod prometheus;

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
-use env_logger::Target;
-use log::LevelFilter;
 use scope_http_statistics::check::Check;
 use scope_http_statistics::cli::{Cli, Command};
+use scope_http_statistics::config::{self, Refusal};
 use scope_http_statistics::confine;
 use scope_http_statistics::identity::namespace::PidNamespace;
 use scope_http_statistics::kernel::load::Options;
+use scope_http_statistics::logging::{self, LogFormat};
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
 use scope_http_statistics::sampler::Sampler;
@@ -24,7 +23,6 @@ use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::port::Port;
 use scope_http_statistics::serve::web::{self, Health};
-use scope_http_statistics::stderr;
 use scope_http_statistics::supervisor::Supervisor;
 use scope_http_statistics::terminal::{client, table, top};
 use scope_http_statistics::tls::helper;
@@ -32,31 +30,27 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+/// As clap has it.
+const WRONG_COMMAND_LINE: u8 = 2;
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    start_logging(cli.verbose);
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match config::command_line(&args) {
+        Ok(cli) => cli,
+        Err(Refusal::Flags(error)) => error.exit(),
+        Err(Refusal::File(error)) => {
+            logging::last_words(LogFormat::Text, format!("{error:#}"));
+            return ExitCode::from(WRONG_COMMAND_LINE);
+        }
+    };
+    logging::start(cli.verbose, cli.log_format);
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            // Whoever should read it may be gone.
-            let _ = stderr::unhurried().write_all(format!("error: {error:#}\n").as_bytes());
+            logging::last_words(cli.log_format, format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
-}
-
-fn start_logging(verbose: u8) {
-    // By default the few lines of the start, and what goes wrong.
-    let (others, own) = match verbose {
-        0 => (LevelFilter::Warn, LevelFilter::Info),
-        1 => (LevelFilter::Info, LevelFilter::Debug),
-        _ => (LevelFilter::Trace, LevelFilter::Trace),
-    };
-    env_logger::Builder::new()
-        .filter_level(others)
-        .filter_module("scope_http_statistics", own)
-        .target(Target::Pipe(Box::new(stderr::unhurried())))
-        .init();
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
@@ -149,16 +143,15 @@ async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
             "in a pid namespace of its own: the pids shown are those of the host, not of this namespace"
         );
     }
-    let (sampler, every) = Sampler::start(Options {
+    let options = Options {
         backend: cli.backend(),
         max_processes: cli.max_processes,
         max_workloads: cli.max_workloads,
         max_connections: cli.max_connections,
         max_h2_connections: cli.max_h2_connections,
         max_tls_connections: cli.max_tls_connections(),
-        verbose: cli.verbose,
-    })
-    .await?;
+    };
+    let (sampler, every) = Sampler::start(options, cli.selection()).await?;
     endpoint.make_root()?;
     confine::serving(&cli.plugins_root, port.awaited());
     confine::calling();

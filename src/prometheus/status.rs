@@ -101,6 +101,11 @@ fn agent(snapshot: &Snapshot) -> Vec<Family<'_>> {
             "Requests of processes for which there was no room, which count for their workload alone",
             unlisted.map(|it| (of_workload(&it.workload), it.unlisted)),
         ),
+        Family::counter(
+            "scope_http_excluded_requests_total",
+            "Requests that are not shown, because of --include and --exclude",
+            [(Vec::new(), snapshot.agent.left_out)],
+        ),
         Family::one(
             "scope_http_connections",
             "Connections whose state is kept, as of some seconds ago at most",
@@ -205,6 +210,7 @@ mod tests {
             missed,
             kernel,
             agent: AgentState {
+                left_out: 17,
                 resident_bytes: Some(4096),
             },
         };
@@ -316,6 +322,7 @@ mod tests {
         let text = text(Vec::new(), None);
         for line in [
             "scope_http_snapshot_age_seconds{} 12.5",
+            "scope_http_excluded_requests_total{} 17",
             "scope_http_harvest_failures_total{} 7",
             "scope_http_report_reduction{} 3.0",
         ] {

@@ -66,6 +66,14 @@ pub struct Cli {
     )]
     pub listen: Listen,
 
+    /// Name that the page is asked by through a proxy in front of it; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
+
+    /// File with the certificate and the users of --listen, in the format of Prometheus' exporters
+    #[arg(long, value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
+
     /// How to see the bytes of sockets
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     backend: BackendChoice,

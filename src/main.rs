@@ -21,8 +21,9 @@ use scope_http_statistics::sampler::Sampler;
 use scope_http_statistics::scope::plugin::{self, Plugin};
 use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
+use scope_http_statistics::serve::access::{Access, Source};
 use scope_http_statistics::serve::port::Port;
-use scope_http_statistics::serve::web::{self, Health};
+use scope_http_statistics::serve::web::{self, Door, Health};
 use scope_http_statistics::supervisor::Supervisor;
 use scope_http_statistics::terminal::{client, table, top};
 use scope_http_statistics::tls::helper;
@@ -135,6 +136,13 @@ fn obey(cli: &Cli, runtime: &Runtime, command: &Command) -> Result<ExitCode> {
 async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
     let endpoint = Endpoint::below(&cli.plugins_root)?;
     endpoint.clear().await?;
+    let (access, source) = match &cli.web_config_file {
+        None => (Access::default(), None),
+        Some(path) => {
+            let (access, source) = Access::load(path).context("--web-config-file")?;
+            (access, Some(source))
+        }
+    };
     let port = Port::take(cli.listen).await?;
     let host = cli.host();
     log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
@@ -153,8 +161,12 @@ async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
     };
     let (sampler, every) = Sampler::start(options, cli.selection()).await?;
     endpoint.make_root()?;
-    confine::serving(&cli.plugins_root, port.awaited());
+    let readable = source.as_ref().map(Source::folders).unwrap_or_default();
+    confine::serving(&cli.plugins_root, port.awaited(), &readable);
     confine::calling();
+    if let Some(source) = source {
+        source.follow();
+    }
     // As it may have to be done again later.
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
@@ -177,10 +189,14 @@ async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
         reduction: Arc::clone(&reports.reduction),
     };
     let web = async {
-        let Some(listener) = listen(port).await? else {
+        let Some(listener) = listen(port, access.scheme()).await? else {
             return future::pending().await;
         };
-        web::serve(&listener, live, scrape_contents, health).await
+        let door = Door {
+            hosts: cli.allow_host.clone(),
+            access,
+        };
+        web::serve(&listener, live, scrape_contents, health, door).await
     };
     tokio::select! {
         () = plugin => Ok(()),
@@ -189,12 +205,12 @@ async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
 }
 
 /// Says where the page is, when it is there.
-async fn listen(port: Port) -> Result<Option<TcpListener>> {
+async fn listen(port: Port, scheme: &str) -> Result<Option<TcpListener>> {
     let Some(listener) = port.listener().await else {
         return Ok(None);
     };
     confine::listening().context("a capability cannot be given up")?;
     let address = listener.local_addr()?;
-    log::info!("page: http://{address}/, metrics: http://{address}/metrics");
+    log::info!("page: {scheme}://{address}/, metrics: {scheme}://{address}/metrics");
     Ok(Some(listener))
 }

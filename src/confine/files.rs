@@ -65,8 +65,8 @@ pub fn version() -> Option<i32> {
 }
 
 /// The calling thread, and those that it starts from then on, reach what they read of the kernel and nothing else, but for the
-/// plugins root, if it is given.
-pub fn restrict(plugins_root: Option<&Path>, tcp: Tcp) -> Result<Landlock> {
+/// plugins root, if it is given, and what else is to be read.
+pub fn restrict(plugins_root: Option<&Path>, more: &[PathBuf], tcp: Tcp) -> Result<Landlock> {
     let (denied, port) = match tcp {
         Tcp::Nothing => (AccessNet::BindTcp | AccessNet::ConnectTcp, None),
         Tcp::TalkToItself => (AccessNet::BindTcp.into(), Some(0)),
@@ -79,6 +79,7 @@ pub fn restrict(plugins_root: Option<&Path>, tcp: Tcp) -> Result<Landlock> {
         .scope(Scope::from_all(KNOWN))?
         .create()?
         .add_rules(path_beneath_rules(READ, AccessFs::from_read(KNOWN)))?
+        .add_rules(path_beneath_rules(more, AccessFs::from_read(KNOWN)))?
         .add_rules(path_beneath_rules(plugins_root.map(outermost), SOCKET))?
         .add_rules(port)?
         .restrict_self()
@@ -113,7 +114,7 @@ mod tests {
     fn restricted(root: &Path, tcp: Tcp, see: impl FnOnce(i32) + Send) {
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                if let Landlock::Enforced(version) = restrict(Some(root), tcp).unwrap() {
+                if let Landlock::Enforced(version) = restrict(Some(root), &[], tcp).unwrap() {
                     see(version);
                 }
             });

@@ -7,7 +7,7 @@ mod capabilities;
 mod files;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::thread::CapabilitySet;
@@ -25,7 +25,7 @@ const READABLE: usize = 8;
 /// For the thread that waits for signals.
 pub fn waiting() {
     let outcome = keep(CapabilitySet::empty(), || {
-        files::restrict(None, Tcp::Nothing)
+        files::restrict(None, &[], Tcp::Nothing)
     });
     told("the thread that waits for signals", outcome);
 }
@@ -33,7 +33,7 @@ pub fn waiting() {
 /// For the thread that reads the counters.
 pub fn sampling(at_events: bool) {
     let outcome = kept_by_sampling(at_events)
-        .and_then(|kept| keep(kept, || files::restrict(None, Tcp::TalkToItself)));
+        .and_then(|kept| keep(kept, || files::restrict(None, &[], Tcp::TalkToItself)));
     told("the thread that reads the counters", outcome);
 }
 
@@ -54,8 +54,8 @@ fn kept_by_sampling(at_events: bool) -> Result<CapabilitySet> {
     Ok(duties.kept(held))
 }
 
-/// For the thread that serves, which has still to get hold of this port, if any.
-pub fn serving(plugins_root: &Path, port: Option<u16>) {
+/// For the thread that serves, which has still to get hold of this port, if any, and to read what is in these folders.
+pub fn serving(plugins_root: &Path, port: Option<u16>, readable: &[PathBuf]) {
     let privileged = port.is_some_and(|port| (1..UNPRIVILEGED).contains(&port));
     let needed = if privileged {
         CapabilitySet::NET_BIND_SERVICE
@@ -67,7 +67,7 @@ pub fn serving(plugins_root: &Path, port: Option<u16>) {
         .and_then(|held| {
             keep(needed & held, || {
                 let tcp = port.map_or(Tcp::Nothing, Tcp::Listen);
-                files::restrict(Some(plugins_root), tcp)
+                files::restrict(Some(plugins_root), readable, tcp)
             })
         });
     told("the thread that serves", outcome);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use hyper::http::response::Builder;
 use hyper::{Request, Response, StatusCode};
@@ -62,7 +62,7 @@ impl Routes for Plugin {
     /// Browsers cannot reach it.
     const HEADERS: &'static [(&'static str, &'static str)] = &[];
 
-    fn answer(&self, request: &Request<Incoming>) -> Answer {
+    fn answer<B>(&self, request: &Request<B>) -> Answer {
         match request.uri().path() {
             "/report" | "/view" if self.reports.are_stale() => now(plain(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -8,6 +8,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use crate::kernel::backend::Backend;
 use crate::logging::LogFormat;
 use crate::model::selection::{Rule, Selection};
+use crate::otlp::settings::OtlpFlags;
 use crate::serve::web::Listen;
 use crate::tls::helper::COMMAND;
 
@@ -73,6 +74,9 @@ pub struct Cli {
     /// File with the certificate and the users of --listen, in the format of Prometheus' exporters
     #[arg(long, value_name = "FILE")]
     pub web_config_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub otlp: OtlpFlags,
 
     /// How to see the bytes of sockets
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]

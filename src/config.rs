@@ -7,11 +7,12 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::cli::Cli;
+use crate::otlp::settings::with_environment;
 
 /// More than anybody writes.
 const MOST_BYTES: u64 = 1 << 20;
@@ -27,21 +28,29 @@ pub enum Refusal {
 
 /// The command line, with what the file says that it names.
 pub fn command_line(args: &[OsString]) -> Result<Cli, Refusal> {
-    let cli = Cli::try_parse_from(args).map_err(Refusal::Flags)?;
+    let cli = parsed(command(), args)?;
     let Some(path) = &cli.config else {
         return Ok(cli);
     };
-    let command = read(path)
+    let with_file = read(path)
         .and_then(|text| {
             let name = path.display();
             let settings = settings(&text).map_err(|(line, why)| anyhow!("{name}:{line}: {why:#}"));
             Ok(with_defaults(settings?))
         })
         .map_err(Refusal::File)?;
+    parsed(with_file, args)
+}
+
+fn parsed(command: Command, args: &[OsString]) -> Result<Cli, Refusal> {
     let matches = command.try_get_matches_from(args);
     matches
         .and_then(|matches| Cli::from_arg_matches(&matches))
         .map_err(Refusal::Flags)
+}
+
+fn command() -> Command {
+    with_environment(Cli::command())
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -82,7 +91,7 @@ fn settings(text: &str) -> Result<Vec<Setting>, (usize, anyhow::Error)> {
     // The file may name a flag only once, but in any order.
     let mut entries: Vec<_> = table.get_ref().iter().collect();
     entries.sort_by_key(|(name, _)| name.span().start);
-    let command = Cli::command();
+    let command = command();
     let settings = entries.into_iter().map(|(name, value)| {
         let line = line(name.span().start);
         setting(&command, name.get_ref(), value).map_err(|error| (line, error))
@@ -153,8 +162,7 @@ fn check(flag: &Arg, value: &str) -> Result<()> {
 
 /// The command line, in which these are given by default.
 fn with_defaults(settings: Vec<Setting>) -> Command {
-    let command = Cli::command();
-    settings.into_iter().fold(command, |command, setting| {
+    settings.into_iter().fold(command(), |command, setting| {
         command.mut_arg(setting.flag, |flag| flag.default_values(setting.values))
     })
 }

@@ -10,6 +10,7 @@ pub mod identity;
 pub mod kernel;
 pub mod logging;
 pub mod model;
+pub mod otlp;
 pub mod page;
 pub mod prometheus;
 pub mod report;

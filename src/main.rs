@@ -15,6 +15,9 @@ use scope_http_statistics::confine;
 use scope_http_statistics::identity::namespace::PidNamespace;
 use scope_http_statistics::kernel::load::Options;
 use scope_http_statistics::logging::{self, LogFormat};
+use scope_http_statistics::model::tick::Moment;
+use scope_http_statistics::otlp::client::Client;
+use scope_http_statistics::otlp::push::{Pusher, Pushes};
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
 use scope_http_statistics::sampler::Sampler;
@@ -65,14 +68,16 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     let stop = Arc::new(Notify::new());
     handle_signals(Arc::clone(&stop))?;
     let supervisor = Supervisor::of_this_process();
+    let pushes = Arc::<Pushes>::default();
     // Told before what works is dropped.
     let stopping = async {
         stop.notified().await;
         supervisor.tell("STOPPING=1");
+        pushes.finish().await;
     };
     runtime.block_on(async {
         tokio::select! {
-            outcome = work(cli, &supervisor) => outcome,
+            outcome = work(cli, &supervisor, &pushes) => outcome,
             () = stopping => Ok(()),
         }
     })?;
@@ -133,7 +138,7 @@ fn obey(cli: &Cli, runtime: &Runtime, command: &Command) -> Result<ExitCode> {
 }
 
 /// Serves until it is dropped: the socket goes first, then sampling ends.
-async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
+async fn work(cli: &Cli, supervisor: &Supervisor, pushes: &Arc<Pushes>) -> Result<()> {
     let endpoint = Endpoint::below(&cli.plugins_root)?;
     endpoint.clear().await?;
     let (access, source) = match &cli.web_config_file {
@@ -143,6 +148,8 @@ async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
             (access, Some(source))
         }
     };
+    let collector = cli.otlp.settings()?.map(Client::new).transpose();
+    let collector = collector.context("--otlp")?;
     let port = Port::take(cli.listen).await?;
     let host = cli.host();
     log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
@@ -162,8 +169,9 @@ async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
     let (sampler, every) = Sampler::start(options, cli.selection()).await?;
     endpoint.make_root()?;
     let readable = source.as_ref().map(Source::folders).unwrap_or_default();
-    confine::serving(&cli.plugins_root, port.awaited(), &readable);
-    confine::calling();
+    let outside = collector.as_ref().map(Client::destination);
+    confine::serving(&cli.plugins_root, port.awaited(), &readable, outside);
+    confine::calling(outside);
     if let Some(source) = source {
         source.follow();
     }
@@ -171,8 +179,9 @@ async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
     supervisor.ready(sampler.snapshots.clone());
-    let live = Live::follow(host.clone(), sampler.latest(), every);
-    let reports = Reports::follow(host, sampler.snapshots.clone());
+    let first = sampler.latest();
+    let live = Live::follow(host.clone(), Arc::clone(&first), every);
+    let reports = Reports::follow(host.clone(), sampler.snapshots.clone());
     let plugin = Plugin {
         reports: Arc::clone(&reports),
         live: Arc::clone(&live),
@@ -187,7 +196,15 @@ async fn work(cli: &Cli, supervisor: &Supervisor) -> Result<()> {
     let health = Health {
         failures: sampler.failures.clone(),
         reduction: Arc::clone(&reports.reduction),
+        pushes: Arc::clone(pushes),
     };
+    if let Some(client) = collector {
+        let start = Moment {
+            instant: first.taken,
+            date: first.date,
+        };
+        Pusher::new(client, host, start, scrape_contents.clone(), health.clone()).start();
+    }
     let web = async {
         let Some(listener) = listen(port, access.scheme()).await? else {
             return future::pending().await;

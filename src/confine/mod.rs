@@ -15,7 +15,7 @@ use rustix::thread::CapabilitySet;
 use files::Tcp;
 
 pub use capabilities::held;
-pub use files::{Landlock, version as landlock_version};
+pub use files::{Destination, Landlock, version as landlock_version};
 
 /// The first port that needs no capability.
 const UNPRIVILEGED: u16 = 1024;
@@ -54,8 +54,14 @@ fn kept_by_sampling(at_events: bool) -> Result<CapabilitySet> {
     Ok(duties.kept(held))
 }
 
-/// For the thread that serves, which has still to get hold of this port, if any, and to read what is in these folders.
-pub fn serving(plugins_root: &Path, port: Option<u16>, readable: &[PathBuf]) {
+/// For the thread that serves, which has still to get hold of this port, if any, to read what is in these folders, and to connect
+/// to a destination.
+pub fn serving(
+    plugins_root: &Path,
+    port: Option<u16>,
+    readable: &[PathBuf],
+    outside: Option<Destination>,
+) {
     let privileged = port.is_some_and(|port| (1..UNPRIVILEGED).contains(&port));
     let needed = if privileged {
         CapabilitySet::NET_BIND_SERVICE
@@ -66,7 +72,10 @@ pub fn serving(plugins_root: &Path, port: Option<u16>, readable: &[PathBuf]) {
         .context("the capabilities cannot be read")
         .and_then(|held| {
             keep(needed & held, || {
-                let tcp = port.map_or(Tcp::Nothing, Tcp::Listen);
+                let tcp = Tcp::Serve {
+                    listen: port,
+                    outside,
+                };
                 files::restrict(Some(plugins_root), readable, tcp)
             })
         });
@@ -79,8 +88,8 @@ pub fn listening() -> io::Result<()> {
 }
 
 /// For all threads, when each has given up its own.
-pub fn calling() {
-    match calls::restrict() {
+pub fn calling(outside: Option<Destination>) {
+    match calls::restrict(outside.is_some_and(|it| it.by_name)) {
         Ok(()) => log::debug!("no new privileges, and no system calls but those that are needed"),
         Err(error) => log::warn!("all system calls remain: {error:#}"),
     }

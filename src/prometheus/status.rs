@@ -4,13 +4,14 @@
 use std::borrow::Cow;
 
 use crate::model::snapshot::Snapshot;
+use crate::otlp::push::PushCounts;
 use crate::prometheus::family::{Family, label};
 use crate::prometheus::metrics::{Scrape, TLS_UNSEEN};
 use crate::prometheus::rows::of_workload;
 
 impl Scrape {
     /// All of them.
-    pub(super) fn status(&self) -> Vec<Family<'_>> {
+    pub(crate) fn status(&self) -> Vec<Family<'_>> {
         let snapshot = &*self.content.snapshot;
         let mut families = agent(snapshot);
         families.push(Family::one(
@@ -20,6 +21,7 @@ impl Scrape {
         ));
         families.push(self.unseen());
         families.extend(self.sampling());
+        families.extend(self.vitals.pushes.into_iter().flat_map(pushes));
         families.extend(kernel(snapshot));
         families
     }
@@ -55,6 +57,27 @@ impl Scrape {
             ),
         ]
     }
+}
+
+/// What has come of what is pushed to a collector.
+fn pushes<'a>(counts: PushCounts) -> [Family<'a>; 2] {
+    let by_outcome = [
+        ("accepted", counts.accepted),
+        ("refused", counts.refused),
+        ("failed", counts.failed),
+    ];
+    [
+        Family::counter(
+            "scope_http_otlp_pushes_total",
+            "Requests to the collector of OTLP: failed ones are made up for by the next",
+            by_outcome.map(|(outcome, count)| (label("outcome", outcome), count)),
+        ),
+        Family::counter(
+            "scope_http_otlp_rejected_points_total",
+            "Data points that the collector has not taken and will not take",
+            [(Vec::new(), counts.rejected_points)],
+        ),
+    ]
 }
 
 fn agent(snapshot: &Snapshot) -> Vec<Family<'_>> {
@@ -169,6 +192,7 @@ mod tests {
     use crate::model::increment::Totals;
     use crate::model::reason::{Missed, Reason};
     use crate::model::snapshot::{AgentState, ProcessSnapshot, Snapshot, WorkloadSnapshot};
+    use crate::otlp::push::PushCounts;
     use crate::prometheus::metrics::{Scrape, Vitals};
     use crate::prometheus::series_lifetime::SeriesLifetimes;
     use crate::prometheus::text::{Format, write};
@@ -218,6 +242,12 @@ mod tests {
             snapshot_age: Duration::from_millis(12_500),
             harvest_failures: 7,
             report_reduction: 3,
+            pushes: Some(PushCounts {
+                accepted: 19,
+                refused: 5,
+                failed: 23,
+                rejected_points: 29,
+            }),
         };
         let content = SeriesLifetimes::by_process(10).tick(Arc::new(snapshot), Instant::now());
         let mut text = String::new();
@@ -323,6 +353,10 @@ mod tests {
         for line in [
             "scope_http_snapshot_age_seconds{} 12.5",
             "scope_http_excluded_requests_total{} 17",
+            r#"scope_http_otlp_pushes_total{outcome="accepted"} 19"#,
+            r#"scope_http_otlp_pushes_total{outcome="refused"} 5"#,
+            r#"scope_http_otlp_pushes_total{outcome="failed"} 23"#,
+            "scope_http_otlp_rejected_points_total{} 29",
             "scope_http_harvest_failures_total{} 7",
             "scope_http_report_reduction{} 3.0",
         ] {

@@ -17,12 +17,13 @@ use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
+use crate::otlp::push::Pushes;
 use crate::page::assets;
 use crate::page::live::Live;
 use crate::prometheus::metrics::{Scrape, Vitals};
 use crate::prometheus::protobuf;
 use crate::prometheus::scrapers::Scrapers;
-use crate::prometheus::series_lifetime::ScrapeContents;
+use crate::prometheus::series_lifetime::{ScrapeContent, ScrapeContents};
 use crate::prometheus::text::{self, Format};
 use crate::sampling::Failures;
 use crate::scope::reports::Reduction;
@@ -63,6 +64,18 @@ impl FromStr for Listen {
 pub struct Health {
     pub failures: Failures,
     pub reduction: Arc<Reduction>,
+    pub pushes: Arc<Pushes>,
+}
+
+impl Health {
+    pub fn vitals(&self, content: &ScrapeContent) -> Vitals {
+        Vitals {
+            snapshot_age: content.snapshot.age(Instant::now()),
+            harvest_failures: self.failures.count(),
+            report_reduction: self.reduction.level(),
+            pushes: self.pushes.counts(),
+        }
+    }
 }
 
 /// To whom it is served.
@@ -190,11 +203,7 @@ impl Web {
             whole(Bytes::new())
         } else {
             let content = Arc::clone(&self.scrape_contents.borrow());
-            let vitals = Vitals {
-                snapshot_age: content.snapshot.age(Instant::now()),
-                harvest_failures: self.health.failures.count(),
-                report_reduction: self.health.reduction.level(),
-            };
+            let vitals = self.health.vitals(&content);
             let seen = self.seen_before(request, content.snapshot.taken);
             let scrape = Scrape {
                 content,

@@ -245,6 +245,24 @@ fn exponential(durations: &Histogram, (start, now): (u64, u64)) -> ExponentialHi
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use crate::identity::cgroup::Cgroup;
+    use crate::model::counters::KernelState;
+    use crate::model::increment::{Increment, Totals};
+    use crate::model::reason::Missed;
+    use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
+    use crate::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
+    use crate::model::tick::Moment;
+    use crate::model::workload::Workload;
+    use crate::prometheus::metrics::Vitals;
+    use crate::prometheus::series_lifetime::SeriesLifetimes;
+
     use super::*;
 
     #[test]
@@ -269,6 +287,132 @@ mod tests {
             assert!(base.powi(index) < least && base.powi(index + 1) >= most);
         }
         assert_eq!(exponential(&Histogram::default(), (1, 2)).positive, None);
+    }
+
+    /// So many workloads of pods, each with three kinds of answers that took from 1 to 50 ms.
+    fn scrape(workloads: u64) -> Scrape {
+        let start = Instant::now();
+        let mut random = fastrand::Rng::with_seed(7);
+        let workload = |number: u64| {
+            let series = [200, 404, 500].map(|status| {
+                let key = SeriesKey {
+                    method: Method::Get,
+                    status,
+                    version: Version::V1_1,
+                    scheme: Scheme::Http,
+                };
+                let mut durations = Histogram::default();
+                for ms in 1..=50 {
+                    durations += &Histogram::of(random.u64(1..10_000), ms * 1_000_003);
+                }
+                (key, durations)
+            });
+            let mut totals = Totals::default();
+            let increment = Increment {
+                requests: 100_003 + number,
+                series: series.into(),
+                ..Increment::default()
+            };
+            totals.add(&increment, start);
+            let cgroup = Cgroup {
+                container_id: Some(format!("{number:064x}").into()),
+                k8s_pod_uid: Some(format!("1b0cd7b2-6d6a-4d0c-8b0e-{number:012x}").into()),
+                systemd_unit: None,
+            };
+            Arc::new(WorkloadSnapshot {
+                workload: Arc::new(Workload {
+                    executable: Some(format!("server-{number}").into()),
+                    cgroup,
+                    port: Some(8080),
+                }),
+                totals,
+                rest: Totals::default(),
+                unlisted: 0,
+                processes: 1,
+                since: start,
+            })
+        };
+        let snapshot = Snapshot {
+            date: SystemTime::now(),
+            taken: start,
+            elapsed: Duration::from_secs(1),
+            dates: Vec::new(),
+            processes: Arc::default(),
+            workloads: (0..workloads).map(workload).collect(),
+            missed: Missed::default(),
+            kernel: KernelState::default(),
+            agent: AgentState::default(),
+        };
+        let content = SeriesLifetimes::by_workload().tick(Arc::new(snapshot), start);
+        Scrape {
+            content: Arc::new(content),
+            vitals: Vitals::default(),
+            seen: None,
+        }
+    }
+
+    fn maker(buckets: settings::Buckets, temporality: Temporality) -> Maker {
+        let start = Moment {
+            instant: Instant::now(),
+            date: SystemTime::now() - Duration::from_secs(3600),
+        };
+        Maker {
+            host: "node-7.example.org".to_owned(),
+            buckets,
+            progress: Progress::new(temporality, start),
+        }
+    }
+
+    /// The numbers of docs/otlp.md.
+    #[test]
+    fn a_workload_takes_as_many_bytes_as_is_documented() {
+        let all = |buckets, workloads| {
+            let mut maker = maker(buckets, Temporality::Cumulative);
+            let message = maker.batch(&scrape(workloads), 0).message;
+            let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+            gzip.write_all(&message).unwrap();
+            [message.len(), gzip.finish().unwrap().len()]
+        };
+        for (buckets, documented) in [
+            (settings::Buckets::Explicit, [2170, 186]),
+            (settings::Buckets::Exponential, [1670, 448]),
+        ] {
+            let (none, many) = (all(buckets, 0), all(buckets, 100));
+            for (at, most) in documented.into_iter().enumerate() {
+                let each = (many[at] - none[at]) / 100;
+                let range = most * 9 / 10..=most;
+                assert!(
+                    range.contains(&each),
+                    "{buckets:?}: {each} of {none:?} and {many:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_request_has_more_points_than_receivers_take_and_none_is_left_out() {
+        let scrape = scrape(1201);
+        let mut maker = maker(settings::Buckets::Explicit, Temporality::Delta);
+        let mut next = Some(0);
+        let (mut requests, mut resources, mut points) = (0, 0, 0);
+        while let Some(from) = next {
+            let batch = maker.batch(&scrape, from);
+            assert!(batch.message.len() < 4 << 20, "{}", batch.message.len());
+            let request = ExportMetricsServiceRequest::decode(&*batch.message).unwrap();
+            resources += request.resource_metrics.len();
+            points += batch.points;
+            requests += 1;
+            maker.progress.acknowledged(batch.told);
+            next = batch.next;
+        }
+        // Four points each, and the agent's own.
+        assert!((resources, requests) == (1202, 3) && points > 4 * 1201);
+        maker.progress.end();
+        // What has not changed is not told again, but for what goes up and down.
+        let again = maker.batch(&scrape, 0);
+        let request = ExportMetricsServiceRequest::decode(&*again.message).unwrap();
+        assert_eq!(request.resource_metrics.len(), 1);
+        assert!(again.next.is_none() && again.told.is_empty());
     }
 
     #[test]

@@ -204,10 +204,12 @@ impl Connection {
         let request = request(&self.settings, body)?;
         match &mut self.sender {
             Sender::Http1(sender) => {
+                sender.ready().await?;
                 let (response, body) = answer(sender.send_request(request).await?).await?;
                 Ok(Outcome::of_http(&response, &body.to_bytes()))
             }
             Sender::Http2(sender) => {
+                sender.ready().await?;
                 let (response, body) = answer(sender.send_request(request).await?).await?;
                 let trailers = body.trailers().cloned();
                 Ok(Outcome::of_grpc(

@@ -75,10 +75,9 @@ impl Source {
         let files = config.files.iter();
         let real = files.clone().filter_map(|it| it.canonicalize().ok());
         let all = files.cloned().chain(real);
-        let mut folders: Vec<_> = all
-            .filter_map(|it| Some(it.parent()?.canonicalize().unwrap_or_default()))
-            .filter(|it| it.is_absolute())
-            .collect();
+        // Where it has no folder in its name it is in this one.
+        let folder = |file: PathBuf| Path::new(".").join(file.parent()?).canonicalize().ok();
+        let mut folders: Vec<_> = all.filter_map(folder).collect();
         folders.sort();
         folders.dedup();
         folders

@@ -28,7 +28,7 @@ use scope_http_statistics::scope::plugin::{self, Plugin};
 use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::port::Port;
-use scope_http_statistics::serve::web::{self, Health};
+use scope_http_statistics::serve::web::{self, Door, Health};
 use tokio::sync::{mpsc, watch};
 
 const WORKLOADS: u32 = 10_000;
@@ -112,7 +112,7 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         };
         tokio::select! {
             () = plugin::serve(socket, &endpoint, plugin) => Ok(()),
-            outcome = web::serve(&listener, live, scrape_contents, Health::default()) => outcome,
+            outcome = web::serve(&listener, live, scrape_contents, Health::default(), Door::default()) => outcome,
         }
     })
 }

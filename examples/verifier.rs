@@ -73,7 +73,6 @@ fn try_to_load(backend: Option<Backend>) -> Result<Loaded> {
         max_connections: 1024,
         max_h2_connections: 1024,
         max_tls_connections: None,
-        verbose: 0,
     };
     let mut objects = objects();
     let bpf = load(&mut objects, &options)?;

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::kernel::backend::Backend;
+use crate::logging::LogFormat;
+use crate::model::selection::{Rule, Selection};
+use crate::otlp::settings::OtlpFlags;
 use crate::serve::web::Listen;
 use crate::tls::helper::COMMAND;
 
@@ -31,7 +34,7 @@ CAP_SYS_PTRACE to look into TLS, and CAP_SYS_RESOURCE before Linux 5.11; and a p
 Exit codes:
   0  ended by SIGTERM or SIGINT
   1  error at run time; of check: no backend works
-  2  wrong command line";
+  2  wrong command line or configuration file";
 
 /// Counts HTTP requests per process in the kernel, for Weave Scope, Prometheus and the eye.
 #[derive(Debug, Parser)]
@@ -63,6 +66,17 @@ pub struct Cli {
         default_value = "127.0.0.1:9476"
     )]
     pub listen: Listen,
+
+    /// Name that the page is asked by through a proxy in front of it; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub allow_host: Vec<String>,
+
+    /// File with the certificate and the users of --listen, in the format of Prometheus' exporters
+    #[arg(long, value_name = "FILE")]
+    pub web_config_file: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub otlp: OtlpFlags,
 
     /// How to see the bytes of sockets
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
@@ -97,6 +111,23 @@ pub struct Cli {
     /// Connections within TLS whose state is kept, the least recently used going first
     #[arg(long, value_name = "N", default_value_t = 16384, value_parser = clap::value_parser!(u32).range(1..))]
     max_tls_connections: u32,
+
+    /// Show only workloads with this property, one of executable=NAME, unit=NAME, container=ID and port=NUMBER, with `*`
+    /// for any characters; may be given several times
+    #[arg(long, value_name = "PROPERTY=VALUE")]
+    include: Vec<Rule>,
+
+    /// Do not show workloads with this property, which goes before --include
+    #[arg(long, value_name = "PROPERTY=VALUE")]
+    exclude: Vec<Rule>,
+
+    /// File that says by the names of flags, as TOML, what neither flags nor the environment say
+    #[arg(long, value_name = "FILE", global = true, env = "SCOPE_HTTP_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// How log lines are written to stderr
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, global = true)]
+    pub log_format: LogFormat,
 
     /// Log more; twice for everything
     #[arg(short, long, action = ArgAction::Count, global = true)]
@@ -149,6 +180,14 @@ impl Cli {
     /// How many connections are followed within TLS, if any.
     pub fn max_tls_connections(&self) -> Option<u32> {
         (self.tls == Tls::Auto).then_some(self.max_tls_connections)
+    }
+
+    /// Which workloads are shown.
+    pub fn selection(&self) -> Selection {
+        Selection {
+            include: self.include.clone(),
+            exclude: self.exclude.clone(),
+        }
     }
 
     /// The backend to insist on, if any.

@@ -3,11 +3,14 @@
 
 pub mod check;
 pub mod cli;
+pub mod config;
 pub mod confine;
 pub mod footprint;
 pub mod identity;
 pub mod kernel;
+pub mod logging;
 pub mod model;
+pub mod otlp;
 pub mod page;
 pub mod prometheus;
 pub mod report;
@@ -16,5 +19,6 @@ pub mod sampling;
 pub mod scope;
 pub mod serve;
 pub mod stderr;
+pub mod supervisor;
 pub mod terminal;
 pub mod tls;

@@ -8,25 +8,28 @@ use std::sync::Arc;
 use std::thread;
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
-use env_logger::Target;
-use log::LevelFilter;
 use mimalloc::MiMalloc;
 use scope_http_statistics::check::Check;
 use scope_http_statistics::cli::{Cli, Command};
+use scope_http_statistics::config::{self, Refusal};
 use scope_http_statistics::confine;
 use scope_http_statistics::footprint;
 use scope_http_statistics::identity::namespace::PidNamespace;
 use scope_http_statistics::kernel::load::Options;
+use scope_http_statistics::logging::{self, LogFormat};
+use scope_http_statistics::model::tick::Moment;
+use scope_http_statistics::otlp::client::Client;
+use scope_http_statistics::otlp::push::{Pusher, Pushes};
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
 use scope_http_statistics::sampler::Sampler;
 use scope_http_statistics::scope::plugin::{self, Plugin};
 use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
+use scope_http_statistics::serve::access::{Access, Source};
 use scope_http_statistics::serve::port::Port;
-use scope_http_statistics::serve::web::{self, Health};
-use scope_http_statistics::stderr;
+use scope_http_statistics::serve::web::{self, Door, Health};
+use scope_http_statistics::supervisor::Supervisor;
 use scope_http_statistics::terminal::{client, table, top};
 use scope_http_statistics::tls::helper;
 use tokio::net::TcpListener;
@@ -36,32 +39,28 @@ use tokio::sync::Notify;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// As clap has it.
+const WRONG_COMMAND_LINE: u8 = 2;
+
 fn main() -> ExitCode {
     footprint::keep_small();
-    let cli = Cli::parse();
-    start_logging(cli.verbose);
+    let args: Vec<_> = std::env::args_os().collect();
+    let cli = match config::command_line(&args) {
+        Ok(cli) => cli,
+        Err(Refusal::Flags(error)) => error.exit(),
+        Err(Refusal::File(error)) => {
+            logging::last_words(LogFormat::Text, format!("{error:#}"));
+            return ExitCode::from(WRONG_COMMAND_LINE);
+        }
+    };
+    logging::start(cli.verbose, cli.log_format);
     match run(&cli) {
         Ok(code) => code,
         Err(error) => {
-            // Whoever should read it may be gone.
-            let _ = stderr::unhurried().write_all(format!("error: {error:#}\n").as_bytes());
+            logging::last_words(cli.log_format, format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
-}
-
-fn start_logging(verbose: u8) {
-    // By default the few lines of the start, and what goes wrong.
-    let (others, own) = match verbose {
-        0 => (LevelFilter::Warn, LevelFilter::Info),
-        1 => (LevelFilter::Info, LevelFilter::Debug),
-        _ => (LevelFilter::Trace, LevelFilter::Trace),
-    };
-    env_logger::Builder::new()
-        .filter_level(others)
-        .filter_module("scope_http_statistics", own)
-        .target(Target::Pipe(Box::new(stderr::unhurried())))
-        .init();
 }
 
 fn run(cli: &Cli) -> Result<ExitCode> {
@@ -74,10 +73,18 @@ fn run(cli: &Cli) -> Result<ExitCode> {
     }
     let stop = Arc::new(Notify::new());
     handle_signals(Arc::clone(&stop))?;
+    let supervisor = Supervisor::of_this_process();
+    let pushes = Arc::<Pushes>::default();
+    // Told before what works is dropped.
+    let stopping = async {
+        stop.notified().await;
+        supervisor.tell("STOPPING=1");
+        pushes.finish().await;
+    };
     runtime.block_on(async {
         tokio::select! {
-            outcome = work(cli) => outcome,
-            () = stop.notified() => Ok(()),
+            outcome = work(cli, &supervisor, &pushes) => outcome,
+            () = stopping => Ok(()),
         }
     })?;
     Ok(ExitCode::SUCCESS)
@@ -137,9 +144,18 @@ fn obey(cli: &Cli, runtime: &Runtime, command: &Command) -> Result<ExitCode> {
 }
 
 /// Serves until it is dropped: the socket goes first, then sampling ends.
-async fn work(cli: &Cli) -> Result<()> {
+async fn work(cli: &Cli, supervisor: &Supervisor, pushes: &Arc<Pushes>) -> Result<()> {
     let endpoint = Endpoint::below(&cli.plugins_root)?;
     endpoint.clear().await?;
+    let (access, source) = match &cli.web_config_file {
+        None => (Access::default(), None),
+        Some(path) => {
+            let (access, source) = Access::load(path).context("--web-config-file")?;
+            (access, Some(source))
+        }
+    };
+    let collector = cli.otlp.settings()?.map(Client::new).transpose();
+    let collector = collector.context("--otlp")?;
     let port = Port::take(cli.listen).await?;
     let host = cli.host();
     log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
@@ -148,24 +164,30 @@ async fn work(cli: &Cli) -> Result<()> {
             "in a pid namespace of its own: the pids shown are those of the host, not of this namespace"
         );
     }
-    let (sampler, every) = Sampler::start(Options {
+    let options = Options {
         backend: cli.backend(),
         max_processes: cli.max_processes,
         max_workloads: cli.max_workloads,
         max_connections: cli.max_connections,
         max_h2_connections: cli.max_h2_connections,
         max_tls_connections: cli.max_tls_connections(),
-        verbose: cli.verbose,
-    })
-    .await?;
+    };
+    let (sampler, every) = Sampler::start(options, cli.selection()).await?;
     endpoint.make_root()?;
-    confine::serving(&cli.plugins_root, port.awaited());
-    confine::calling();
+    let readable = source.as_ref().map(Source::folders).unwrap_or_default();
+    let outside = collector.as_ref().map(Client::destination);
+    confine::serving(&cli.plugins_root, port.awaited(), &readable, outside);
+    confine::calling(outside);
+    if let Some(source) = source {
+        source.follow();
+    }
     // As it may have to be done again later.
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
-    let live = Live::follow(host.clone(), sampler.latest(), every);
-    let reports = Reports::follow(host, sampler.snapshots.clone());
+    supervisor.ready(sampler.snapshots.clone());
+    let first = sampler.latest();
+    let live = Live::follow(host.clone(), Arc::clone(&first), every);
+    let reports = Reports::follow(host.clone(), sampler.snapshots.clone());
     let plugin = Plugin {
         reports: Arc::clone(&reports),
         live: Arc::clone(&live),
@@ -180,12 +202,24 @@ async fn work(cli: &Cli) -> Result<()> {
     let health = Health {
         failures: sampler.failures.clone(),
         reduction: Arc::clone(&reports.reduction),
+        pushes: Arc::clone(pushes),
     };
+    if let Some(client) = collector {
+        let start = Moment {
+            instant: first.taken,
+            date: first.date,
+        };
+        Pusher::new(client, host, start, scrape_contents.clone(), health.clone()).start();
+    }
     let web = async {
-        let Some(listener) = listen(port).await? else {
+        let Some(listener) = listen(port, access.scheme()).await? else {
             return future::pending().await;
         };
-        web::serve(&listener, live, scrape_contents, health).await
+        let door = Door {
+            hosts: cli.allow_host.clone(),
+            access,
+        };
+        web::serve(&listener, live, scrape_contents, health, door).await
     };
     tokio::select! {
         () = plugin => Ok(()),
@@ -194,12 +228,12 @@ async fn work(cli: &Cli) -> Result<()> {
 }
 
 /// Says where the page is, when it is there.
-async fn listen(port: Port) -> Result<Option<TcpListener>> {
+async fn listen(port: Port, scheme: &str) -> Result<Option<TcpListener>> {
     let Some(listener) = port.listener().await else {
         return Ok(None);
     };
     confine::listening().context("a capability cannot be given up")?;
     let address = listener.local_addr()?;
-    log::info!("page: http://{address}/, metrics: http://{address}/metrics");
+    log::info!("page: {scheme}://{address}/, metrics: {scheme}://{address}/metrics");
     Ok(Some(listener))
 }

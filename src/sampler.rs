@@ -17,6 +17,7 @@ use crate::footprint;
 use crate::identity::life::Lives;
 use crate::kernel::choice;
 use crate::kernel::load::{Bpf, Options};
+use crate::model::selection::{Selecting, Selection};
 use crate::model::snapshot::Snapshot;
 use crate::model::sweep::Sweep;
 use crate::model::tick::Moment;
@@ -47,7 +48,7 @@ pub struct Sampler {
 impl Sampler {
     /// Loads and attaches in a thread of its own. Resolves once requests are counted and there is a first snapshot.
     /// Whoever cannot wait for that leaves the thread to end with the process: loading cannot be interrupted.
-    pub async fn start(options: Options) -> Result<(Self, EverySnapshot)> {
+    pub async fn start(options: Options, selection: Selection) -> Result<(Self, EverySnapshot)> {
         let (each, every) = queue::channel(sampling::BEHIND);
         let (ready, started) = oneshot::channel();
         let (stop, stopped) = mpsc::channel();
@@ -55,7 +56,7 @@ impl Sampler {
         let failed = failures.clone();
         let thread = std::thread::Builder::new()
             .name("sampler".to_owned())
-            .spawn(move || run(&options, ready, each, failed, &stopped))
+            .spawn(move || run(&options, selection, ready, each, failed, &stopped))
             .context("cannot start a thread")?;
         let snapshots = started.await.context("the sampling thread has ended")??;
         let sampler = Self {
@@ -85,6 +86,7 @@ impl Drop for Sampler {
 
 fn run(
     options: &Options,
+    selection: Selection,
     ready: oneshot::Sender<Result<Snapshots>>,
     each: queue::Sender<Arc<Snapshot>>,
     failures: Failures,
@@ -97,7 +99,7 @@ fn run(
     };
     // It has rights that this thread gives up.
     let mut helper = options.max_tls_connections.and_then(|streams| {
-        let started = bpf.see_into_tls(streams, options.verbose);
+        let started = bpf.see_into_tls(streams);
         started
             .inspect_err(|error| log::info!("TLS is counted and not seen into: {error:#}"))
             .ok()
@@ -121,6 +123,8 @@ fn run(
         each,
         failures,
         failing: false,
+        selecting: Selecting::by(selection),
+        left_out: 0,
     };
     let mut deadline = start.instant + INTERVAL;
     let mut trim = start.instant + SETTLED;
@@ -171,7 +175,7 @@ fn first_snapshot(bpf: &mut Bpf, start: Moment) -> Result<Snapshot> {
         workloads: Vec::new(),
         missed,
         kernel,
-        agent: agent_state(),
+        agent: agent_state(0),
     })
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::identity::life::Lives;
 use crate::kernel::load::Bpf;
 use crate::model::counters::{Harvest, ProcessId};
+use crate::model::selection::Selecting;
 use crate::model::snapshot::{AgentState, Snapshot};
 use crate::model::sweep::Sweep;
 use crate::model::tick::Moment;
@@ -65,6 +66,9 @@ pub struct Sampling<C> {
     pub failures: Failures,
     /// Whether that was said already.
     pub failing: bool,
+    pub selecting: Selecting,
+    /// Requests that are not shown.
+    pub left_out: u64,
 }
 
 impl<C: Counters> Sampling<C> {
@@ -87,7 +91,11 @@ impl<C: Counters> Sampling<C> {
     fn sample(&mut self, now: Moment) -> Result<()> {
         let harvest = self.counters.harvest()?;
         let gone = std::mem::take(&mut self.gone);
-        let (snapshot, ended) = self.tracker.tick(harvest, &gone, agent_state(), now);
+        self.left_out += self.selecting.selection.left_out(&harvest);
+        let agent = agent_state(self.left_out);
+        let (mut snapshot, ended) = self.tracker.tick(harvest, &gone, agent, now);
+        // What is left out is known all the same, so that the kernel's side of it comes to its end.
+        self.selecting.select(&mut snapshot);
         if let Some(lives) = &self.lives {
             let is_gone = |id| lives.is_gone(id);
             self.gone = self.sweep.look(&self.tracker, now.instant, is_gone);
@@ -107,8 +115,9 @@ impl<C: Counters> Sampling<C> {
     }
 }
 
-pub fn agent_state() -> AgentState {
+pub fn agent_state(left_out: u64) -> AgentState {
     AgentState {
+        left_out,
         resident_bytes: resident_bytes(),
     }
 }
@@ -197,6 +206,8 @@ mod tests {
             each,
             failures: Failures::default(),
             failing: false,
+            selecting: Selecting::default(),
+            left_out: 0,
         };
         sampling.counters.harvests = RefCell::new(harvests.iter().copied().collect());
         let seen = (1..).zip(harvests).map(|(second, _)| {

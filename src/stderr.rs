@@ -12,19 +12,25 @@ const AT_ONCE: usize = 4096;
 
 /// A writer for whole lines, which never waits. Only another process that fills the same pipe in the very same moment could keep it.
 #[derive(Debug)]
-pub struct Unhurried<T> {
+pub struct Unhurried<T, G> {
     to: T,
+    /// What is said of so many lines that were dropped.
+    gap: G,
     dropped: u64,
 }
 
 /// Stderr.
-pub fn unhurried() -> Unhurried<io::Stderr> {
-    Unhurried::new(io::stderr())
+pub fn unhurried<G: Fn(u64) -> String>(gap: G) -> Unhurried<io::Stderr, G> {
+    Unhurried::new(io::stderr(), gap)
 }
 
-impl<T: Write + AsFd> Unhurried<T> {
-    fn new(to: T) -> Self {
-        Self { to, dropped: 0 }
+impl<T: Write + AsFd, G> Unhurried<T, G> {
+    fn new(to: T, gap: G) -> Self {
+        Self {
+            to,
+            gap,
+            dropped: 0,
+        }
     }
 
     /// Whether all of it was taken.
@@ -39,10 +45,10 @@ impl<T: Write + AsFd> Unhurried<T> {
     }
 }
 
-impl<T: Write + AsFd> Write for Unhurried<T> {
+impl<T: Write + AsFd, G: Fn(u64) -> String> Write for Unhurried<T, G> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let told = self.dropped > 0 && {
-            let gap = format!("({} lines were dropped: nobody took them)\n", self.dropped);
+            let gap = (self.gap)(self.dropped) + "\n";
             self.put(gap.as_bytes())?
         };
         if told {
@@ -78,7 +84,7 @@ mod tests {
     #[test]
     fn what_nobody_takes_is_dropped_and_that_is_said() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let mut log = Unhurried::new(writer);
+        let mut log = Unhurried::new(writer, |dropped| format!("{dropped} lines"));
         let line = [&[b'x'; 99][..], b"\n"].concat();
         // More than any pipe holds by default.
         for _ in 0..10_000 {
@@ -94,14 +100,14 @@ mod tests {
         drop(log);
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();
-        let gap = format!("({dropped} lines were dropped: nobody took them)\n");
+        let gap = format!("{dropped} lines\n");
         assert_eq!(rest, gap + "last\n");
     }
 
     #[test]
     fn a_long_line_is_whole_and_one_that_nobody_can_read_is_an_error() {
         let (mut reader, writer) = io::pipe().unwrap();
-        let mut log = Unhurried::new(writer);
+        let mut log = Unhurried::new(writer, |_| String::new());
         let line = [&[b'y'; 3 * AT_ONCE][..], b"\n"].concat();
         log.write_all(&line).unwrap();
         let mut taken = vec![0; line.len()];

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::agent::Program;
+use common::agent::{Program, folder};
 use common::answering::{DELAY_MS, answering, ask};
 use common::cgroup::ControlGroup;
 use common::load::Client;
@@ -156,6 +156,40 @@ fn tells_of_itself_and_has_every_reason_from_the_start() {
     assert_eq!(one("scope_http_other_processes", &[]), 0.0);
     assert_eq!(one("scope_http_proof", &[]), 1.0);
     assert_eq!(promtool_check(&metrics), "");
+}
+
+#[test]
+fn what_the_file_excludes_is_shown_nowhere_and_its_requests_are_counted() {
+    let folder = folder();
+    let file = folder.path().join("agent.toml");
+    fs::write(
+        &file,
+        "exclude = [\"executable=left-*\"]\nlog-format = \"json\"\nper-process = true\n",
+    )
+    .unwrap();
+    let (agent, address) = web::start_by_workload(AGENT, &["--config", file.to_str().unwrap()]);
+    let (shown, hidden) = (answering("shown"), answering("left-out"));
+    ask(&hidden, 200, 53);
+    ask(&shown, 200, 31);
+    let excluded = "scope_http_excluded_requests_total";
+    eventually((Some(31.0), Some(53.0)), || {
+        let metrics = text(address, "/metrics");
+        let shown = sample(&metrics, REQUESTS, &[&pid(&shown)]);
+        (shown, sample(&metrics, excluded, &[]))
+    });
+    assert!(!text(address, "/metrics").contains("left-out"));
+    for (path, before, after) in [("/report", ";", "\""), ("/view", "\"pid\":", ",")] {
+        let text = String::from_utf8(agent.get(path).body).unwrap();
+        let is_in = |server: &Server| text.contains(&format!("{before}{}{after}", server.pid()));
+        assert!(is_in(&shown) && !is_in(&hidden), "{path}: {text}");
+    }
+    for line in agent.log().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(
+            line["level"].is_string() && line["message"].is_string(),
+            "{line}"
+        );
+    }
 }
 
 #[test]

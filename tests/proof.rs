@@ -24,7 +24,6 @@ fn with_backend(backend: Backend, test: impl FnOnce(Bpf<'_>)) {
         max_connections: 65536,
         max_h2_connections: 8192,
         max_tls_connections: None,
-        verbose: 0,
     };
     let mut objects = choice::objects();
     // It proves itself before it is chosen.

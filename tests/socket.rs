@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::agent::{Program, connect, folder, only_error, request, socket_in};
+use common::agent::{Agent, Program, connect, folder, only_error, request, socket_in};
 use common::process::tie_to_parent;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -43,6 +44,29 @@ fn a_ready_agent_says_so_and_serves_behind_a_private_directory() {
     assert!(log.contains("host id \"node-7\""), "{log}");
     assert!(log.contains(agent.socket().to_str().unwrap()), "{log}");
     assert!(log.contains("backend"), "{log}");
+}
+
+#[test]
+fn who_has_started_it_is_told_when_it_counts_and_when_it_ends() {
+    // An abstract address is out of reach once the agent has given up its rights.
+    let name = format!("http-stat-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut buffer = [0; 512];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let mut command = AGENT.command();
+    command.env("NOTIFY_SOCKET", format!("@{name}"));
+    let mut agent = Agent::try_start(command, &["--backend", "syscall"]).unwrap();
+    assert_eq!(told(), "READY=1\nSTATUS=counting by syscall");
+    let folder = agent.socket().parent().unwrap().to_owned();
+    agent.signal(Signal::TERM);
+    assert_eq!(told(), "STOPPING=1");
+    assert_eq!(agent.stop(Signal::TERM).0.code(), Some(0));
+    assert!(!folder.exists());
 }
 
 #[test]

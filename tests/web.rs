@@ -4,9 +4,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use common::agent::{Agent, Program, Response};
+use common::agent::{Agent, Program, Response, folder, output_of};
+use common::process::eventually;
+use common::prometheus::Prometheus;
+use common::tls;
 use common::web::{self, ask, connect, sample, text};
 
 const AGENT: Program = common::agent!();
@@ -49,7 +53,7 @@ fn assert_safe(response: &Response) {
 
 #[test]
 fn serves_to_those_who_mean_this_host_and_only_to_read() {
-    let (_agent, address) = web::start(AGENT, &[]);
+    let (agent, address) = web::start(AGENT, &["--allow-host", "page.example"]);
     for path in ["/", "/app.js", "/style.css", "/icon.svg", "/metrics"] {
         let whole = ask(address, "GET", path, &[]);
         assert_eq!(whole.status, 200, "{path}");
@@ -58,6 +62,12 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         assert_eq!((head.status, head.body.len()), (200, 0), "{path}");
         assert_safe(&whole);
         assert_safe(&head);
+    }
+    for path in ["/healthz", "/readyz"] {
+        let answer = text(address, path);
+        assert!(answer.starts_with("counting by "), "{answer}");
+        assert_safe(&ask(address, "HEAD", path, &[]));
+        assert_eq!(agent.get(path).status, 200, "{path}");
     }
     for path in [
         "/nothing",
@@ -77,7 +87,13 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         assert_safe(&response);
     }
     let port = address.port();
-    for own in ["localhost", "127.0.0.1", "[::1]", "LocalHost"] {
+    for own in [
+        "localhost",
+        "127.0.0.1",
+        "[::1]",
+        "LocalHost",
+        "Page.example",
+    ] {
         let host = format!("Host: {own}:{port}");
         assert_eq!(ask(address, "GET", "/", &[&host]).status, 200, "{own}");
     }
@@ -118,13 +134,45 @@ fn a_port_that_somebody_else_has_keeps_nobody_from_the_report_and_is_had_when_it
 }
 
 #[test]
-fn what_is_no_address_of_this_host_is_an_error_that_says_what_to_do() {
-    let folder = common::agent::folder();
-    let root = folder.path().to_str().unwrap();
+fn an_address_that_is_not_there_yet_is_had_when_it_is() {
+    // In a network of its own, which has nothing but itself.
+    let mut command = Command::new("unshare");
+    let script = "ip link set lo up && exec \"$@\"";
+    command
+        .args(["--net", "sh", "-c", script, "sh", AGENT.path()])
+        .env_remove("SCOPE_HOSTNAME");
     // For documentation (RFC 5737): no host has it.
-    let output = AGENT.run(&["--plugins-root", root, "--listen", "192.0.2.1:9476"]);
+    let address = "192.0.2.1:9476";
+    let agent = Agent::try_start(command, &["--listen", address]).unwrap();
+    let said = "192.0.2.1 is no address of this host yet";
+    eventually(1, || agent.log().matches(said).count());
+    assert!(!agent.log().contains("page: "), "{}", agent.log());
+    let inside = |command: &[&str]| {
+        let network = format!("--net=/proc/{}/ns/net", agent.pid());
+        let mut nsenter = Command::new("nsenter");
+        output_of({
+            nsenter.arg(network).args(command);
+            nsenter
+        })
+    };
+    let added = inside(&["ip", "address", "add", "192.0.2.1/32", "dev", "lo"]);
+    assert!(added.status.success(), "{added:?}");
+    eventually(true, || {
+        agent.log().contains(&format!("page: http://{address}/"))
+    });
+    let page = inside(&["curl", "-sS", &format!("http://{address}/readyz")]);
+    let page = String::from_utf8(page.stdout).unwrap();
+    assert!(page.starts_with("counting by "), "{page}");
+}
+
+#[test]
+fn what_nobody_can_listen_on_is_an_error_that_says_what_to_do() {
+    let folder = folder();
+    let root = folder.path().to_str().unwrap();
+    // A group of hosts.
+    let output = AGENT.run(&["--plugins-root", root, "--listen", "[ff02::1]:9476"]);
     let error = common::agent::only_error(&output);
-    assert!(error.contains("cannot listen on 192.0.2.1:9476"), "{error}");
+    assert!(error.contains("cannot listen on [ff02::1]:9476"), "{error}");
     assert!(error.contains("--listen none"), "{error}");
     for wrong in ["9476", "localhost:9476", "nowhere"] {
         assert_eq!(
@@ -133,6 +181,52 @@ fn what_is_no_address_of_this_host_is_an_error_that_says_what_to_do() {
             "{wrong}"
         );
     }
+}
+
+/// Of Prometheus' documentation (<https://prometheus.io/docs/guides/basic-auth/>), for the password `test`.
+const HASH: &str = "$2b$12$hNf2lSsxfm0.i4a.1kVpSOVyBCfIB51VRjgBUyv6kdnyTlgWj81Ay";
+
+#[test]
+fn within_tls_those_who_may_ask_are_answered_and_a_new_certificate_is_taken() {
+    let folder = folder();
+    let (certificate, _) = tls::certificate(folder.path());
+    let file = folder.path().join("web.yml");
+    let text = format!(
+        "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n\
+         basic_auth_users:\n  prometheus: {HASH}\n"
+    );
+    fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let agent = AGENT.start(&["--listen", "127.0.0.1:0", "--web-config-file", file]);
+    eventually(true, || agent.log().contains("page: https://"));
+    let log = agent.log();
+    let (_, address) = log.split_once("page: https://").unwrap();
+    let address: SocketAddr = address.split_once('/').unwrap().0.parse().unwrap();
+    let curl = |user: &str| {
+        let mut curl = Command::new("curl");
+        let url = format!("https://localhost:{}/metrics", address.port());
+        curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert"])
+            .arg(&certificate)
+            .args(["--user", user, &url]);
+        String::from_utf8(output_of(curl).stdout).unwrap()
+    };
+    assert_eq!(curl("prometheus:guess"), "401");
+    assert_eq!(curl("grafana:test"), "401");
+    assert_eq!(curl("prometheus:test"), "200");
+    let prometheus = Prometheus::scraping_securely(address, &certificate, ("prometheus", "test"));
+    eventually(Some(1.0), || prometheus.query("up"));
+    eventually(Some(1.0), || prometheus.query("scope_http_proof"));
+    drop(prometheus);
+    // One who does not know of TLS is answered nothing, and keeps nobody up.
+    let mut stream = connect(address);
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    assert_eq!(agent.get("/report").status, 200);
+    // The old one is no longer what curl is to trust.
+    tls::certificate(folder.path());
+    eventually("200".to_owned(), || curl("prometheus:test"));
 }
 
 #[test]

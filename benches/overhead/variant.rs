@@ -120,7 +120,6 @@ pub fn load_agent(storage: &mut Objects, backend: Backend) -> Result<Bpf<'_>> {
         max_connections: 1024,
         max_h2_connections: 1024,
         max_tls_connections: None,
-        verbose: 0,
     };
     let mut bpf =
         choice::load(storage, &options).with_context(|| format!("cannot load {backend:?}"))?;

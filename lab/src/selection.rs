@@ -33,7 +33,7 @@ pub const LIVE: [&str; 6] = [
 /// to start, so that only the kernels at the ends of the list run all of them.
 pub const CONDITIONS: &str = "hostile";
 
-pub const LEFT_OUT: [LeftOut; 37] = [
+pub const LEFT_OUT: [LeftOut; 38] = [
     left_out("live", "a_child_that_exits_is_counted", "python"),
     left_out("live", "redis_commands_are_none", "redis"),
     left_out("live", "nginx_by_worker", "nginx and curl"),
@@ -88,6 +88,7 @@ pub const LEFT_OUT: [LeftOut; 37] = [
     left_out("deploy", "", "promtool"),
     left_out("page", "", "nodejs and chromium"),
     left_out("terminal", "", "script"),
+    left_out("otlp", "", "nodejs and openssl"),
     left_out("report", "", "nothing of a kernel"),
     left_out(
         "check",

@@ -51,7 +51,6 @@ impl Check {
             max_connections: cli.max_connections,
             max_h2_connections: cli.max_h2_connections,
             max_tls_connections: None,
-            verbose: cli.verbose,
         });
         host.look_again();
         let auto = backends.iter().find(|verdict| verdict.works);

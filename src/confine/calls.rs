@@ -107,7 +107,10 @@ fn conditional() -> Vec<(c_long, Vec<Argument>)> {
         // A new thread. That of `clone3` is out of a filter's sight.
         (libc::SYS_clone, vec![all_of_thread]),
         (libc::SYS_fcntl, any_of(1, &descriptors.map(|it| it as u64))),
-        (libc::SYS_ioctl, any_of(1, &[libc::FIONBIO, DISABLE])),
+        (
+            libc::SYS_ioctl,
+            any_of(1, &[libc::FIONBIO, libc::FIONREAD, DISABLE]),
+        ),
         // Whether a process lives.
         (libc::SYS_kill, vec![is(1, 0)]),
         (libc::SYS_mmap, vec![without(2, libc::PROT_EXEC)]),
@@ -133,9 +136,13 @@ const TO_ATTACH: &[c_long] = &[
     libc::SYS_access,
 ];
 
+/// Glibc asks for addresses of both families at once.
+const TO_RESOLVE: &[c_long] = &[libc::SYS_sendmmsg];
+
 /// From now on no thread of the process makes any other system call.
-pub fn restrict() -> Result<()> {
-    apply(&[])
+pub fn restrict(asks_for_addresses: bool) -> Result<()> {
+    let more = if asks_for_addresses { TO_RESOLVE } else { &[] };
+    apply(more)
 }
 
 /// The same for the process that attaches programs.

@@ -27,8 +27,31 @@ pub enum Tcp {
     Nothing,
     /// Connections, and ports of the kernel's choice.
     TalkToItself,
-    Listen(u16),
+    /// This port to listen on, if any, and those of others.
+    Serve {
+        listen: Option<u16>,
+        outside: Option<Destination>,
+    },
 }
+
+/// Where a thread connects to.
+#[derive(Clone, Copy, Debug)]
+pub struct Destination {
+    pub port: u16,
+    /// Its address has to be asked for.
+    pub by_name: bool,
+}
+
+/// What tells of names and where to ask for addresses.
+const NAMES: [&str; 5] = [
+    "/etc/gai.conf",
+    "/etc/host.conf",
+    "/etc/hosts",
+    "/etc/nsswitch.conf",
+    "/etc/resolv.conf",
+];
+/// Of answers that are too long for a datagram.
+const DNS: u16 = 53;
 
 /// What the kernel has made of it.
 #[derive(Clone, Copy, Debug)]
@@ -65,22 +88,32 @@ pub fn version() -> Option<i32> {
 }
 
 /// The calling thread, and those that it starts from then on, reach what they read of the kernel and nothing else, but for the
-/// plugins root, if it is given.
-pub fn restrict(plugins_root: Option<&Path>, tcp: Tcp) -> Result<Landlock> {
-    let (denied, port) = match tcp {
-        Tcp::Nothing => (AccessNet::BindTcp | AccessNet::ConnectTcp, None),
-        Tcp::TalkToItself => (AccessNet::BindTcp.into(), Some(0)),
-        Tcp::Listen(port) => (AccessNet::BindTcp | AccessNet::ConnectTcp, Some(port)),
+/// plugins root, if it is given, and what else is to be read.
+pub fn restrict(plugins_root: Option<&Path>, more: &[PathBuf], tcp: Tcp) -> Result<Landlock> {
+    let both = AccessNet::BindTcp | AccessNet::ConnectTcp;
+    let (denied, port, outside) = match tcp {
+        Tcp::Nothing => (both, None, None),
+        Tcp::TalkToItself => (AccessNet::BindTcp.into(), Some(0), None),
+        Tcp::Serve { listen, outside } => (both, listen, outside),
     };
-    let port = port.map(|port| Ok::<_, RulesetError>(NetPort::new(port, AccessNet::BindTcp)));
+    let by_name = outside.is_some_and(|it| it.by_name);
+    let names = NAMES.into_iter().filter(|_| by_name);
+    let outside = outside.into_iter();
+    let connect = outside.flat_map(|it| [Some(it.port), it.by_name.then_some(DNS)]);
+    let connect = connect.flatten().map(|port| (port, AccessNet::ConnectTcp));
+    let bind = port.map(|port| (port, AccessNet::BindTcp));
+    let ports = bind.into_iter().chain(connect);
+    let ports = ports.map(|(port, access)| Ok::<_, RulesetError>(NetPort::new(port, access)));
     Ruleset::default()
         .handle_access(AccessFs::from_all(KNOWN))?
         .handle_access(denied)?
         .scope(Scope::from_all(KNOWN))?
         .create()?
         .add_rules(path_beneath_rules(READ, AccessFs::from_read(KNOWN)))?
+        .add_rules(path_beneath_rules(more, AccessFs::from_read(KNOWN)))?
+        .add_rules(path_beneath_rules(names, AccessFs::from_read(KNOWN)))?
         .add_rules(path_beneath_rules(plugins_root.map(outermost), SOCKET))?
-        .add_rules(port)?
+        .add_rules(ports)?
         .restrict_self()
         .context("Landlock takes no rules")?;
     Ok(version().map_or(Landlock::Absent, Landlock::Enforced))
@@ -113,7 +146,7 @@ mod tests {
     fn restricted(root: &Path, tcp: Tcp, see: impl FnOnce(i32) + Send) {
         thread::scope(|scope| {
             let thread = scope.spawn(|| {
-                if let Landlock::Enforced(version) = restrict(Some(root), tcp).unwrap() {
+                if let Landlock::Enforced(version) = restrict(Some(root), &[], tcp).unwrap() {
                     see(version);
                 }
             });
@@ -157,11 +190,28 @@ mod tests {
             .local_addr()
             .unwrap();
         // Which of them Landlock knows: since Linux 6.7.
-        restricted(root, Tcp::Listen(free.port()), |version| {
+        let serve = |outside| Tcp::Serve {
+            listen: Some(free.port()),
+            outside,
+        };
+        restricted(root, serve(None), |version| {
             if version >= 4 {
                 TcpListener::bind(free).unwrap();
                 assert!(TcpListener::bind("127.0.0.1:0").is_err());
                 assert!(TcpStream::connect(address).is_err());
+            }
+        });
+        let another = TcpListener::bind("127.0.0.1:0").unwrap();
+        let outside = Destination {
+            port: address.port(),
+            by_name: true,
+        };
+        restricted(root, serve(Some(outside)), |version| {
+            fs::read_to_string("/etc/hosts").unwrap();
+            assert!(File::open("/etc/passwd").is_err());
+            TcpStream::connect(address).unwrap();
+            if version >= 4 {
+                assert!(TcpStream::connect(another.local_addr().unwrap()).is_err());
             }
         });
         restricted(root, Tcp::TalkToItself, |_| {

@@ -7,7 +7,7 @@ mod capabilities;
 mod files;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::thread::CapabilitySet;
@@ -15,7 +15,7 @@ use rustix::thread::CapabilitySet;
 use files::Tcp;
 
 pub use capabilities::held;
-pub use files::{Landlock, version as landlock_version};
+pub use files::{Destination, Landlock, version as landlock_version};
 
 /// The first port that needs no capability.
 const UNPRIVILEGED: u16 = 1024;
@@ -25,7 +25,7 @@ const READABLE: usize = 8;
 /// For the thread that waits for signals.
 pub fn waiting() {
     let outcome = keep(CapabilitySet::empty(), || {
-        files::restrict(None, Tcp::Nothing)
+        files::restrict(None, &[], Tcp::Nothing)
     });
     told("the thread that waits for signals", outcome);
 }
@@ -33,7 +33,7 @@ pub fn waiting() {
 /// For the thread that reads the counters.
 pub fn sampling(at_events: bool) {
     let outcome = kept_by_sampling(at_events)
-        .and_then(|kept| keep(kept, || files::restrict(None, Tcp::TalkToItself)));
+        .and_then(|kept| keep(kept, || files::restrict(None, &[], Tcp::TalkToItself)));
     told("the thread that reads the counters", outcome);
 }
 
@@ -54,8 +54,14 @@ fn kept_by_sampling(at_events: bool) -> Result<CapabilitySet> {
     Ok(duties.kept(held))
 }
 
-/// For the thread that serves, which has still to get hold of this port, if any.
-pub fn serving(plugins_root: &Path, port: Option<u16>) {
+/// For the thread that serves, which has still to get hold of this port, if any, to read what is in these folders, and to connect
+/// to a destination.
+pub fn serving(
+    plugins_root: &Path,
+    port: Option<u16>,
+    readable: &[PathBuf],
+    outside: Option<Destination>,
+) {
     let privileged = port.is_some_and(|port| (1..UNPRIVILEGED).contains(&port));
     let needed = if privileged {
         CapabilitySet::NET_BIND_SERVICE
@@ -66,8 +72,11 @@ pub fn serving(plugins_root: &Path, port: Option<u16>) {
         .context("the capabilities cannot be read")
         .and_then(|held| {
             keep(needed & held, || {
-                let tcp = port.map_or(Tcp::Nothing, Tcp::Listen);
-                files::restrict(Some(plugins_root), tcp)
+                let tcp = Tcp::Serve {
+                    listen: port,
+                    outside,
+                };
+                files::restrict(Some(plugins_root), readable, tcp)
             })
         });
     told("the thread that serves", outcome);
@@ -79,8 +88,8 @@ pub fn listening() -> io::Result<()> {
 }
 
 /// For all threads, when each has given up its own.
-pub fn calling() {
-    match calls::restrict() {
+pub fn calling(outside: Option<Destination>) {
+    match calls::restrict(outside.is_some_and(|it| it.by_name)) {
         Ok(()) => log::debug!("no new privileges, and no system calls but those that are needed"),
         Err(error) => log::warn!("all system calls remain: {error:#}"),
     }

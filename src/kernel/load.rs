@@ -52,8 +52,6 @@ pub struct Options {
     pub max_h2_connections: u32,
     /// Within TLS; `None`: nothing is to be seen there.
     pub max_tls_connections: Option<u32>,
-    /// How much is logged.
-    pub verbose: u8,
 }
 
 /// By what entries are known to have changed, by place.
@@ -225,7 +223,7 @@ impl<'obj> Bpf<'obj> {
     }
 
     /// Starts who looks into TLS.
-    pub fn see_into_tls(&mut self, streams: u32, verbose: u8) -> Result<Helper> {
+    pub fn see_into_tls(&mut self, streams: u32) -> Result<Helper> {
         let constants = self.skeleton.maps.rodata_data.as_ref();
         let constants = constants.context("the BPF object has no constants")?;
         let common = Common {
@@ -240,7 +238,7 @@ impl<'obj> Bpf<'obj> {
             (name, map.as_fd())
         });
         let maps: Vec<_> = maps.filter(|(name, _)| helper::needs(name)).collect();
-        let helper = Helper::start(common, &maps, verbose)?;
+        let helper = Helper::start(common, &maps)?;
         self.say_whether_tls_is_seen_into(true);
         Ok(helper)
     }

@@ -10,6 +10,7 @@ pub mod increment;
 mod processes;
 pub mod quantile;
 pub mod reason;
+pub mod selection;
 pub mod series_key;
 pub mod snapshot;
 pub mod sweep;

@@ -107,6 +107,8 @@ pub struct WorkloadSnapshot {
 /// How the agent itself is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentState {
+    /// Requests that are not shown, since they were not selected.
+    pub left_out: u64,
     /// `None` where `/proc` is not to be had.
     pub resident_bytes: Option<u64>,
 }

@@ -12,6 +12,7 @@ use crate::model::counters::{GRPC_OTHER, GRPC_UNKNOWN};
 use crate::model::histogram::Histogram;
 use crate::model::increment::{Calls, Series};
 use crate::model::series_key::SeriesKey;
+use crate::otlp::push::PushCounts;
 use crate::prometheus::rows::{Labels, Row};
 use crate::prometheus::series_lifetime::ScrapeContent;
 
@@ -48,6 +49,8 @@ pub struct Vitals {
     pub harvest_failures: u64,
     /// How much of the report to Weave Scope has been left out.
     pub report_reduction: usize,
+    /// If anything is pushed.
+    pub pushes: Option<PushCounts>,
 }
 
 impl Scrape {
@@ -94,7 +97,7 @@ impl Scrape {
 pub(super) type Durations<'a> = (Labels<'a>, Option<&'a Histogram>);
 
 /// Of gRPC calls with one end.
-fn call(calls: &Calls) -> Labels<'_> {
+pub(crate) fn call(calls: &Calls) -> Labels<'_> {
     let status = match calls.status {
         GRPC_OTHER => Cow::Borrowed("_OTHER"),
         GRPC_UNKNOWN => Cow::Borrowed("unknown"),
@@ -107,7 +110,7 @@ fn call(calls: &Calls) -> Labels<'_> {
 }
 
 /// Of answers of one kind.
-fn answer(series: &Series) -> Labels<'_> {
+pub(crate) fn answer(series: &Series) -> Labels<'_> {
     let key = &series.key;
     let status = match key.status {
         0 => Cow::Borrowed("_OTHER"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Prometheus: the metrics, and for how long each series is there.
 
-mod family;
+pub(crate) mod family;
 mod label_text;
 pub mod metrics;
 pub mod protobuf;

@@ -4,13 +4,14 @@
 use std::borrow::Cow;
 
 use crate::model::snapshot::Snapshot;
+use crate::otlp::push::PushCounts;
 use crate::prometheus::family::{Family, label};
 use crate::prometheus::metrics::{Scrape, TLS_UNSEEN};
 use crate::prometheus::rows::of_workload;
 
 impl Scrape {
     /// All of them.
-    pub(super) fn status(&self) -> Vec<Family<'_>> {
+    pub(crate) fn status(&self) -> Vec<Family<'_>> {
         let snapshot = &*self.content.snapshot;
         let mut families = agent(snapshot);
         families.push(Family::one(
@@ -20,6 +21,7 @@ impl Scrape {
         ));
         families.push(self.unseen());
         families.extend(self.sampling());
+        families.extend(self.vitals.pushes.into_iter().flat_map(pushes));
         families.extend(kernel(snapshot));
         families
     }
@@ -55,6 +57,27 @@ impl Scrape {
             ),
         ]
     }
+}
+
+/// What has come of what is pushed to a collector.
+fn pushes<'a>(counts: PushCounts) -> [Family<'a>; 2] {
+    let by_outcome = [
+        ("accepted", counts.accepted),
+        ("refused", counts.refused),
+        ("failed", counts.failed),
+    ];
+    [
+        Family::counter(
+            "scope_http_otlp_pushes_total",
+            "Requests to the collector of OTLP: failed ones are made up for by the next",
+            by_outcome.map(|(outcome, count)| (label("outcome", outcome), count)),
+        ),
+        Family::counter(
+            "scope_http_otlp_rejected_points_total",
+            "Data points that the collector has not taken and will not take",
+            [(Vec::new(), counts.rejected_points)],
+        ),
+    ]
 }
 
 fn agent(snapshot: &Snapshot) -> Vec<Family<'_>> {
@@ -100,6 +123,11 @@ fn agent(snapshot: &Snapshot) -> Vec<Family<'_>> {
             "scope_http_unlisted_requests_total",
             "Requests of processes for which there was no room, which count for their workload alone",
             unlisted.map(|it| (of_workload(&it.workload), it.unlisted)),
+        ),
+        Family::counter(
+            "scope_http_excluded_requests_total",
+            "Requests that are not shown, because of --include and --exclude",
+            [(Vec::new(), snapshot.agent.left_out)],
         ),
         Family::one(
             "scope_http_connections",
@@ -164,6 +192,7 @@ mod tests {
     use crate::model::increment::Totals;
     use crate::model::reason::{Missed, Reason};
     use crate::model::snapshot::{AgentState, ProcessSnapshot, Snapshot, WorkloadSnapshot};
+    use crate::otlp::push::PushCounts;
     use crate::prometheus::metrics::{Scrape, Vitals};
     use crate::prometheus::series_lifetime::SeriesLifetimes;
     use crate::prometheus::text::{Format, write};
@@ -205,6 +234,7 @@ mod tests {
             missed,
             kernel,
             agent: AgentState {
+                left_out: 17,
                 resident_bytes: Some(4096),
             },
         };
@@ -212,6 +242,12 @@ mod tests {
             snapshot_age: Duration::from_millis(12_500),
             harvest_failures: 7,
             report_reduction: 3,
+            pushes: Some(PushCounts {
+                accepted: 19,
+                refused: 5,
+                failed: 23,
+                rejected_points: 29,
+            }),
         };
         let content = SeriesLifetimes::by_process(10).tick(Arc::new(snapshot), Instant::now());
         let mut text = String::new();
@@ -316,6 +352,11 @@ mod tests {
         let text = text(Vec::new(), None);
         for line in [
             "scope_http_snapshot_age_seconds{} 12.5",
+            "scope_http_excluded_requests_total{} 17",
+            r#"scope_http_otlp_pushes_total{outcome="accepted"} 19"#,
+            r#"scope_http_otlp_pushes_total{outcome="refused"} 5"#,
+            r#"scope_http_otlp_pushes_total{outcome="failed"} 23"#,
+            "scope_http_otlp_rejected_points_total{} 29",
             "scope_http_harvest_failures_total{} 7",
             "scope_http_report_reduction{} 3.0",
         ] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use hyper::http::response::Builder;
 use hyper::{Request, Response, StatusCode};
@@ -16,6 +16,7 @@ use crate::scope::bound::BoundSocket;
 use crate::scope::reports::Reports;
 use crate::scope::socket::Endpoint;
 use crate::serve::negotiate::accepts_gzip;
+use crate::serve::probes;
 use crate::serve::server::{Answer, Body, Clients, Routes, now, plain, whole};
 
 /// How often the socket is looked after: one that was wiped away is back within two seconds.
@@ -61,7 +62,7 @@ impl Routes for Plugin {
     /// Browsers cannot reach it.
     const HEADERS: &'static [(&'static str, &'static str)] = &[];
 
-    fn answer(&self, request: &Request<Incoming>) -> Answer {
+    fn answer<B>(&self, request: &Request<B>) -> Answer {
         match request.uri().path() {
             "/report" | "/view" if self.reports.are_stale() => now(plain(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -80,7 +81,10 @@ impl Routes for Plugin {
                     json().body(view).context("cannot build a response")
                 })
             }
-            _ => now(plain(StatusCode::NOT_FOUND, "the report is at /report\n")),
+            path => now(
+                probes::answer(request.method(), path, &self.reports.snapshot())
+                    .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "the report is at /report\n")),
+            ),
         }
     }
 }

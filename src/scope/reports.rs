@@ -20,9 +20,8 @@ use tokio::time::timeout;
 use crate::model::snapshot::Snapshot;
 use crate::report::{DETAILS, report};
 use crate::sampler::Snapshots;
+use crate::serve::probes::STALE;
 
-/// A snapshot comes each second. One that is older than this is no news any more, and whoever asks should hear that.
-const STALE: Duration = Duration::from_secs(10);
 /// The text of the snapshot before will do as long as the next one is not made.
 const FRESH: Duration = Duration::from_millis(2500);
 /// Who waits longer asks again.
@@ -122,6 +121,11 @@ impl Reports {
 
     pub fn are_stale(&self) -> bool {
         self.snapshots.borrow().age(Instant::now()) > STALE
+    }
+
+    /// What the next report would be of.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
     }
 
     async fn make_each(self: Arc<Self>, host: Arc<str>, mut snapshots: Snapshots) {

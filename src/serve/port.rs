@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The port of the TCP listener. Somebody else may have it, and that keeps nobody from the report on the plugin's socket: it is
-//! tried again until it is free.
+//! The port of the TCP listener. Somebody else may have it, or its address may not be there yet, as where a network comes up later
+//! than the agent. That keeps nobody from the report on the plugin's socket: it is tried again until it can be had.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,7 +21,36 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 pub enum Port {
     Unwanted,
     Bound(TcpListener),
-    InUse(SocketAddr),
+    Awaited(SocketAddr, Obstacle),
+}
+
+/// What goes away by itself, or when somebody does something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    InUse,
+    NoSuchAddress,
+}
+
+impl Obstacle {
+    fn of(error: &io::Error) -> Option<Self> {
+        match error.kind() {
+            ErrorKind::AddrInUse => Some(Self::InUse),
+            ErrorKind::AddrNotAvailable => Some(Self::NoSuchAddress),
+            _ => None,
+        }
+    }
+
+    fn tell(self, address: SocketAddr) {
+        match self {
+            Self::InUse => log::warn!(
+                "{address} is in use, so that there are neither page nor metrics until it is free: stop who has it, or choose another --listen"
+            ),
+            Self::NoSuchAddress => log::warn!(
+                "{} is no address of this host yet, so that there are neither page nor metrics until it is: choose another --listen if it will never be",
+                address.ip()
+            ),
+        }
+    }
 }
 
 impl Port {
@@ -32,39 +61,45 @@ impl Port {
         };
         match TcpListener::bind(address).await {
             Ok(listener) => Ok(Self::Bound(listener)),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(Self::InUse(address)),
-            Err(error) => Err(error).with_context(|| {
-                format!(
-                    "cannot listen on {address}: choose another --listen ADDRESS:PORT, or --listen none"
-                )
-            }),
+            Err(error) => match Obstacle::of(&error) {
+                Some(obstacle) => Ok(Self::Awaited(address, obstacle)),
+                None => Err(error).with_context(|| {
+                    format!(
+                        "cannot listen on {address}: choose another --listen ADDRESS:PORT, or --listen none"
+                    )
+                }),
+            },
         }
     }
 
     /// The port that is still to be had, if there is one.
     pub fn awaited(&self) -> Option<u16> {
         match self {
-            Self::InUse(address) => Some(address.port()),
+            Self::Awaited(address, _) => Some(address.port()),
             Self::Unwanted | Self::Bound(_) => None,
         }
     }
 
     /// When it is there. `None` where nobody wants it.
     pub async fn listener(self) -> Option<TcpListener> {
-        let address = match self {
+        let (address, mut obstacle) = match self {
             Self::Unwanted => return None,
             Self::Bound(listener) => return Some(listener),
-            Self::InUse(address) => address,
+            Self::Awaited(address, obstacle) => (address, obstacle),
         };
-        log::warn!(
-            "{address} is in use, so that there are neither page nor metrics until it is free: stop who has it, or choose another --listen"
-        );
+        obstacle.tell(address);
         let mut pause = FIRST_PAUSE;
         loop {
             sleep(pause).await;
             match TcpListener::bind(address).await {
                 Ok(listener) => return Some(listener),
-                Err(error) => log::debug!("still no {address}: {error}"),
+                Err(error) => match Obstacle::of(&error) {
+                    Some(now) if now != obstacle => {
+                        now.tell(address);
+                        obstacle = now;
+                    }
+                    _ => log::debug!("still no {address}: {error}"),
+                },
             }
             pause = (2 * pause).min(LONGEST_PAUSE);
         }
@@ -94,10 +129,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_no_host_can_have_is_an_error_at_once() {
+    async fn what_is_not_there_yet_is_awaited_and_what_nobody_can_have_is_an_error_at_once() {
         // For documentation (RFC 5737).
         let elsewhere = Listen::On("192.0.2.1:9476".parse().unwrap());
-        let error = Port::take(elsewhere).await.unwrap_err().to_string();
+        let port = Port::take(elsewhere).await.unwrap();
+        assert!(
+            matches!(port, Port::Awaited(_, Obstacle::NoSuchAddress)),
+            "{port:?}"
+        );
+        assert_eq!(port.awaited(), Some(9476));
+        // Of the whole network at once.
+        let nowhere = Listen::On("[ff02::1]:9476".parse().unwrap());
+        let error = Port::take(nowhere).await.unwrap_err().to_string();
         assert!(error.contains("choose another --listen"), "{error}");
         assert!(
             Port::take(Listen::None)

@@ -60,7 +60,7 @@ pub trait Routes: Send + Sync + 'static {
     /// Sent with every answer, whoever gives it.
     const HEADERS: &'static [(&'static str, &'static str)];
 
-    fn answer(&self, request: &Request<Incoming>) -> Answer;
+    fn answer<B>(&self, request: &Request<B>) -> Answer;
 }
 
 /// The clients of one listener.
@@ -208,7 +208,7 @@ mod tests {
     impl Routes for Nothing {
         const HEADERS: &'static [(&'static str, &'static str)] = &[];
 
-        fn answer(&self, _: &Request<Incoming>) -> Answer {
+        fn answer<B>(&self, _: &Request<B>) -> Answer {
             now(plain(StatusCode::OK, "nothing\n"))
         }
     }

@@ -11,22 +11,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HOST, USER_AGENT, VARY};
 use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
+use crate::otlp::push::Pushes;
 use crate::page::assets;
 use crate::page::live::Live;
 use crate::prometheus::metrics::{Scrape, Vitals};
 use crate::prometheus::protobuf;
 use crate::prometheus::scrapers::Scrapers;
-use crate::prometheus::series_lifetime::ScrapeContents;
+use crate::prometheus::series_lifetime::{ScrapeContent, ScrapeContents};
 use crate::prometheus::text::{self, Format};
 use crate::sampling::Failures;
 use crate::scope::reports::Reduction;
+use crate::serve::access::Access;
+use crate::serve::guarded::Guarded;
 use crate::serve::negotiate::{prefers_openmetrics, prefers_protobuf};
+use crate::serve::probes;
 use crate::serve::server::{Answer, Body, Clients, Endless, Routes, now, plain, whole};
 use crate::serve::streamed_body::StreamedBodies;
 
@@ -60,6 +64,26 @@ impl FromStr for Listen {
 pub struct Health {
     pub failures: Failures,
     pub reduction: Arc<Reduction>,
+    pub pushes: Arc<Pushes>,
+}
+
+impl Health {
+    pub fn vitals(&self, content: &ScrapeContent) -> Vitals {
+        Vitals {
+            snapshot_age: content.snapshot.age(Instant::now()),
+            harvest_failures: self.failures.count(),
+            report_reduction: self.reduction.level(),
+            pushes: self.pushes.counts(),
+        }
+    }
+}
+
+/// To whom it is served.
+#[derive(Clone, Default)]
+pub struct Door {
+    /// Names of this host that a proxy in front of it is asked by.
+    pub hosts: Vec<String>,
+    pub access: Access,
 }
 
 /// Serves for as long as it is polled.
@@ -68,20 +92,25 @@ pub async fn serve(
     live: Arc<Live>,
     scrape_contents: ScrapeContents,
     health: Health,
+    door: Door,
 ) -> Result<()> {
     let address = listener
         .local_addr()
         .context("the listener has no address")?;
-    let mut clients = Clients::new(Web {
+    let web = Web {
         live,
         scrape_contents,
         health,
         scrapes: StreamedBodies::new(SCRAPES),
         scrapers: Mutex::default(),
         loopback: address.ip().is_loopback(),
-    });
+        hosts: door.hosts,
+    };
+    let mut clients = Clients::new(Guarded::new(web, door.access.clone()));
     loop {
-        clients.take(listener.accept().await).await;
+        let accepted = listener.accept().await;
+        let accepted = accepted.map(|(stream, from)| (door.access.secured(stream), from));
+        clients.take(accepted).await;
     }
 }
 
@@ -94,6 +123,8 @@ struct Web {
     scrapers: Mutex<Scrapers>,
     /// Only programs of this host can connect.
     loopback: bool,
+    /// Other names that it has.
+    hosts: Vec<String>,
 }
 
 impl Routes for Web {
@@ -109,20 +140,20 @@ impl Routes for Web {
         ("cache-control", "no-store"),
     ];
 
-    fn answer(&self, request: &Request<Incoming>) -> Answer {
+    fn answer<B>(&self, request: &Request<B>) -> Answer {
         now(if self.is_meant(request) {
             self.route(request)
         } else {
             plain(
                 StatusCode::MISDIRECTED_REQUEST,
-                "not a name of this host: use its address, or localhost\n",
+                "not a name of this host: use its address, or localhost, or --allow-host\n",
             )
         })
     }
 }
 
 impl Web {
-    fn route(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+    fn route<B>(&self, request: &Request<B>) -> Result<Response<Body>> {
         match request.uri().path() {
             "/metrics" => self.metrics(request),
             "/events" => self.events(request),
@@ -131,15 +162,23 @@ impl Web {
                     .header(CONTENT_TYPE, asset.content_type)
                     .body(whole(Bytes::from_static(asset.text.as_bytes())))
                     .context("cannot build a response"),
-                None => plain(
-                    StatusCode::NOT_FOUND,
-                    "the page is at /, the metrics are at /metrics\n",
-                ),
+                None => self.probe(request),
             },
         }
     }
 
-    fn events(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+    fn probe<B>(&self, request: &Request<B>) -> Result<Response<Body>> {
+        let content = Arc::clone(&self.scrape_contents.borrow());
+        let answer = probes::answer(request.method(), request.uri().path(), &content.snapshot);
+        answer.unwrap_or_else(|| {
+            plain(
+                StatusCode::NOT_FOUND,
+                "the page is at /, the metrics are at /metrics\n",
+            )
+        })
+    }
+
+    fn events<B>(&self, request: &Request<B>) -> Result<Response<Body>> {
         let body = if request.method() == Method::HEAD {
             whole(Bytes::new())
         } else {
@@ -152,7 +191,7 @@ impl Web {
             .context("cannot build a response")
     }
 
-    fn metrics(&self, request: &Request<Incoming>) -> Result<Response<Body>> {
+    fn metrics<B>(&self, request: &Request<B>) -> Result<Response<Body>> {
         let headers = request.headers();
         // None of the texts has native histograms.
         let format = match (prefers_protobuf(headers), prefers_openmetrics(headers)) {
@@ -164,11 +203,7 @@ impl Web {
             whole(Bytes::new())
         } else {
             let content = Arc::clone(&self.scrape_contents.borrow());
-            let vitals = Vitals {
-                snapshot_age: content.snapshot.age(Instant::now()),
-                harvest_failures: self.health.failures.count(),
-                report_reduction: self.health.reduction.level(),
-            };
+            let vitals = self.health.vitals(&content);
             let seen = self.seen_before(request, content.snapshot.taken);
             let scrape = Scrape {
                 content,
@@ -191,7 +226,7 @@ impl Web {
     }
 
     /// When the counters were read that a scraper has seen before, if this is one: people see what there is.
-    fn seen_before(&self, request: &Request<Incoming>, taken: Instant) -> Option<Instant> {
+    fn seen_before<B>(&self, request: &Request<B>, taken: Instant) -> Option<Instant> {
         request.headers().get(SCRAPE_TIMEOUT)?;
         let address = request.extensions().get::<Arc<SocketAddr>>()?;
         let agent = request.headers().get(USER_AGENT)?.to_str().ok()?;
@@ -202,7 +237,7 @@ impl Web {
     }
 
     /// Whether the client means this host. Off loopback the host has names that the agent cannot know.
-    fn is_meant(&self, request: &Request<Incoming>) -> bool {
+    fn is_meant<B>(&self, request: &Request<B>) -> bool {
         let mut named = request.headers().get_all(HOST).iter();
         let host = match (request.uri().authority(), named.next(), named.next()) {
             (_, _, Some(_)) => return false,
@@ -210,7 +245,11 @@ impl Web {
             (None, Some(host), None) => Authority::try_from(host.as_bytes()).ok(),
             (None, None, None) => None,
         };
-        !self.loopback || host.is_some_and(|host| is_own(host.host()))
+        let is_ours = |host: &str| {
+            let mut allowed = self.hosts.iter();
+            is_own(host) || allowed.any(|it| it.eq_ignore_ascii_case(host))
+        };
+        !self.loopback || host.is_some_and(|host| is_ours(host.host()))
     }
 }
 

@@ -25,6 +25,7 @@ use crate::confine;
 use crate::footprint;
 use crate::identity::namespace::PidNamespace;
 use crate::kernel::choice;
+use crate::logging;
 use crate::tls::attach::{self, Common};
 use crate::tls::ring::Ring;
 use crate::tls::watch::Watch;
@@ -69,7 +70,7 @@ pub fn obstacle() -> Option<&'static str> {
 
 impl Helper {
     /// To be called before rights are given up, by a thread that lives as long as it should.
-    pub fn start(common: Common, maps: &[(String, BorrowedFd<'_>)], verbose: u8) -> Result<Self> {
+    pub fn start(common: Common, maps: &[(String, BorrowedFd<'_>)]) -> Result<Self> {
         if let Some(obstacle) = obstacle() {
             bail!(obstacle);
         }
@@ -90,7 +91,7 @@ impl Helper {
         }
         command
             .arg(COMMAND)
-            .args(std::iter::repeat_n("-v", verbose.into()))
+            .args(logging::flags())
             .env_clear()
             .stdin(Stdio::piped())
             .stdout(Stdio::null());

@@ -85,7 +85,6 @@ impl<'obj> Witnesses<'obj> {
                 max_connections: 65536,
                 max_h2_connections: 8192,
                 max_tls_connections: None,
-                verbose: 0,
             };
             let bpf = choice::load(objects, &options);
             RefCell::new(Witness {

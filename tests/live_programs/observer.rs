@@ -61,7 +61,6 @@ impl Observer {
                 max_connections: 65536,
                 max_h2_connections: 8192,
                 max_tls_connections: None,
-                verbose: 0,
             };
             let mut objects = choice::objects();
             let mut bpf = choice::load(&mut objects, &options).unwrap();

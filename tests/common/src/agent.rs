@@ -20,6 +20,15 @@ const START_LIMIT: Duration = Duration::from_secs(300);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
 const IO_LIMIT: Duration = Duration::from_secs(10);
 
+/// What an agent would take for its own.
+const ELSEWHERE: [&str; 5] = [
+    "NOTIFY_SOCKET",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+    "SCOPE_HOSTNAME",
+    "SCOPE_HTTP_CONFIG",
+];
+
 /// The agent's program: cargo says where it is to test programs alone, while they are compiled.
 #[macro_export]
 macro_rules! agent {
@@ -57,9 +66,10 @@ impl Program {
     /// tests.
     pub fn command(self) -> Command {
         let mut command = Command::new(self.0);
-        command
-            .env_remove("SCOPE_HOSTNAME")
-            .env("SCOPE_HTTP_LISTEN", "none");
+        for name in ELSEWHERE {
+            command.env_remove(name);
+        }
+        command.env("SCOPE_HTTP_LISTEN", "none");
         command
     }
 

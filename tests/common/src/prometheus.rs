@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -21,20 +22,30 @@ pub struct Prometheus {
 
 impl Prometheus {
     pub fn scraping(agent: SocketAddr) -> Self {
-        Self::start(agent, &[])
+        Self::start(agent, "", &[])
+    }
+
+    /// One that has to know who the agent is, and to say who it is itself.
+    pub fn scraping_securely(agent: SocketAddr, certificate: &Path, user: (&str, &str)) -> Self {
+        let (name, password) = user;
+        let more = format!(
+            "scheme: https, tls_config: {{ca_file: '{}'}}, basic_auth: {{username: {name}, password: {password}}}, ",
+            certificate.display()
+        );
+        Self::start(agent, &more, &[])
     }
 
     /// One that asks for native histograms.
     pub fn scraping_native_histograms(agent: SocketAddr) -> Self {
-        Self::start(agent, &["--enable-feature=native-histograms"])
+        Self::start(agent, "", &["--enable-feature=native-histograms"])
     }
 
-    fn start(agent: SocketAddr, flags: &[&str]) -> Self {
+    fn start(agent: SocketAddr, more: &str, flags: &[&str]) -> Self {
         let folder = folder();
         let config = folder.path().join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 1s}}\n\
-             scrape_configs: [{{job_name: agent, static_configs: [{{targets: ['{agent}']}}]}}]\n"
+             scrape_configs: [{{job_name: agent, {more}static_configs: [{{targets: ['{agent}']}}]}}]\n"
         );
         fs::write(&config, text).unwrap();
         let address = free_address();

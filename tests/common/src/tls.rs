@@ -13,13 +13,17 @@ use crate::load::Address;
 use crate::process::tie_to_parent;
 use crate::servers::Server;
 
-/// A certificate and its key, made in a folder.
-fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+/// A certificate for this host and its key, made in a folder.
+pub fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     let output = Command::new("openssl")
         .args(["req", "-x509", "-nodes", "-newkey", "ec", "-days", "2"])
         .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
-        .args(["-subj", "/CN=localhost", "-keyout"])
+        .args(["-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        // Rustls takes no authority for a server.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
         .arg(&key)
         .arg("-out")
         .arg(&certificate)

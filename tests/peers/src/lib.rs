@@ -2,6 +2,7 @@
 //! Servers and clients of HTTP/2 and gRPC for tests. Each is the test program itself, started again with [`ARGUMENTS`] in its
 //! environment, and does what `tests/accuracy/apps` says of all others.
 
+pub mod collector;
 mod files;
 mod grpc_client;
 mod grpc_server;

@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::agent::{Program, output_of};
+use common::agent::{Program, folder, output_of};
 use common::web::{self, text};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const AGENT: Program = common::agent!();
 
@@ -18,9 +18,9 @@ fn deploy(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn promtool(args: &[&str], file: &str) {
+fn promtool(args: &[&str], file: &Path) {
     let mut command = Command::new("promtool");
-    command.args(args).arg(deploy(file));
+    command.args(args).arg(file);
     let output = output_of(command);
     assert!(
         output.status.success(),
@@ -32,9 +32,9 @@ fn promtool(args: &[&str], file: &str) {
 
 #[test]
 fn rules_fire_when_they_should_and_only_then() {
-    promtool(&["check", "config"], "prometheus/prometheus.yml");
-    promtool(&["check", "rules"], "prometheus/rules.yml");
-    promtool(&["test", "rules"], "prometheus/rules_test.yml");
+    promtool(&["check", "config"], &deploy("prometheus/prometheus.yml"));
+    promtool(&["check", "rules"], &deploy("prometheus/rules.yml"));
+    promtool(&["test", "rules"], &deploy("prometheus/rules_test.yml"));
 }
 
 /// All texts under the key `expr` or `query`, at any depth.
@@ -53,6 +53,86 @@ fn expressions(value: &Value, found: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|item| expressions(item, found)),
         _ => {}
     }
+}
+
+fn dashboard() -> Value {
+    let text = fs::read_to_string(deploy("grafana/dashboard.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Its variables as Grafana fills them in where all is asked for.
+fn filled_in(expression: &str) -> String {
+    let variables = [
+        ("$__rate_interval", "5m"),
+        ("$instance", ".*"),
+        ("$executable", ".*"),
+    ];
+    let filled = variables
+        .iter()
+        .fold(expression.to_owned(), |text, (from, to)| {
+            text.replace(from, to)
+        });
+    assert!(!filled.contains('$'), "{filled}");
+    filled
+}
+
+/// Prometheus understands all that the dashboard asks for, and a service that never failed has a share of failures, which is 0.
+#[test]
+fn the_dashboard_knows_of_services_that_do_not_fail() {
+    let mut expected = Vec::new();
+    for panel in dashboard()["panels"].as_array().unwrap() {
+        let title = panel["title"].as_str().unwrap();
+        for target in panel["targets"].as_array().unwrap() {
+            let samples = match title {
+                "Share of 5xx" | "Share of gRPC calls that the server failed in" => json!([{
+                    "labels": r#"{instance="a", process_executable_name="fine"}"#,
+                    "value": 0,
+                }]),
+                // That Prometheus understands them is what the others are asked for.
+                _ => continue,
+            };
+            let expression = filled_in(target["expr"].as_str().unwrap());
+            let expr = json!({ "expr": expression, "eval_time": "10m", "exp_samples": samples });
+            expected.push(expr);
+        }
+    }
+    assert_eq!(expected.len(), 2);
+
+    let mut asked = Vec::new();
+    expressions(&dashboard()["panels"], &mut asked);
+    let records: Vec<_> = asked
+        .iter()
+        .enumerate()
+        .map(|(at, it)| json!({ "record": format!("panel:{at}"), "expr": filled_in(it) }))
+        .collect();
+    let series = |name: &str, labels: &str, values: &str| {
+        let labels = format!(r#"instance="a", process_executable_name="fine", {labels}"#);
+        json!({ "series": format!("{name}{{{labels}}}"), "values": values })
+    };
+    let answers = "http_server_request_duration_seconds_count";
+    let input = [
+        series(answers, r#"http_response_status_code="200""#, "0+60x10"),
+        series(
+            "rpc_server_duration_seconds_count",
+            r#"rpc_grpc_status_code="0""#,
+            "0+60x10",
+        ),
+    ];
+    let folder = folder();
+    let write = |name: &str, content: Value| {
+        // JSON is YAML.
+        let path = folder.path().join(name);
+        fs::write(&path, content.to_string()).unwrap();
+        path
+    };
+    let rules = write(
+        "rules.yml",
+        json!({ "groups": [{ "name": "dashboard", "rules": records }] }),
+    );
+    promtool(&["check", "rules"], &rules);
+    let tests = json!([{ "interval": "1m", "input_series": input, "promql_expr_test": expected }]);
+    let tests = write("test.yml", json!({ "rule_files": [], "tests": tests }));
+    promtool(&["test", "rules"], &tests);
 }
 
 /// Words that look like names of this agent's metrics.
@@ -80,8 +160,7 @@ fn dashboard_and_rules_ask_for_metrics_that_there_are() {
         known.contains(name) || family.is_some_and(|family| known.contains(family))
     };
 
-    let dashboard = fs::read_to_string(deploy("grafana/dashboard.json")).unwrap();
-    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let dashboard = dashboard();
     let mut asked = Vec::new();
     expressions(&dashboard, &mut asked);
     let mut count = 0;

@@ -9,7 +9,7 @@ CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E
 # Optimised across crates like the agent, each of its test programs would take ten times as long to build.
 FUZZ := --locked --release --package http1-fuzz --config profile.release.lto=false
 C_SOURCES := $(shell find src/bpf fuzz/src benches -name "*.[ch]" ! -name vmlinux.h)
-SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
+SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh packaging/*.sh tests/image/*.sh)
 
 .PHONY: run build arm64 static test test-kernels fuzz mutants mutants-c mutants-rust lint format accuracy bench verifier clean help
 

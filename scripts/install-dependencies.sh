@@ -23,7 +23,7 @@ test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nod
 	/usr/share/java/grpc-netty.jar:libgrpc-java /usr/share/java/netty-all.jar:libnetty-java
 	/usr/share/java/perfmark-api.jar:libperfmark-java /usr/share/java/guava.jar:libguava-java
 	go:golang-go javac:default-jdk-headless curl openssl wrk ip:iproute2 unshare:util-linux prometheus promtool:prometheus chromium npm script:bsdutils
-	podman runc mmdebstrap"
+	podman runc mmdebstrap dh:debhelper help2man lintian rpmbuild:rpm strip:binutils"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
 bench="nginx wrk bpftrace h2load:nghttp2-client go:golang-go
 	/usr/share/gocode/src/golang.org/x/net/http2:golang-golang-x-net-dev"

@@ -80,7 +80,7 @@ pub const LEFT_OUT: [LeftOut; 37] = [
     left_out("tls_unseen", "", "nginx, nodejs, python and openssl"),
     left_out("responses", "", "python"),
     left_out("verdicts", "", "python"),
-    left_out("image", "", "podman, runc and mmdebstrap"),
+    left_out("image", "", "podman, runc, mmdebstrap and systemd"),
     left_out("toolchain", "", "nothing of a kernel"),
     left_out("metrics", "", "nodejs, promtool and prometheus"),
     left_out("own_state", "", "nodejs"),

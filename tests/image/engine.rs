@@ -11,7 +11,7 @@ use common::agent::{folder, output_of};
 use rustix::process::getuid;
 use tempfile::TempDir;
 
-use crate::finish::finish;
+use crate::finish::{enclosed, finish};
 
 const BUILDER: &str = "localhost/builder";
 
@@ -41,16 +41,6 @@ impl Engine {
         self.storage.join(name)
     }
 
-    /// A program with mounts of its own, and with a pid namespace whose end ends all that it started.
-    pub fn enclosed(&self, program: &str) -> Command {
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "--pid", "--mount-proc", "--fork", "--kill-child"])
-            .arg(program)
-            .env("TMPDIR", &self.storage);
-        command
-    }
-
     pub fn podman(&self, mut command: Command) -> Command {
         command
             .arg("--root")
@@ -67,7 +57,7 @@ impl Engine {
     }
 
     pub fn import(&self, base: &Path) {
-        let mut command = self.podman(self.enclosed("podman"));
+        let mut command = self.podman(enclosed("podman", &self.storage));
         command.arg("import").arg(base).arg(BUILDER);
         finish(command, &self.file("import.log"), IMPORT_LIMIT);
     }
@@ -75,7 +65,7 @@ impl Engine {
     /// `docker build -t image .` with both base images at hand.
     pub fn build(&self, image: &str) {
         let cargo_home = self.cargo_home();
-        let mut command = self.podman(self.enclosed("podman"));
+        let mut command = self.podman(enclosed("podman", &self.storage));
         command
             .args(["build", "--isolation=chroot", "--network=host"])
             .args(["--pull=never", "--layers=false"])

@@ -7,6 +7,8 @@ mod container;
 mod documented;
 mod engine;
 mod finish;
+mod host;
+mod packages;
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -29,7 +31,7 @@ fn the_image_is_built_and_counts_with_the_documented_rights() {
     let engine = Engine::new();
     let plugins = folder();
     let (options, image) = documented::run(plugins.path());
-    engine.import(&base::archive(&engine));
+    engine.import(base::archive());
     engine.build(&image);
 
     let address = free_address();
@@ -37,7 +39,8 @@ fn the_image_is_built_and_counts_with_the_documented_rights() {
     let mut container = Container::start(&engine, &options, &image, &listen);
     let socket = socket_in(plugins.path());
     container.wait_until(|| UnixStream::connect(&socket).is_ok());
-    has_what_is_documented(container.agent_pid());
+    documented::has_rights(container.agent_pid());
+    has_read_only_mounts(container.agent_pid());
 
     let server = Reader::tcp(Receive::Read);
     let served = keep_alive(&server.address, 31);
@@ -60,22 +63,7 @@ fn the_image_is_built_and_counts_with_the_documented_rights() {
     assert_eq!(fs::read_dir(plugins.path()).unwrap().count(), 0);
 }
 
-/// What the kernel says of a process is what the engine was told, and the agent has given it up after its start.
-fn has_what_is_documented(pid: u64) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = |name: &str| {
-        let found = status.lines().find_map(|line| line.strip_prefix(name));
-        found.unwrap_or_else(|| panic!("no {name} in {status}"))
-    };
-    let number = |name| u64::from_str_radix(line(name).trim(), 16).unwrap();
-    let (perfmon, bpf) = (1 << 38, 1 << 39);
-    assert_eq!(number("CapBnd:"), perfmon | bpf);
-    for set in ["CapPrm:", "CapEff:"] {
-        assert_eq!(number(set), 0, "{set}");
-    }
-    assert_eq!(number("NoNewPrivs:"), 1);
-    assert_eq!(number("Seccomp:"), 2, "no filter");
-
+fn has_read_only_mounts(pid: u64) {
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
     for read_only in ["/", "/sys/kernel/tracing"] {
         let options = mounts.lines().find_map(|line| {

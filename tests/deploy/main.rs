@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What `deploy/` has for Prometheus and Grafana, against promtool and the metrics of a real agent.
+//! What `deploy/` has for Prometheus and Grafana, against promtool and the metrics of a real agent; for Kubernetes, against its
+//! schemas and Helm; and what a publisher needs.
+
+mod publish;
+mod python;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -190,8 +194,34 @@ fn one_limit_of_memory_is_for_all() {
         value.trim_end_matches('i').to_owned()
     };
     let service = limit("systemd/scope-http-statistics.service", "MemoryMax=");
-    assert_eq!(service, limit("daemonset.yaml", "memory:"));
+    assert_eq!(service, limit("kubernetes/daemonset.yaml", "memory:"));
     let documented = fs::read_to_string("docs/memory.md").unwrap();
     let mib = service.strip_suffix('M').unwrap();
     assert!(documented.contains(&format!("So the limits are {mib} MiB")));
+}
+
+/// Of the oldest version that the chart is for, and of the newest known.
+const KUBERNETES: [&str; 2] = ["1.25", "1.37"];
+
+#[test]
+fn chart_and_kustomization_are_valid_and_make_the_same() {
+    let mut kustomize = Command::new("kubectl");
+    kustomize.arg("kustomize").arg(deploy("kubernetes"));
+    let output = output_of(kustomize);
+    assert!(output.status.success(), "{output:?}");
+    let folder = folder();
+    let manifests = folder.path().join("manifests.yaml");
+    fs::write(&manifests, output.stdout).unwrap();
+    let mut check = python::program("python");
+    check
+        .arg("tests/deploy/manifests.py")
+        .arg(manifests)
+        .arg(deploy("helm/scope-http-statistics"))
+        .args(KUBERNETES);
+    let output = output_of(check);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

@@ -85,7 +85,7 @@ pub const LEFT_OUT: [LeftOut; 37] = [
     left_out("metrics", "", "nodejs, promtool and prometheus"),
     left_out("own_state", "", "nodejs"),
     left_out("shares", "", "prometheus"),
-    left_out("deploy", "", "promtool"),
+    left_out("deploy", "", "promtool, kubectl and python"),
     left_out("page", "", "nodejs and chromium"),
     left_out("terminal", "", "script"),
     left_out("report", "", "nothing of a kernel"),

@@ -62,8 +62,8 @@ impl Engine {
         finish(command, &self.file("import.log"), IMPORT_LIMIT);
     }
 
-    /// `docker build -t image .` with both base images at hand.
-    pub fn build(&self, image: &str) {
+    /// `docker build -t image .` with both base images at hand, and what a publisher says of it.
+    pub fn build(&self, image: &str, arguments: &[(&str, &str)]) {
         let cargo_home = self.cargo_home();
         let mut command = self.podman(enclosed("podman", &self.storage));
         command
@@ -72,6 +72,11 @@ impl Engine {
             .arg(format!("--build-arg=BUILDER_IMAGE={BUILDER}"))
             .arg("--build-arg=RUNTIME_IMAGE=scratch")
             .arg(format!("--volume={}:/root/.cargo", cargo_home.display()))
+            .args(
+                arguments
+                    .iter()
+                    .map(|(name, value)| format!("--build-arg={name}={value}")),
+            )
             .args(["--tag", image, env!("CARGO_MANIFEST_DIR")]);
         finish(command, &self.file("build.log"), BUILD_LIMIT);
     }

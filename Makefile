@@ -8,10 +8,11 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 CARGO_AS_ROOT := cargo $(if $(SUDO),--config 'target."cfg(unix)".runner="sudo -E"')
 # Optimised across crates like the agent, each of its test programs would take ten times as long to build.
 FUZZ := --locked --release --package http1-fuzz --config profile.release.lto=false
+ENGINE ?= docker
 C_SOURCES := $(shell find src/bpf fuzz/src benches -name "*.[ch]" ! -name vmlinux.h)
-SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh)
+SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh packaging/*.sh tests/image/*.sh)
 
-.PHONY: run build arm64 static test test-kernels fuzz mutants mutants-c mutants-rust lint format accuracy bench verifier clean help
+.PHONY: run build arm64 static packages image audit test test-kernels fuzz mutants mutants-c mutants-rust lint format accuracy bench verifier clean help
 
 run: build ## build the agent and run it (the default); ARGS="-v" hands it flags
 	@$(CARGO_AS_ROOT) run --quiet --release --locked -- $(ARGS)
@@ -29,6 +30,18 @@ static: build ## check that the release binary needs nothing from the host and s
 	@agent=target/$$(rustc -vV | sed -n 's/^host: //p')/release/scope-http-statistics && \
 		ldd $$agent | grep 'statically linked' && \
 		size=$$(stat -c %s $$agent) && echo "$$size bytes" && test $$size -lt 7000000
+
+packages: build arm64 ## make Debian and RPM packages for x86-64 and arm64, in target/package
+	@scripts/install-dependencies.sh package
+	@host=target/$$(rustc -vV | sed -n 's/^host: //p')/release/scope-http-statistics && \
+		for kind in deb rpm; do \
+			for agent in $$host target/aarch64-unknown-linux-gnu/release/scope-http-statistics; do \
+				MANUAL_OF=$$host packaging/package.sh $$kind $$agent target/package || exit; \
+			done; \
+		done
+
+image: ## build the container image; ENGINE=podman, or ARGS="--platform linux/amd64,linux/arm64 --push" for both architectures
+	$(ENGINE) build $$(packaging/image-arguments.sh) $(ARGS) .
 
 test: ## install what the tests need, servers and a container engine, and run every test, as root
 	@scripts/install-dependencies.sh build test
@@ -69,6 +82,13 @@ lint: ## rustfmt, clippy, clang-format and shellcheck, without a warning
 	cargo clippy --locked --workspace --all-targets -- -D warnings -A clippy::unwrap-used
 	clang-format --dry-run -Werror $(C_SOURCES)
 	shellcheck $(SCRIPTS)
+
+audit: ## ask cargo-deny about licences, sources and known vulnerabilities of all that is linked in; takes the network
+	@scripts/install-dependencies.sh build
+	cargo install --quiet --locked --root target/audit cargo-deny@0.20.2
+	target/audit/bin/cargo-deny --locked check licenses bans sources
+	@target/audit/bin/cargo-deny --locked check advisories || \
+		{ echo "NOT ASKED, or there are findings: are there advisories against what is linked in? (above)" >&2; exit 1; }
 
 format: ## bring all code into the form that lint asks for
 	@scripts/install-dependencies.sh build lint

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs what the named parts of the project need and this host lacks, and asks nothing.
-# Usage: scripts/install-dependencies.sh {build|arm64|kernels|test|lint|bench}...
+# Usage: scripts/install-dependencies.sh {build|arm64|kernels|package|test|lint|bench}...
 set -eu
 PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin
 
@@ -23,7 +23,9 @@ test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nod
 	/usr/share/java/grpc-netty.jar:libgrpc-java /usr/share/java/netty-all.jar:libnetty-java
 	/usr/share/java/perfmark-api.jar:libperfmark-java /usr/share/java/guava.jar:libguava-java
 	go:golang-go javac:default-jdk-headless curl openssl wrk ip:iproute2 unshare:util-linux prometheus promtool:prometheus chromium npm script:bsdutils
-	podman runc mmdebstrap"
+	/var/lib/dpkg/info/python3-venv.list:python3-venv kubectl:kubernetes-client
+	podman runc mmdebstrap strip:binutils"
+package="dh:debhelper help2man lintian rpmbuild:rpm"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
 bench="nginx wrk bpftrace h2load:nghttp2-client go:golang-go
 	/usr/share/gocode/src/golang.org/x/net/http2:golang-golang-x-net-dev"
@@ -34,7 +36,8 @@ for part in "$@"; do
 	build) wanted="$wanted $build" ;;
 	arm64) wanted="$wanted $arm64" ;;
 	kernels) wanted="$wanted $kernels" ;;
-	test) wanted="$wanted $test" ;;
+	test) wanted="$wanted $test $package" ;;
+	package) wanted="$wanted $package" ;;
 	lint) wanted="$wanted $lint" ;;
 	bench) wanted="$wanted $bench" ;;
 	*) wanted= && break ;;

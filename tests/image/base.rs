@@ -6,19 +6,24 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use common::agent::output_of;
 
-use crate::engine::Engine;
-use crate::finish::finish;
+use crate::finish::{enclosed, finish};
 
 const LIMIT: Duration = Duration::from_secs(600);
 /// The packages of an older one would all be renewed in the build.
 const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A tarball of the system: the one of an earlier run if it is of the same make and not too old.
-pub fn archive(engine: &Engine) -> PathBuf {
+pub fn archive() -> &'static Path {
+    static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
+    ARCHIVE.get_or_init(make)
+}
+
+fn make() -> PathBuf {
     let suite = suite();
     let sources = sources(&suite);
     let mut hasher = DefaultHasher::new();
@@ -29,14 +34,16 @@ pub fn archive(engine: &Engine) -> PathBuf {
         return archive;
     }
 
-    let list = engine.file("sources.list");
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let list = file("sources.list");
     fs::write(&list, sources).unwrap();
-    let partial = engine.file("base.tar");
-    let mut command = engine.enclosed("mmdebstrap");
+    let partial = file("base.tar");
+    let mut command = enclosed("mmdebstrap", folder.path());
     command
         .args(["--variant=minbase", "--dpkgopt=force-unsafe-io", &suite])
         .args([&partial, &list]);
-    finish(command, &engine.file("base.log"), LIMIT);
+    finish(command, &file("base.log"), LIMIT);
     fs::rename(partial, &archive).unwrap();
     archive
 }

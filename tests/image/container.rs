@@ -56,14 +56,30 @@ impl<'a> Container<'a> {
         self.process.wait_until(ready);
     }
 
-    pub fn agent_pid(&self) -> u64 {
+    /// What the engine says to a command.
+    fn says(&self, args: &[&str]) -> String {
         let mut command = self.engine.podman(Command::new("podman"));
-        command.args(["inspect", "--format={{.State.Pid}}", NAME]);
+        command.args(args);
         let output = output_of(command);
-        let pid = String::from_utf8(output.stdout).unwrap();
-        pid.trim()
-            .parse()
-            .unwrap_or_else(|_| panic!("{pid:?}, {}", String::from_utf8_lossy(&output.stderr)))
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub fn agent_pid(&self) -> u64 {
+        let pid = self.says(&["inspect", "--format={{.State.Pid}}", NAME]);
+        pid.trim().parse().unwrap()
+    }
+
+    /// What registries show of it.
+    pub fn labels(&self) -> Value {
+        let labels = self.says(&["inspect", "--format={{json .Config.Labels}}", NAME]);
+        serde_json::from_str(&labels).unwrap()
+    }
+
+    pub fn file(&self, path: &str) -> String {
+        let copy = self.engine.file("copy");
+        self.says(&["cp", &format!("{NAME}:{path}"), copy.to_str().unwrap()]);
+        fs::read_to_string(copy).unwrap()
     }
 }
 

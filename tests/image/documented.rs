@@ -39,3 +39,20 @@ pub fn run(plugins: &Path) -> (Vec<String>, String) {
     *mount.expect("the mount of the plugins") = format!("{}:{PLUGINS}", plugins.display());
     (options, image)
 }
+
+/// What the kernel says of a process is what the engine was told, and the agent has given it up after its start.
+pub fn has_rights(pid: u64) {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = |name: &str| {
+        let found = status.lines().find_map(|line| line.strip_prefix(name));
+        found.unwrap_or_else(|| panic!("no {name} in {status}"))
+    };
+    let number = |name| u64::from_str_radix(line(name).trim(), 16).unwrap();
+    let (perfmon, bpf) = (1 << 38, 1 << 39);
+    assert_eq!(number("CapBnd:"), perfmon | bpf);
+    for set in ["CapPrm:", "CapEff:"] {
+        assert_eq!(number(set), 0, "{set}");
+    }
+    assert_eq!(number("NoNewPrivs:"), 1);
+    assert_eq!(number("Seccomp:"), 2, "no filter");
+}

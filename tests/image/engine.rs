@@ -11,7 +11,7 @@ use common::agent::{folder, output_of};
 use rustix::process::getuid;
 use tempfile::TempDir;
 
-use crate::finish::finish;
+use crate::finish::{enclosed, finish};
 
 const BUILDER: &str = "localhost/builder";
 
@@ -41,16 +41,6 @@ impl Engine {
         self.storage.join(name)
     }
 
-    /// A program with mounts of its own, and with a pid namespace whose end ends all that it started.
-    pub fn enclosed(&self, program: &str) -> Command {
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "--pid", "--mount-proc", "--fork", "--kill-child"])
-            .arg(program)
-            .env("TMPDIR", &self.storage);
-        command
-    }
-
     pub fn podman(&self, mut command: Command) -> Command {
         command
             .arg("--root")
@@ -67,21 +57,26 @@ impl Engine {
     }
 
     pub fn import(&self, base: &Path) {
-        let mut command = self.podman(self.enclosed("podman"));
+        let mut command = self.podman(enclosed("podman", &self.storage));
         command.arg("import").arg(base).arg(BUILDER);
         finish(command, &self.file("import.log"), IMPORT_LIMIT);
     }
 
-    /// `docker build -t image .` with both base images at hand.
-    pub fn build(&self, image: &str) {
+    /// `docker build -t image .` with both base images at hand, and what a publisher says of it.
+    pub fn build(&self, image: &str, arguments: &[(&str, &str)]) {
         let cargo_home = self.cargo_home();
-        let mut command = self.podman(self.enclosed("podman"));
+        let mut command = self.podman(enclosed("podman", &self.storage));
         command
             .args(["build", "--isolation=chroot", "--network=host"])
             .args(["--pull=never", "--layers=false"])
             .arg(format!("--build-arg=BUILDER_IMAGE={BUILDER}"))
             .arg("--build-arg=RUNTIME_IMAGE=scratch")
             .arg(format!("--volume={}:/root/.cargo", cargo_home.display()))
+            .args(
+                arguments
+                    .iter()
+                    .map(|(name, value)| format!("--build-arg={name}={value}")),
+            )
             .args(["--tag", image, env!("CARGO_MANIFEST_DIR")]);
         finish(command, &self.file("build.log"), BUILD_LIMIT);
     }

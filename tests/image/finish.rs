@@ -10,6 +10,16 @@ use std::time::{Duration, Instant};
 use common::process::{spawn, tie_to_parent};
 use rustix::process::Signal;
 
+/// A program with mounts of its own, and with a pid namespace whose end ends all that it started.
+pub fn enclosed(program: &str, temporary: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["--mount", "--pid", "--mount-proc", "--fork", "--kill-child"])
+        .arg(program)
+        .env("TMPDIR", temporary);
+    command
+}
+
 /// Runs a command to its end, which has to come in time and be a success. Else the last of its log is shown.
 pub fn finish(mut command: Command, log: &Path, limit: Duration) {
     let output = File::create(log).unwrap();
@@ -38,7 +48,7 @@ pub fn finish(mut command: Command, log: &Path, limit: Duration) {
         let lines: Vec<_> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(60)..];
         panic!(
-            "{command:?}: {end} (are the packages podman, runc and mmdebstrap installed?)\n{}",
+            "{command:?}: {end} (are the packages that scripts/install-dependencies.sh names installed?)\n{}",
             last.join("\n")
         );
     }

@@ -7,6 +7,8 @@ mod container;
 mod documented;
 mod engine;
 mod finish;
+mod host;
+mod packages;
 
 use std::fs;
 use std::os::unix::net::UnixStream;
@@ -24,20 +26,30 @@ use engine::Engine;
 
 common::reader!();
 
+/// As `packaging/image-arguments.sh` has it from a clone.
+const SAID: [(&str, &str); 4] = [
+    ("VERSION", env!("CARGO_PKG_VERSION")),
+    ("REVISION", "0123456789abcdef0123456789abcdef01234567"),
+    ("CREATED", "2026-09-21T13:33:20Z"),
+    ("REPOSITORY", env!("CARGO_PKG_REPOSITORY")),
+];
+
 #[test]
 fn the_image_is_built_and_counts_with_the_documented_rights() {
     let engine = Engine::new();
     let plugins = folder();
     let (options, image) = documented::run(plugins.path());
-    engine.import(&base::archive(&engine));
-    engine.build(&image);
+    engine.import(base::archive());
+    engine.build(&image, &SAID);
 
     let address = free_address();
     let listen = ["--listen", &address.to_string(), "--per-process"];
     let mut container = Container::start(&engine, &options, &image, &listen);
     let socket = socket_in(plugins.path());
     container.wait_until(|| UnixStream::connect(&socket).is_ok());
-    has_what_is_documented(container.agent_pid());
+    documented::has_rights(container.agent_pid());
+    has_read_only_mounts(container.agent_pid());
+    says_what_it_is(&container);
 
     let server = Reader::tcp(Receive::Read);
     let served = keep_alive(&server.address, 31);
@@ -60,22 +72,30 @@ fn the_image_is_built_and_counts_with_the_documented_rights() {
     assert_eq!(fs::read_dir(plugins.path()).unwrap().count(), 0);
 }
 
-/// What the kernel says of a process is what the engine was told, and the agent has given it up after its start.
-fn has_what_is_documented(pid: u64) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = |name: &str| {
-        let found = status.lines().find_map(|line| line.strip_prefix(name));
-        found.unwrap_or_else(|| panic!("no {name} in {status}"))
-    };
-    let number = |name| u64::from_str_radix(line(name).trim(), 16).unwrap();
-    let (perfmon, bpf) = (1 << 38, 1 << 39);
-    assert_eq!(number("CapBnd:"), perfmon | bpf);
-    for set in ["CapPrm:", "CapEff:"] {
-        assert_eq!(number(set), 0, "{set}");
+/// Its labels, and the licences of what is in it, which whoever hands it on has to hand on.
+fn says_what_it_is(container: &Container) {
+    let labels = container.labels();
+    for (label, argument) in [
+        ("version", "VERSION"),
+        ("revision", "REVISION"),
+        ("created", "CREATED"),
+        ("source", "REPOSITORY"),
+    ] {
+        let said = SAID.iter().find(|(name, _)| *name == argument).unwrap().1;
+        let label = format!("org.opencontainers.image.{label}");
+        assert_eq!(labels[&label], said, "{label}: {labels}");
     }
-    assert_eq!(number("NoNewPrivs:"), 1);
-    assert_eq!(number("Seccomp:"), 2, "no filter");
+    let licences = "org.opencontainers.image.licenses";
+    assert!(labels[licences].as_str().unwrap().contains("GPL-2.0-only"));
+    let license = documented::read("LICENSE");
+    assert_eq!(container.file("/licenses/LICENSE"), license);
+    let others = container.file("/licenses/THIRD-PARTY");
+    for library in ["\nlibbpf-sys ", "elfutils/COPYING-LGPLV3", "\ntokio "] {
+        assert!(others.contains(library), "{library}");
+    }
+}
 
+fn has_read_only_mounts(pid: u64) {
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
     for read_only in ["/", "/sys/kernel/tracing"] {
         let options = mounts.lines().find_map(|line| {
@@ -90,7 +110,7 @@ fn has_what_is_documented(pid: u64) {
 #[test]
 fn all_ways_to_deploy_ask_for_the_same_capabilities() {
     let capabilities = documented::capabilities();
-    let daemonset = documented::read("deploy/daemonset.yaml");
+    let daemonset = documented::read("deploy/kubernetes/daemonset.yaml");
     let expected = format!("add: [{}]\n", capabilities.join(", "));
     assert!(daemonset.contains(&expected), "no {expected}");
     for expected in ["drop: [ALL]\n", "readOnlyRootFilesystem: true\n"] {

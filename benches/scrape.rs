@@ -20,7 +20,7 @@ use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::increment::{Increment, Totals};
 use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::series_key::{Method, Scheme, SeriesKey, Version};
-use scope_http_statistics::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
+use scope_http_statistics::model::snapshot::{AgentState, Lately, Snapshot, WorkloadSnapshot};
 use scope_http_statistics::model::workload::Workload;
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
@@ -152,6 +152,7 @@ fn snapshot() -> Snapshot {
         Arc::new(WorkloadSnapshot {
             workload: Arc::new(workload),
             totals,
+            lately: Lately::default(),
             rest: Totals::default(),
             unlisted: 0,
             processes: 1,

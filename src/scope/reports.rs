@@ -21,8 +21,6 @@ use crate::model::snapshot::Snapshot;
 use crate::report::{DETAILS, report};
 use crate::sampler::Snapshots;
 
-/// A snapshot comes each second. One that is older than this is no news any more, and whoever asks should hear that.
-const STALE: Duration = Duration::from_secs(10);
 /// The text of the snapshot before will do as long as the next one is not made.
 const FRESH: Duration = Duration::from_millis(2500);
 /// Who waits longer asks again.
@@ -121,7 +119,7 @@ impl Reports {
     }
 
     pub fn are_stale(&self) -> bool {
-        self.snapshots.borrow().age(Instant::now()) > STALE
+        self.snapshots.borrow().is_stale(Instant::now())
     }
 
     async fn make_each(self: Arc<Self>, host: Arc<str>, mut snapshots: Snapshots) {
@@ -225,7 +223,7 @@ mod tests {
 
     use crate::model::counters::{KernelState, ProcessId};
     use crate::model::reason::Missed;
-    use crate::model::snapshot::{AgentState, Durations, Latency, ProcessSnapshot, Trend};
+    use crate::model::snapshot::{AgentState, Durations, Latency, ProcessSnapshot, STALE, Trend};
 
     use super::*;
 

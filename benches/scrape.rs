@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
+use scope_http_statistics::api::routes::Api;
 use scope_http_statistics::identity::cgroup::Cgroup;
 use scope_http_statistics::model::buckets::BOUNDS_US;
 use scope_http_statistics::model::counters::KernelState;
@@ -106,13 +107,15 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         ready(listener.local_addr()?, endpoint.path().to_owned());
         let first = Arc::clone(&snapshots.borrow());
         let live = Live::follow("host".to_owned(), first, every);
+        let api = Arc::new(Api::new("host".to_owned(), snapshots.clone()));
         let plugin = Plugin {
             reports: Reports::follow("host".to_owned(), snapshots),
             live: Arc::clone(&live),
+            api: Arc::clone(&api),
         };
         tokio::select! {
             () = plugin::serve(socket, &endpoint, plugin) => Ok(()),
-            outcome = web::serve(&listener, live, scrape_contents, Health::default()) => outcome,
+            outcome = web::serve(&listener, live, api, scrape_contents, Health::default()) => outcome,
         }
     })
 }

@@ -22,7 +22,7 @@ test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nod
 	/usr/share/gocode/src/google.golang.org/grpc:golang-google-grpc-dev
 	/usr/share/java/grpc-netty.jar:libgrpc-java /usr/share/java/netty-all.jar:libnetty-java
 	/usr/share/java/perfmark-api.jar:libperfmark-java /usr/share/java/guava.jar:libguava-java
-	go:golang-go javac:default-jdk-headless curl openssl wrk prometheus promtool:prometheus chromium npm script:bsdutils
+	go:golang-go javac:default-jdk-headless curl openssl wrk prometheus promtool:prometheus chromium npm script:bsdutils tmux
 	podman runc mmdebstrap"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
 bench="nginx wrk bpftrace h2load:nghttp2-client go:golang-go

@@ -6,16 +6,17 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use env_logger::Target;
 use log::LevelFilter;
+use scope_http_statistics::api::routes::Api;
 use scope_http_statistics::check::Check;
 use scope_http_statistics::cli::{Cli, Command};
 use scope_http_statistics::confine;
 use scope_http_statistics::identity::namespace::PidNamespace;
-use scope_http_statistics::kernel::load::Options;
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
 use scope_http_statistics::sampler::Sampler;
@@ -25,6 +26,9 @@ use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::port::Port;
 use scope_http_statistics::serve::web::{self, Health};
 use scope_http_statistics::stderr;
+use scope_http_statistics::terminal::address::{Address, Url};
+use scope_http_statistics::terminal::asked::Source;
+use scope_http_statistics::terminal::own::Own;
 use scope_http_statistics::terminal::{client, table, top};
 use scope_http_statistics::tls::helper;
 use tokio::net::TcpListener;
@@ -112,22 +116,53 @@ fn print(text: &[u8]) -> Result<()> {
     out.write_all(text).context("cannot print")
 }
 
-/// A subcommand: all but one ask a running agent.
+/// A subcommand.
 fn obey(cli: &Cli, runtime: &Runtime, command: &Command) -> Result<ExitCode> {
-    let endpoint = || Endpoint::below(&cli.plugins_root);
+    let socket = || Endpoint::below(&cli.plugins_root).map(|it| it.path().to_owned());
+    let agent = |url: &Option<Url>| match url {
+        Some(url) => Ok(Address::Url(url.clone())),
+        None => socket().map(Address::Socket),
+    };
     match command {
-        Command::Top => top::run(runtime, endpoint()?.path())?,
-        Command::Report { table: true } => {
-            let view = runtime.block_on(client::view(endpoint()?.path()))?;
-            print(table::text(view).as_bytes())?;
+        Command::Top { url, interval } => {
+            let source = source(cli, runtime, agent(url)?)?;
+            top::run(runtime, source, Duration::from_secs(*interval))?;
         }
-        Command::Report { table: false } => {
-            print(&runtime.block_on(client::report(endpoint()?.path()))?)?;
+        Command::Report {
+            table: true, url, ..
+        } => {
+            let document = runtime.block_on(client::document(&agent(url)?, true))?;
+            print(table::text(&document).as_bytes())?;
         }
+        Command::Report {
+            json: true, url, ..
+        } => print(&runtime.block_on(client::json(&agent(url)?))?)?,
+        Command::Report { url: Some(_), .. } => {
+            bail!("Weave Scope's report is on the socket only: --url goes with --json or --table")
+        }
+        Command::Report { .. } => print(&runtime.block_on(client::report(&socket()?))?)?,
         Command::LookIntoTls => helper::run()?,
         Command::Check { json } => return check(cli, *json),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who is looked at: the agent that is running, or else one of this process' own.
+fn source(cli: &Cli, runtime: &Runtime, agent: Address) -> Result<Source> {
+    match &agent {
+        Address::Socket(socket) if !client::is_running(socket) => {
+            top::needs_terminal()?;
+            eprintln!(
+                "No agent is running behind {}: starting one until you quit...",
+                socket.display()
+            );
+            let own = Own::start(runtime, cli.host(), cli.options()).with_context(|| {
+                format!("no agent is running behind {agent}, and none can be started here")
+            })?;
+            Ok(Source::Own(own))
+        }
+        _ => Ok(Source::Running(agent)),
+    }
 }
 
 /// Serves until it is dropped: the socket goes first, then sampling ends.
@@ -142,16 +177,7 @@ async fn work(cli: &Cli) -> Result<()> {
             "in a pid namespace of its own: the pids shown are those of the host, not of this namespace"
         );
     }
-    let (sampler, every) = Sampler::start(Options {
-        backend: cli.backend(),
-        max_processes: cli.max_processes,
-        max_workloads: cli.max_workloads,
-        max_connections: cli.max_connections,
-        max_h2_connections: cli.max_h2_connections,
-        max_tls_connections: cli.max_tls_connections(),
-        verbose: cli.verbose,
-    })
-    .await?;
+    let (sampler, every) = Sampler::start(cli.options()).await?;
     endpoint.make_root()?;
     confine::serving(&cli.plugins_root, port.awaited());
     confine::calling();
@@ -159,10 +185,12 @@ async fn work(cli: &Cli) -> Result<()> {
     let socket = endpoint.bind().await?;
     log::info!("ready: GET /report on {}", endpoint.path().display());
     let live = Live::follow(host.clone(), sampler.latest(), every);
+    let api = Arc::new(Api::new(host.clone(), sampler.snapshots.clone()));
     let reports = Reports::follow(host, sampler.snapshots.clone());
     let plugin = Plugin {
         reports: Arc::clone(&reports),
         live: Arc::clone(&live),
+        api: Arc::clone(&api),
     };
     let plugin = plugin::serve(socket, &endpoint, plugin);
     let lifetimes = if cli.per_process {
@@ -179,7 +207,7 @@ async fn work(cli: &Cli) -> Result<()> {
         let Some(listener) = listen(port).await? else {
             return future::pending().await;
         };
-        web::serve(&listener, live, scrape_contents, health).await
+        web::serve(&listener, live, api, scrape_contents, health).await
     };
     tokio::select! {
         () = plugin => Ok(()),

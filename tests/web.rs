@@ -50,7 +50,16 @@ fn assert_safe(response: &Response) {
 #[test]
 fn serves_to_those_who_mean_this_host_and_only_to_read() {
     let (_agent, address) = web::start(AGENT, &[]);
-    for path in ["/", "/app.js", "/style.css", "/icon.svg", "/metrics"] {
+    for path in [
+        "/",
+        "/app.js",
+        "/style.css",
+        "/icon.svg",
+        "/metrics",
+        "/api/v1",
+        "/api/v1/processes",
+        "/api/v1/workloads?limit=7",
+    ] {
         let whole = ask(address, "GET", path, &[]);
         assert_eq!(whole.status, 200, "{path}");
         assert!(!whole.body.is_empty());
@@ -65,6 +74,7 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         "/page/app.js",
         "//",
         "/report",
+        "/api/v2",
     ] {
         let response = ask(address, "GET", path, &[]);
         assert_eq!(response.status, 404, "{path}");
@@ -76,6 +86,7 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         assert_eq!(response.header("allow"), Some("GET, HEAD"));
         assert_safe(&response);
     }
+    assert_eq!(ask(address, "GET", "/api/v1?limit=0", &[]).status, 400);
     let port = address.port();
     for own in ["localhost", "127.0.0.1", "[::1]", "LocalHost"] {
         let host = format!("Host: {own}:{port}");
@@ -89,7 +100,7 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         "localhost.evil.example",
     ] {
         let host = format!("Host: {other}");
-        for path in ["/", "/metrics", "/events"] {
+        for path in ["/", "/metrics", "/events", "/api/v1"] {
             let response = ask(address, "GET", path, &[&host]);
             assert_eq!(response.status, 421, "{other}");
             assert_safe(&response);

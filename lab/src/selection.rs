@@ -87,7 +87,7 @@ pub const LEFT_OUT: [LeftOut; 37] = [
     left_out("shares", "", "prometheus"),
     left_out("deploy", "", "promtool"),
     left_out("page", "", "nodejs and chromium"),
-    left_out("terminal", "", "script"),
+    left_out("terminal", "", "script and tmux"),
     left_out("report", "", "nothing of a kernel"),
     left_out(
         "check",

@@ -11,6 +11,7 @@ use hyper::http::response::Builder;
 use hyper::{Request, Response, StatusCode};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::api::routes::Api;
 use crate::page::live::Live;
 use crate::scope::bound::BoundSocket;
 use crate::scope::reports::Reports;
@@ -55,6 +56,7 @@ pub async fn serve(mut socket: BoundSocket, endpoint: &Endpoint, plugin: Plugin)
 pub struct Plugin {
     pub reports: Arc<Reports>,
     pub live: Arc<Live>,
+    pub api: Arc<Api>,
 }
 
 impl Routes for Plugin {
@@ -72,7 +74,7 @@ impl Routes for Plugin {
                 let reports = Arc::clone(&self.reports);
                 Box::pin(async move { report(reports.text(gzip).await?, gzip) })
             }
-            // For the agent's own subcommands.
+            // The last minute of each process, for the agent's own `top`.
             "/view" => {
                 let live = Arc::clone(&self.live);
                 Box::pin(async move {
@@ -80,7 +82,12 @@ impl Routes for Plugin {
                     json().body(view).context("cannot build a response")
                 })
             }
-            _ => now(plain(StatusCode::NOT_FOUND, "the report is at /report\n")),
+            _ => now(self.api.answer(request).unwrap_or_else(|| {
+                plain(
+                    StatusCode::NOT_FOUND,
+                    "the report is at /report, and JSON for other programs at /api/v1\n",
+                )
+            })),
         }
     }
 }

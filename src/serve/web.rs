@@ -17,6 +17,7 @@ use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
+use crate::api::routes::Api;
 use crate::page::assets;
 use crate::page::live::Live;
 use crate::prometheus::metrics::{Scrape, Vitals};
@@ -66,6 +67,7 @@ pub struct Health {
 pub async fn serve(
     listener: &TcpListener,
     live: Arc<Live>,
+    api: Arc<Api>,
     scrape_contents: ScrapeContents,
     health: Health,
 ) -> Result<()> {
@@ -74,6 +76,7 @@ pub async fn serve(
         .context("the listener has no address")?;
     let mut clients = Clients::new(Web {
         live,
+        api,
         scrape_contents,
         health,
         scrapes: StreamedBodies::new(SCRAPES),
@@ -88,6 +91,7 @@ pub async fn serve(
 /// What is served to whom.
 struct Web {
     live: Arc<Live>,
+    api: Arc<Api>,
     scrape_contents: ScrapeContents,
     health: Health,
     scrapes: StreamedBodies,
@@ -131,10 +135,12 @@ impl Web {
                     .header(CONTENT_TYPE, asset.content_type)
                     .body(whole(Bytes::from_static(asset.text.as_bytes())))
                     .context("cannot build a response"),
-                None => plain(
-                    StatusCode::NOT_FOUND,
-                    "the page is at /, the metrics are at /metrics\n",
-                ),
+                None => self.api.answer(request).unwrap_or_else(|| {
+                    plain(
+                        StatusCode::NOT_FOUND,
+                        "the page is at /, the metrics are at /metrics, JSON is at /api/v1\n",
+                    )
+                }),
             },
         }
     }

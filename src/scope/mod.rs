@@ -7,3 +7,4 @@ pub mod plugin;
 pub mod reports;
 pub mod socket;
 pub mod template;
+pub mod values;

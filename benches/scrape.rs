@@ -26,6 +26,7 @@ use scope_http_statistics::model::workload::Workload;
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
 use scope_http_statistics::scope::plugin::{self, Plugin};
+use scope_http_statistics::scope::probe::Probe;
 use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::port::Port;
@@ -109,6 +110,7 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         let live = Live::follow("host".to_owned(), first, every);
         let api = Arc::new(Api::new("host".to_owned(), snapshots.clone()));
         let plugin = Plugin {
+            probe: Arc::new(Probe::new("host".to_owned())),
             reports: Reports::follow("host".to_owned(), snapshots),
             live: Arc::clone(&live),
             api: Arc::clone(&api),

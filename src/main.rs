@@ -3,6 +3,7 @@
 
 use std::future;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -21,6 +22,7 @@ use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
 use scope_http_statistics::sampler::Sampler;
 use scope_http_statistics::scope::plugin::{self, Plugin};
+use scope_http_statistics::scope::probe::Probe;
 use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::port::Port;
@@ -171,7 +173,7 @@ async fn work(cli: &Cli) -> Result<()> {
     endpoint.clear().await?;
     let port = Port::take(cli.listen).await?;
     let host = cli.host();
-    log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
+    log::debug!("host id {host:?}");
     if PidNamespace::here() == PidNamespace::Own {
         log::info!(
             "in a pid namespace of its own: the pids shown are those of the host, not of this namespace"
@@ -183,11 +185,22 @@ async fn work(cli: &Cli) -> Result<()> {
     confine::calling();
     // As it may have to be done again later.
     let socket = endpoint.bind().await?;
-    log::info!("ready: GET /report on {}", endpoint.path().display());
+    if let Some(address) = port.address() {
+        say_where_the_page_is(address);
+    }
+    log::info!("socket for Weave Scope: {}", endpoint.path().display());
+    let kernel = &sampler.latest().kernel;
+    log::debug!("{}, since: {}", kernel.backend, kernel.reason);
+    let why = match &*kernel.reason {
+        others if others.starts_with("not ") => "the best that works here (-v says why)",
+        why => why,
+    };
+    log::info!("backend {}: {why}", kernel.backend);
     let live = Live::follow(host.clone(), sampler.latest(), every);
     let api = Arc::new(Api::new(host.clone(), sampler.snapshots.clone()));
-    let reports = Reports::follow(host, sampler.snapshots.clone());
+    let reports = Reports::follow(host.clone(), sampler.snapshots.clone());
     let plugin = Plugin {
+        probe: Arc::new(Probe::new(host.clone())),
         reports: Arc::clone(&reports),
         live: Arc::clone(&live),
         api: Arc::clone(&api),
@@ -215,13 +228,19 @@ async fn work(cli: &Cli) -> Result<()> {
     }
 }
 
-/// Says where the page is, when it is there.
+/// Says where the page is, when it is there later than all else.
 async fn listen(port: Port) -> Result<Option<TcpListener>> {
+    let is_late = port.awaited().is_some();
     let Some(listener) = port.listener().await else {
         return Ok(None);
     };
     confine::listening().context("a capability cannot be given up")?;
-    let address = listener.local_addr()?;
-    log::info!("page: http://{address}/, metrics: http://{address}/metrics");
+    if is_late {
+        say_where_the_page_is(listener.local_addr()?);
+    }
     Ok(Some(listener))
+}
+
+fn say_where_the_page_is(address: SocketAddr) {
+    log::info!("page: http://{address}/, metrics: http://{address}/metrics");
 }

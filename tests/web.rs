@@ -137,13 +137,21 @@ fn what_is_no_address_of_this_host_is_an_error_that_says_what_to_do() {
     let error = common::agent::only_error(&output);
     assert!(error.contains("cannot listen on 192.0.2.1:9476"), "{error}");
     assert!(error.contains("--listen none"), "{error}");
-    for wrong in ["9476", "localhost:9476", "nowhere"] {
-        assert_eq!(
-            AGENT.run(&["--listen", wrong]).status.code(),
-            Some(2),
-            "{wrong}"
+    for wrong in ["99999", "node-7:9476", "nowhere"] {
+        let output = AGENT.run(&["--listen", wrong]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            error.contains("--listen") && error.contains("0.0.0.0:9476"),
+            "{error}"
         );
     }
+    // A variable that is empty says nothing.
+    let mut check = AGENT.command();
+    check.args(["check", "--json", "--plugins-root", root]);
+    check.env("SCOPE_HTTP_LISTEN", "");
+    let output = common::agent::output_of(check);
+    assert_ne!(output.status.code(), Some(2), "{output:?}");
 }
 
 #[test]

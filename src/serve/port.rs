@@ -32,7 +32,12 @@ impl Port {
         };
         match TcpListener::bind(address).await {
             Ok(listener) => Ok(Self::Bound(listener)),
-            Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(Self::InUse(address)),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                log::warn!(
+                    "{address} is in use, so that there are neither page nor metrics until it is free: stop who has it, or choose another --listen"
+                );
+                Ok(Self::InUse(address))
+            }
             Err(error) => Err(error).with_context(|| {
                 format!(
                     "cannot listen on {address}: choose another --listen ADDRESS:PORT, or --listen none"
@@ -49,6 +54,14 @@ impl Port {
         }
     }
 
+    /// Of the port that is there already.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Bound(listener) => listener.local_addr().ok(),
+            Self::Unwanted | Self::InUse(_) => None,
+        }
+    }
+
     /// When it is there. `None` where nobody wants it.
     pub async fn listener(self) -> Option<TcpListener> {
         let address = match self {
@@ -56,9 +69,6 @@ impl Port {
             Self::Bound(listener) => return Some(listener),
             Self::InUse(address) => address,
         };
-        log::warn!(
-            "{address} is in use, so that there are neither page nor metrics until it is free: stop who has it, or choose another --listen"
-        );
         let mut pause = FIRST_PAUSE;
         loop {
             sleep(pause).await;

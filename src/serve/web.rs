@@ -5,7 +5,7 @@
 //! origin only, and a name that a stranger's DNS made point to this host is not answered (DNS rebinding).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -43,15 +43,29 @@ pub enum Listen {
     On(SocketAddr),
 }
 
+/// Where it is by default.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PORT: u16 = 9476;
+
 impl FromStr for Listen {
     type Err = String;
 
+    /// Also what people write who mean this host: a port alone, or `localhost`. An empty text is none, as an empty variable is.
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Self::None);
+        match text {
+            "none" => return Ok(Self::None),
+            "" => return Ok(Self::On(SocketAddr::new(HERE, PORT))),
+            _ => {}
+        }
+        let port = text.strip_prefix("localhost:");
+        let port = port.or_else(|| text.strip_prefix(':')).unwrap_or(text);
+        if let Ok(port) = port.parse() {
+            return Ok(Self::On(SocketAddr::new(HERE, port)));
         }
         text.parse().map(Self::On).map_err(|_| {
-            "neither ADDRESS:PORT, as in 127.0.0.1:9476 or [::]:9476, nor none".to_owned()
+            format!(
+                "neither ADDRESS:PORT, as in 127.0.0.1:{PORT}, or 0.0.0.0:{PORT} and [::]:{PORT} for other hosts, nor none"
+            )
         })
     }
 }
@@ -236,13 +250,18 @@ mod tests {
         assert_eq!("none".parse(), Ok(Listen::None));
         assert_eq!("127.0.0.1:9476".parse(), Ok(on("127.0.0.1:9476")));
         assert_eq!("[::]:80".parse(), Ok(on("[::]:80")));
+        for here in ["9999", ":9999", "localhost:9999"] {
+            assert_eq!(here.parse(), Ok(on("127.0.0.1:9999")), "{here}");
+        }
+        assert_eq!("".parse(), Ok(on("127.0.0.1:9476")));
         for wrong in [
-            "",
-            "9476",
-            "localhost:9476",
             "127.0.0.1",
             "::1:9476:",
             "None",
+            "localhost",
+            "node-7:9476",
+            ":99999",
+            "::9476",
         ] {
             assert!(wrong.parse::<Listen>().is_err(), "{wrong:?}");
         }

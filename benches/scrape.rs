@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, ensure};
+use scope_http_statistics::api::routes::Api;
 use scope_http_statistics::identity::cgroup::Cgroup;
 use scope_http_statistics::model::buckets::BOUNDS_US;
 use scope_http_statistics::model::counters::KernelState;
@@ -20,11 +21,12 @@ use scope_http_statistics::model::histogram::Histogram;
 use scope_http_statistics::model::increment::{Increment, Totals};
 use scope_http_statistics::model::reason::Missed;
 use scope_http_statistics::model::series_key::{Method, Scheme, SeriesKey, Version};
-use scope_http_statistics::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
+use scope_http_statistics::model::snapshot::{AgentState, Lately, Snapshot, WorkloadSnapshot};
 use scope_http_statistics::model::workload::Workload;
 use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
 use scope_http_statistics::scope::plugin::{self, Plugin};
+use scope_http_statistics::scope::probe::Probe;
 use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::port::Port;
@@ -106,13 +108,16 @@ fn serve(root: &Path, ready: impl FnOnce(SocketAddr, PathBuf)) -> Result<()> {
         ready(listener.local_addr()?, endpoint.path().to_owned());
         let first = Arc::clone(&snapshots.borrow());
         let live = Live::follow("host".to_owned(), first, every);
+        let api = Arc::new(Api::new("host".to_owned(), snapshots.clone()));
         let plugin = Plugin {
+            probe: Arc::new(Probe::new("host".to_owned())),
             reports: Reports::follow("host".to_owned(), snapshots),
             live: Arc::clone(&live),
+            api: Arc::clone(&api),
         };
         tokio::select! {
             () = plugin::serve(socket, &endpoint, plugin) => Ok(()),
-            outcome = web::serve(&listener, live, scrape_contents, Health::default(), Door::default()) => outcome,
+            outcome = web::serve(&listener, live, api, scrape_contents, Health::default(), Door::default()) => outcome,
         }
     })
 }
@@ -152,6 +157,7 @@ fn snapshot() -> Snapshot {
         Arc::new(WorkloadSnapshot {
             workload: Arc::new(workload),
             totals,
+            lately: Lately::default(),
             rest: Totals::default(),
             unlisted: 0,
             processes: 1,

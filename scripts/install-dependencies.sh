@@ -22,7 +22,7 @@ test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nod
 	/usr/share/gocode/src/google.golang.org/grpc:golang-google-grpc-dev
 	/usr/share/java/grpc-netty.jar:libgrpc-java /usr/share/java/netty-all.jar:libnetty-java
 	/usr/share/java/perfmark-api.jar:libperfmark-java /usr/share/java/guava.jar:libguava-java
-	go:golang-go javac:default-jdk-headless curl openssl wrk ip:iproute2 unshare:util-linux prometheus promtool:prometheus chromium npm script:bsdutils
+	go:golang-go javac:default-jdk-headless curl openssl wrk ip:iproute2 unshare:util-linux prometheus promtool:prometheus chromium npm script:bsdutils tmux
 	/var/lib/dpkg/info/python3-venv.list:python3-venv kubectl:kubernetes-client
 	podman runc mmdebstrap strip:binutils"
 package="dh:debhelper help2man lintian rpmbuild:rpm"

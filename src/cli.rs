@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 
 use crate::kernel::backend::Backend;
+use crate::kernel::load::Options;
 use crate::logging::LogFormat;
 use crate::model::selection::{Rule, Selection};
 use crate::otlp::settings::OtlpFlags;
 use crate::serve::web::Listen;
+use crate::terminal::address::Url;
 use crate::tls::helper::COMMAND;
 
 const AFTER_HELP: &str = "\
@@ -137,13 +139,26 @@ pub struct Cli {
 /// What asks a running agent, or what one would do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show the processes of the running agent, live
-    Top,
+    /// Show what is served, live: of the running agent, or, where there is none, of one for as long as this runs
+    Top {
+        /// The page of an agent, of this host or another, in place of this host's socket
+        #[arg(long, value_name = "http://HOST:PORT")]
+        url: Option<Url>,
+        /// Seconds from one look to the next
+        #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
+        interval: u64,
+    },
     /// Print one report of the running agent as JSON, as Weave Scope gets it
     Report {
         /// As a table to read instead
-        #[arg(long)]
+        #[arg(long, conflicts_with = "json")]
         table: bool,
+        /// Processes and workloads with their names, for scripts, as /api/v1 has them
+        #[arg(long)]
+        json: bool,
+        /// The page of an agent, of this host or another, in place of this host's socket
+        #[arg(long, value_name = "http://HOST:PORT")]
+        url: Option<Url>,
     },
     /// What an agent starts itself, to look into TLS
     #[command(hide = true, name = COMMAND)]
@@ -177,6 +192,18 @@ enum Tls {
 }
 
 impl Cli {
+    /// How the kernel's part is to be.
+    pub fn options(&self) -> Options {
+        Options {
+            backend: self.backend(),
+            max_processes: self.max_processes,
+            max_workloads: self.max_workloads,
+            max_connections: self.max_connections,
+            max_h2_connections: self.max_h2_connections,
+            max_tls_connections: self.max_tls_connections(),
+        }
+    }
+
     /// How many connections are followed within TLS, if any.
     pub fn max_tls_connections(&self) -> Option<u32> {
         (self.tls == Tls::Auto).then_some(self.max_tls_connections)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Per-process HTTP statistics, counted in the kernel.
 
+pub mod api;
 pub mod check;
 pub mod cli;
 pub mod config;

@@ -3,19 +3,21 @@
 
 use std::future;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use mimalloc::MiMalloc;
+use scope_http_statistics::api::routes::Api;
 use scope_http_statistics::check::Check;
 use scope_http_statistics::cli::{Cli, Command};
 use scope_http_statistics::config::{self, Refusal};
 use scope_http_statistics::confine;
 use scope_http_statistics::footprint;
 use scope_http_statistics::identity::namespace::PidNamespace;
-use scope_http_statistics::kernel::load::Options;
 use scope_http_statistics::logging::{self, LogFormat};
 use scope_http_statistics::model::tick::Moment;
 use scope_http_statistics::otlp::client::Client;
@@ -24,12 +26,16 @@ use scope_http_statistics::page::live::Live;
 use scope_http_statistics::prometheus::series_lifetime::{self, SeriesLifetimes};
 use scope_http_statistics::sampler::Sampler;
 use scope_http_statistics::scope::plugin::{self, Plugin};
+use scope_http_statistics::scope::probe::Probe;
 use scope_http_statistics::scope::reports::Reports;
 use scope_http_statistics::scope::socket::Endpoint;
 use scope_http_statistics::serve::access::{Access, Source};
 use scope_http_statistics::serve::port::Port;
 use scope_http_statistics::serve::web::{self, Door, Health};
 use scope_http_statistics::supervisor::Supervisor;
+use scope_http_statistics::terminal::address::{Address, Url};
+use scope_http_statistics::terminal::asked;
+use scope_http_statistics::terminal::own::Own;
 use scope_http_statistics::terminal::{client, table, top};
 use scope_http_statistics::tls::helper;
 use tokio::net::TcpListener;
@@ -125,22 +131,54 @@ fn print(text: &[u8]) -> Result<()> {
     out.write_all(text).context("cannot print")
 }
 
-/// A subcommand: all but one ask a running agent.
+/// A subcommand.
 fn obey(cli: &Cli, runtime: &Runtime, command: &Command) -> Result<ExitCode> {
-    let endpoint = || Endpoint::below(&cli.plugins_root);
+    let socket = || Endpoint::below(&cli.plugins_root).map(|it| it.path().to_owned());
+    let agent = |url: &Option<Url>| match url {
+        Some(url) => Ok(Address::Url(url.clone())),
+        None => socket().map(Address::Socket),
+    };
     match command {
-        Command::Top => top::run(runtime, endpoint()?.path())?,
-        Command::Report { table: true } => {
-            let view = runtime.block_on(client::view(endpoint()?.path()))?;
-            print(table::text(view).as_bytes())?;
+        Command::Top { url, interval } => {
+            let source = source(cli, runtime, agent(url)?)?;
+            top::run(runtime, source, Duration::from_secs(*interval))?;
         }
-        Command::Report { table: false } => {
-            print(&runtime.block_on(client::report(endpoint()?.path()))?)?;
+        Command::Report {
+            table: true, url, ..
+        } => {
+            let document = runtime.block_on(client::document(&agent(url)?, true))?;
+            print(table::text(&document).as_bytes())?;
         }
+        Command::Report {
+            json: true, url, ..
+        } => print(&runtime.block_on(client::json(&agent(url)?))?)?,
+        Command::Report { url: Some(_), .. } => {
+            bail!("Weave Scope's report is on the socket only: --url goes with --json or --table")
+        }
+        Command::Report { .. } => print(&runtime.block_on(client::report(&socket()?))?)?,
         Command::LookIntoTls => helper::run()?,
         Command::Check { json } => return check(cli, *json),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who is looked at: the agent that is running, or else one of this process' own.
+fn source(cli: &Cli, runtime: &Runtime, agent: Address) -> Result<asked::Source> {
+    match &agent {
+        Address::Socket(socket) if !client::is_running(socket) => {
+            top::needs_terminal()?;
+            eprintln!(
+                "No agent is running behind {}: starting one until you quit...",
+                socket.display()
+            );
+            let own = Own::start(runtime, cli.host(), cli.options(), cli.selection())
+                .with_context(|| {
+                    format!("no agent is running behind {agent}, and none can be started here")
+                })?;
+            Ok(asked::Source::Own(own))
+        }
+        _ => Ok(asked::Source::Running(agent)),
+    }
 }
 
 /// Serves until it is dropped: the socket goes first, then sampling ends.
@@ -158,21 +196,13 @@ async fn work(cli: &Cli, supervisor: &Supervisor, pushes: &Arc<Pushes>) -> Resul
     let collector = collector.context("--otlp")?;
     let port = Port::take(cli.listen).await?;
     let host = cli.host();
-    log::info!("host id {host:?}: it must be what Weave Scope's probe calls this host");
+    log::debug!("host id {host:?}");
     if PidNamespace::here() == PidNamespace::Own {
         log::info!(
             "in a pid namespace of its own: the pids shown are those of the host, not of this namespace"
         );
     }
-    let options = Options {
-        backend: cli.backend(),
-        max_processes: cli.max_processes,
-        max_workloads: cli.max_workloads,
-        max_connections: cli.max_connections,
-        max_h2_connections: cli.max_h2_connections,
-        max_tls_connections: cli.max_tls_connections(),
-    };
-    let (sampler, every) = Sampler::start(options, cli.selection()).await?;
+    let (sampler, every) = Sampler::start(cli.options(), cli.selection()).await?;
     endpoint.make_root()?;
     let readable = source.as_ref().map(Source::folders).unwrap_or_default();
     let outside = collector.as_ref().map(Client::destination);
@@ -183,14 +213,27 @@ async fn work(cli: &Cli, supervisor: &Supervisor, pushes: &Arc<Pushes>) -> Resul
     }
     // As it may have to be done again later.
     let socket = endpoint.bind().await?;
-    log::info!("ready: GET /report on {}", endpoint.path().display());
+    if let Some(address) = port.address() {
+        say_where_the_page_is(address, access.scheme());
+    }
+    log::info!("socket for Weave Scope: {}", endpoint.path().display());
+    let kernel = &sampler.latest().kernel;
+    log::debug!("{}, since: {}", kernel.backend, kernel.reason);
+    let why = match &*kernel.reason {
+        others if others.starts_with("not ") => "the best that works here (-v says why)",
+        why => why,
+    };
+    log::info!("backend {}: {why}", kernel.backend);
     supervisor.ready(sampler.snapshots.clone());
     let first = sampler.latest();
     let live = Live::follow(host.clone(), Arc::clone(&first), every);
+    let api = Arc::new(Api::new(host.clone(), sampler.snapshots.clone()));
     let reports = Reports::follow(host.clone(), sampler.snapshots.clone());
     let plugin = Plugin {
+        probe: Arc::new(Probe::new(host.clone())),
         reports: Arc::clone(&reports),
         live: Arc::clone(&live),
+        api: Arc::clone(&api),
     };
     let plugin = plugin::serve(socket, &endpoint, plugin);
     let lifetimes = if cli.per_process {
@@ -219,7 +262,7 @@ async fn work(cli: &Cli, supervisor: &Supervisor, pushes: &Arc<Pushes>) -> Resul
             hosts: cli.allow_host.clone(),
             access,
         };
-        web::serve(&listener, live, scrape_contents, health, door).await
+        web::serve(&listener, live, api, scrape_contents, health, door).await
     };
     tokio::select! {
         () = plugin => Ok(()),
@@ -227,13 +270,19 @@ async fn work(cli: &Cli, supervisor: &Supervisor, pushes: &Arc<Pushes>) -> Resul
     }
 }
 
-/// Says where the page is, when it is there.
+/// Says where the page is, when it is there later than all else.
 async fn listen(port: Port, scheme: &str) -> Result<Option<TcpListener>> {
+    let is_late = port.awaited().is_some();
     let Some(listener) = port.listener().await else {
         return Ok(None);
     };
     confine::listening().context("a capability cannot be given up")?;
-    let address = listener.local_addr()?;
-    log::info!("page: {scheme}://{address}/, metrics: {scheme}://{address}/metrics");
+    if is_late {
+        say_where_the_page_is(listener.local_addr()?, scheme);
+    }
     Ok(Some(listener))
+}
+
+fn say_where_the_page_is(address: SocketAddr, scheme: &str) {
+    log::info!("page: {scheme}://{address}/, metrics: {scheme}://{address}/metrics");
 }

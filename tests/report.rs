@@ -6,14 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use scope_http_statistics::identity::cgroup::Cgroup;
 use scope_http_statistics::model::counters::{Harvest, KernelState, ProcessGrowth, ProcessId};
-use scope_http_statistics::model::increment::Increment;
+use scope_http_statistics::model::histogram::Histogram;
+use scope_http_statistics::model::increment::{Increment, Series, Totals};
 use scope_http_statistics::model::reason::Missed;
+use scope_http_statistics::model::series_key::SeriesKey;
 use scope_http_statistics::model::snapshot::{
-    AgentState, Durations, Latency, ProcessSnapshot, Snapshot, Trend,
+    AgentState, Durations, Lately, Latency, ProcessSnapshot, Snapshot, Trend, WorkloadSnapshot,
 };
 use scope_http_statistics::model::tick::Moment;
 use scope_http_statistics::model::tracker::Tracker;
+use scope_http_statistics::model::workload::Workload;
 use scope_http_statistics::page::history::History;
 use scope_http_statistics::report::{DETAILS, report};
 use scope_http_statistics::scope::socket::Endpoint;
@@ -45,6 +49,19 @@ fn answering(mut process: ProcessSnapshot, responses: &[(u16, f64)]) -> ProcessS
         p99_ms: durations(&[7.5]),
         max_ms: durations(&[9.0]),
     }));
+    // Of each code as many as its number says.
+    let series = responses.iter().map(|(status, _)| Series {
+        key: SeriesKey {
+            status: *status,
+            ..SeriesKey::OTHER
+        },
+        durations: Histogram::of(u64::from(*status), 7),
+        since: Instant::now(),
+    });
+    process.totals = Arc::new(Totals {
+        series: series.collect(),
+        ..Totals::default()
+    });
     process
 }
 
@@ -120,7 +137,7 @@ fn is_literally_in_the_form_of_the_original() {
         "example.org",
         DETAILS[0],
     );
-    // In the file it has a line for each template and each metric.
+    // In the file it has a line for each template, each metric and each row.
     let expected = include_str!("report.json").replace('\n', "");
     assert_eq!(serde_json::to_string(&report).unwrap(), expected);
 }
@@ -133,7 +150,10 @@ fn declares_one_plugin_named_like_its_socket() {
         "/var/run/scope/plugins/http-statistics/http-statistics.sock"
     );
     for report in reports() {
-        assert_eq!(keys(&report), BTreeSet::from(["Plugins", "Process"]));
+        assert_eq!(
+            keys(&report),
+            BTreeSet::from(["Plugins", "Process", "Container", "Host"])
+        );
         let plugins = report["Plugins"].as_array().unwrap();
         assert_eq!(plugins.len(), 1);
         let id = plugins[0]["id"].as_str().unwrap();
@@ -184,27 +204,34 @@ fn declares_every_template_in_every_report() {
 }
 
 #[test]
-fn keys_nodes_by_host_and_pid_and_gives_them_nothing_but_metrics() {
+fn keys_nodes_by_host_and_pid_and_gives_them_nothing_but_values() {
     let reports = reports();
     assert_eq!(keys(&reports[0]["Process"]["nodes"]), BTreeSet::new());
     assert_eq!(
         keys(&reports[2]["Process"]["nodes"]),
         BTreeSet::from(["example.org;7", "example.org;4194304"])
     );
-    for node in object(&reports[2]["Process"]["nodes"]).values() {
-        assert_eq!(keys(node), BTreeSet::from(["metrics"]));
-    }
+    let busy = &reports[2]["Process"]["nodes"]["example.org;4194304"];
+    assert_eq!(keys(busy), BTreeSet::from(["metrics", "latest"]));
+    let silent = &reports[2]["Process"]["nodes"]["example.org;7"];
+    assert_eq!(keys(silent), BTreeSet::from(["metrics"]));
     assert_eq!(
         keys(&reports[2]["Process"]),
-        BTreeSet::from(["metric_templates", "nodes"])
+        BTreeSet::from(["metric_templates", "table_templates", "nodes"])
     );
+    for topology in ["Container", "Host"] {
+        assert_eq!(
+            keys(&reports[2][topology]),
+            BTreeSet::from(["metric_templates", "nodes"])
+        );
+    }
 }
 
 #[test]
 fn samples_are_dated_in_full_and_oldest_first() {
     let reports = reports();
     let metrics = metrics(&reports);
-    assert_eq!(metrics.len(), 10);
+    assert_eq!(metrics.len(), 13);
     for (_, metric) in metrics {
         assert_eq!(keys(metric), BTreeSet::from(["samples", "min", "max"]));
         let samples = metric["samples"].as_array().unwrap();
@@ -242,7 +269,10 @@ fn max_is_round_and_never_reached() {
 
 /// Of the report of one process.
 fn metrics_of(report: &Value, pid: u32) -> BTreeMap<&str, f64> {
-    let node = &report["Process"]["nodes"][format!("example.org;{pid}")];
+    last_values(&report["Process"]["nodes"][format!("example.org;{pid}")])
+}
+
+fn last_values(node: &Value) -> BTreeMap<&str, f64> {
     let last =
         |metric: &Value| metric["samples"].as_array().unwrap().last().unwrap()["value"].as_f64();
     object(&node["metrics"])
@@ -259,6 +289,9 @@ fn codes_that_nobody_has_registered_are_counted_together() {
         ("http_request_duration_p90_ms", 5.0),
         ("http_request_duration_p99_ms", 7.5),
         ("http_request_duration_max_ms", 9.0),
+        ("http_2xx_responses_per_second", 2.0),
+        ("http_4xx_responses_per_second", 2.0),
+        ("http_5xx_responses_per_second", 1.0),
         ("http_200_responses_per_second", 2.0),
         ("http_404_responses_per_second", 1.0),
         ("http_OTHERS_responses_per_second", 2.0),
@@ -267,18 +300,109 @@ fn codes_that_nobody_has_registered_are_counted_together() {
 }
 
 #[test]
-fn a_node_has_at_most_twenty_metrics_those_with_the_most_traffic() {
+fn a_process_has_four_codes_as_metrics_and_all_of_them_in_classes_and_in_a_table() {
     let responses: Vec<_> = (400..=415).zip((1..).map(f64::from)).collect();
     let report = json(vec![answering(process(7, 1, &[0.0, 136.0]), &responses)]);
     let metrics = metrics_of(&report, 7);
-    assert_eq!(metrics.len(), 20);
-    assert_eq!(metrics["http_requests_per_second"], 136.0);
     for latency in ["p50", "p90", "p99", "max"] {
         assert!(metrics.contains_key(&*format!("http_request_duration_{latency}_ms")));
     }
-    // Sixteen codes for fifteen places.
-    assert!(!metrics.contains_key("http_400_responses_per_second"));
-    assert_eq!(metrics["http_401_responses_per_second"], 2.0);
+    assert_eq!(metrics["http_requests_per_second"], 136.0);
+    assert_eq!(metrics["http_4xx_responses_per_second"], 136.0);
+    // Those with the most traffic.
+    let codes: Vec<_> = metrics
+        .keys()
+        .filter(|id| id.starts_with("http_4") && !id.starts_with("http_4xx"))
+        .collect();
+    let expected = [412, 413, 414, 415].map(|code| format!("http_{code}_responses_per_second"));
+    assert!(codes.iter().eq(&expected.each_ref()), "{codes:?}");
+
+    let tables = object(&report["Process"]["table_templates"]);
+    assert_eq!(tables.len(), 1);
+    let table = &tables["http_responses_"];
+    assert_eq!(table["type"], "property-list");
+    let prefix = table["prefix"].as_str().unwrap();
+    let rows = object(&report["Process"]["nodes"]["example.org;7"]["latest"]);
+    assert_eq!(rows.len(), 16);
+    for ((code, rate), (key, row)) in responses.into_iter().zip(rows) {
+        assert_eq!(key.strip_prefix(prefix), Some(&*code.to_string()));
+        assert_eq!(keys(row), BTreeSet::from(["timestamp", "value"]));
+        let date = humantime::parse_rfc3339(row["timestamp"].as_str().unwrap()).unwrap();
+        assert_eq!(date, self::date());
+        let total = u64::from(code);
+        assert_eq!(row["value"], format!("{total} ({rate:.1}/s)"));
+    }
+}
+
+#[test]
+fn containers_and_the_host_have_the_sums_of_their_workloads() {
+    let id = "8c2b7a3f4d5e60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9";
+    let other = id.replace('8', "7");
+    let workload = |container: Option<&str>, rate: f64, p50: f32| {
+        let key = Workload {
+            cgroup: Cgroup {
+                container_id: container.map(Into::into),
+                ..Cgroup::default()
+            },
+            ..Workload::default()
+        };
+        let of = answering(process(1, 1, &[0.0, rate]), &[(200, rate), (503, 1.0)]);
+        let mut latency = of.latency.unwrap();
+        latency.p50_ms = durations(&[p50]);
+        Arc::new(WorkloadSnapshot {
+            workload: Arc::new(key),
+            totals: Totals::default(),
+            lately: Lately {
+                requests_per_second: of.requests_per_second,
+                responses_per_second: of.responses_per_second,
+                failed_calls_per_second: None,
+                latency: Some(latency),
+            },
+            rest: Totals::default(),
+            unlisted: 0,
+            processes: 1,
+            since: Instant::now(),
+        })
+    };
+    let snapshot = Snapshot {
+        workloads: vec![
+            workload(Some(id), 5.0, 1.0),
+            workload(Some(id), 7.0, 2.0),
+            workload(Some(&other), 11.0, 3.0),
+            workload(None, 13.0, 4.0),
+        ],
+        ..snapshot(Vec::new())
+    };
+    let report = serde_json::to_value(report(&snapshot, "example.org", DETAILS[0])).unwrap();
+    let sums = |topology: &str, key: &str| {
+        let node = &report[topology]["nodes"][key];
+        assert_eq!(keys(node), BTreeSet::from(["metrics"]), "{key}");
+        let templates = object(&report[topology]["metric_templates"]);
+        for id in object(&node["metrics"]).keys() {
+            assert!(templates.contains_key(id), "{id}");
+        }
+        last_values(node)
+            .into_iter()
+            .map(|(id, value)| (id.to_owned(), value))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let expected = |requests, ok, failed| {
+        BTreeMap::from([
+            ("http_requests_per_second".to_owned(), requests),
+            ("http_2xx_responses_per_second".to_owned(), ok),
+            ("http_5xx_responses_per_second".to_owned(), failed),
+        ])
+    };
+    // Of two workloads nobody knows the percentiles together.
+    let both = sums("Container", &format!("{id};<container>"));
+    assert_eq!(both, expected(12.0, 12.0, 2.0));
+    let host = sums("Host", "example.org;<host>");
+    assert_eq!(host, expected(36.0, 36.0, 4.0));
+    let one = sums("Container", &format!("{other};<container>"));
+    assert_eq!(one["http_requests_per_second"], 11.0);
+    assert_eq!(one["http_request_duration_p50_ms"], 3.0);
+    assert_eq!(object(&report["Container"]["nodes"]).len(), 2);
+    assert_eq!(object(&report["Host"]["nodes"]).len(), 1);
 }
 
 #[test]
@@ -306,6 +430,8 @@ fn of_processes_that_shared_a_pid_the_younger_has_the_percentiles() {
         ("http_request_duration_p90_ms", 5.0),
         ("http_request_duration_p99_ms", 7.5),
         ("http_request_duration_max_ms", 9.0),
+        ("http_2xx_responses_per_second", 7.0),
+        ("http_5xx_responses_per_second", 1.0),
         ("http_200_responses_per_second", 7.0),
         ("http_500_responses_per_second", 1.0),
     ]);

@@ -43,6 +43,9 @@ fn codes_are_counted_and_leave_when_they_are_old(backend: &str) {
     let key = format!("test;{}", server.0.pid());
     let expected = BTreeMap::from([
         (OF_REQUESTS.to_owned(), 55),
+        ("http_2xx_responses_per_second".to_owned(), 31),
+        ("http_4xx_responses_per_second".to_owned(), 17),
+        ("http_5xx_responses_per_second".to_owned(), 7),
         ("http_200_responses_per_second".to_owned(), 31),
         ("http_404_responses_per_second".to_owned(), 17),
         ("http_501_responses_per_second".to_owned(), 7),

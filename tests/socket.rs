@@ -29,21 +29,59 @@ fn wait_for(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
     start.elapsed()
 }
 
+/// The first line of its log that has this in it; an empty one where there is none.
+fn line_with(agent: &mut Child, text: &str) -> String {
+    let log = BufReader::new(agent.stderr.take().unwrap());
+    let mut lines = log.lines().map_while(Result::ok);
+    lines.find(|line| line.contains(text)).unwrap_or_default()
+}
+
 fn refused(root: &Path) -> String {
     only_error(&AGENT.run(&["--plugins-root", root.to_str().unwrap()]))
 }
 
 #[test]
 fn a_ready_agent_says_so_and_serves_behind_a_private_directory() {
-    let agent = AGENT.start(&["--hostname", "node-7"]);
+    let agent = AGENT.start(&["--listen", "127.0.0.1:0"]);
     let directory = agent.socket().parent().unwrap().to_owned();
     let mode = fs::metadata(&directory).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o700);
     assert_eq!(agent.report()["Plugins"][0]["id"], "http-statistics");
     let log = agent.log();
-    assert!(log.contains("host id \"node-7\""), "{log}");
-    assert!(log.contains(agent.socket().to_str().unwrap()), "{log}");
-    assert!(log.contains("backend"), "{log}");
+    // What a person wants, in this order; what else was tried is for those who ask.
+    let socket = agent.socket();
+    let socket = socket.to_str().unwrap();
+    let told = ["page: http://127.0.0.1:", socket, "backend "].map(|it| log.find(it));
+    assert!(
+        told.iter().all(Option::is_some) && told.is_sorted(),
+        "{log}"
+    );
+    assert!(
+        !log.contains("host id") && !log.contains("not fexit"),
+        "{log}"
+    );
+    assert!(!log.contains("probe"), "{log}");
+}
+
+/// With what only the probe asks for.
+const OF_PROBE: &str = "/report?api_version=1&probe_id=1f";
+
+#[test]
+fn a_probe_that_calls_the_host_otherwise_is_told_of() {
+    let agent = AGENT.start(&["--hostname", "node-7", "-v"]);
+    assert_eq!(agent.get("/report").status, 200);
+    assert!(
+        !agent.log().contains("Weave Scope's probe"),
+        "{}",
+        agent.log()
+    );
+    assert_eq!(agent.get(OF_PROBE).status, 200);
+    let pid = std::process::id();
+    let log = agent.log();
+    let said = format!("Weave Scope's probe (pid {pid}) asks, and is told of the host \"node-7\"");
+    assert_eq!(log.matches(&said).count(), 1, "{log}");
+    assert_eq!(agent.get(OF_PROBE).status, 200);
+    assert_eq!(agent.log().matches(&said).count(), 1);
 }
 
 #[test]
@@ -88,15 +126,13 @@ fn a_signal_ends_it_while_it_is_loading() {
     let folder = folder();
     let mut child = AGENT
         .command()
-        .arg("--plugins-root")
+        .args(["-v", "--plugins-root"])
         .arg(folder.path())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    log.read_line(&mut line).unwrap();
-    assert!(line.contains("host id"), "{line}");
+    let line = line_with(&mut child, "host id");
+    assert!(!line.is_empty());
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
@@ -246,14 +282,12 @@ fn the_probes_environment_names_the_host() {
     let mut child = AGENT
         .command()
         .env("SCOPE_HOSTNAME", "node-8")
-        .arg("--plugins-root")
+        .args(["-v", "--plugins-root"])
         .arg(folder.path())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut line = String::new();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    log.read_line(&mut line).unwrap();
+    let line = line_with(&mut child, "host id");
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(line.contains("host id \"node-8\""), "{line}");
@@ -351,7 +385,7 @@ fn clients_that_do_nothing_hold_nobody_up_and_are_left() {
 
 #[test]
 fn its_own_polls_are_not_reported() {
-    let agent = AGENT.start(&["--hostname", "node-7"]);
+    let agent = AGENT.start(&["--hostname", "node-7", "-v"]);
     let folder = folder();
     let path = folder.path().join("sock");
     let listener = UnixListener::bind(&path).unwrap();

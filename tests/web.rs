@@ -54,7 +54,16 @@ fn assert_safe(response: &Response) {
 #[test]
 fn serves_to_those_who_mean_this_host_and_only_to_read() {
     let (agent, address) = web::start(AGENT, &["--allow-host", "page.example"]);
-    for path in ["/", "/app.js", "/style.css", "/icon.svg", "/metrics"] {
+    for path in [
+        "/",
+        "/app.js",
+        "/style.css",
+        "/icon.svg",
+        "/metrics",
+        "/api/v1",
+        "/api/v1/processes",
+        "/api/v1/workloads?limit=7",
+    ] {
         let whole = ask(address, "GET", path, &[]);
         assert_eq!(whole.status, 200, "{path}");
         assert!(!whole.body.is_empty());
@@ -75,6 +84,7 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         "/page/app.js",
         "//",
         "/report",
+        "/api/v2",
     ] {
         let response = ask(address, "GET", path, &[]);
         assert_eq!(response.status, 404, "{path}");
@@ -86,6 +96,7 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         assert_eq!(response.header("allow"), Some("GET, HEAD"));
         assert_safe(&response);
     }
+    assert_eq!(ask(address, "GET", "/api/v1?limit=0", &[]).status, 400);
     let port = address.port();
     for own in [
         "localhost",
@@ -105,7 +116,7 @@ fn serves_to_those_who_mean_this_host_and_only_to_read() {
         "localhost.evil.example",
     ] {
         let host = format!("Host: {other}");
-        for path in ["/", "/metrics", "/events"] {
+        for path in ["/", "/metrics", "/events", "/api/v1"] {
             let response = ask(address, "GET", path, &[&host]);
             assert_eq!(response.status, 421, "{other}");
             assert_safe(&response);
@@ -174,13 +185,21 @@ fn what_nobody_can_listen_on_is_an_error_that_says_what_to_do() {
     let error = common::agent::only_error(&output);
     assert!(error.contains("cannot listen on [ff02::1]:9476"), "{error}");
     assert!(error.contains("--listen none"), "{error}");
-    for wrong in ["9476", "localhost:9476", "nowhere"] {
-        assert_eq!(
-            AGENT.run(&["--listen", wrong]).status.code(),
-            Some(2),
-            "{wrong}"
+    for wrong in ["99999", "node-7:9476", "nowhere"] {
+        let output = AGENT.run(&["--listen", wrong]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            error.contains("--listen") && error.contains("0.0.0.0:9476"),
+            "{error}"
         );
     }
+    // A variable that is empty says nothing.
+    let mut check = AGENT.command();
+    check.args(["check", "--json", "--plugins-root", root]);
+    check.env("SCOPE_HTTP_LISTEN", "");
+    let output = common::agent::output_of(check);
+    assert_ne!(output.status.code(), Some(2), "{output:?}");
 }
 
 /// Of Prometheus' documentation (<https://prometheus.io/docs/guides/basic-auth/>), for the password `test`.

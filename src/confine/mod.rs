@@ -87,6 +87,12 @@ pub fn listening() -> io::Result<()> {
     capabilities::lower_to(CapabilitySet::empty())
 }
 
+/// For a thread that only shows what another one reads, in the terminal.
+pub fn showing() {
+    let outcome = keep(CapabilitySet::empty(), || Ok(Landlock::Unused));
+    told("the thread that shows", outcome);
+}
+
 /// For all threads, when each has given up its own.
 pub fn calling(outside: Option<Destination>) {
     match calls::restrict(outside.is_some_and(|it| it.by_name)) {

@@ -39,7 +39,6 @@ pub fn load<'obj>(objects: &'obj mut Objects, options: &Options) -> Result<Bpf<'
                 } else {
                     format!("not {}", told(&reasons).join("; not "))
                 };
-                log::info!("backend {backend}: {why}");
                 log::debug!("{proof}");
                 if let Some(shortcoming) = candidates.kernel.facts.shortcoming() {
                     log::warn!("{shortcoming}");

@@ -65,6 +65,20 @@ impl Increment {
     }
 }
 
+impl From<Totals> for Increment {
+    /// Of what has been added up during one tick.
+    fn from(totals: Totals) -> Self {
+        let series = totals.series.into_iter();
+        let calls = totals.calls.into_iter();
+        Self {
+            requests: totals.requests,
+            series: series.map(|it| (it.key, it.durations)).collect(),
+            calls: calls.map(|it| (it.status, it.durations)).collect(),
+            tls_unseen: totals.tls_unseen,
+        }
+    }
+}
+
 /// Kinds of answers that are told apart, by the programs as well (`HTTP_KINDS`); all others are one.
 pub const KINDS: usize = 64;
 

@@ -7,6 +7,7 @@ pub mod counters;
 mod dates;
 pub mod histogram;
 pub mod increment;
+mod pace;
 mod processes;
 pub mod quantile;
 pub mod reason;

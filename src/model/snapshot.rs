@@ -89,12 +89,22 @@ pub struct ProcessSnapshot {
     pub latency: Option<Box<Latency>>,
 }
 
+/// What something was asked, and how it answered, of late: each as that of a [`ProcessSnapshot`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lately {
+    pub requests_per_second: Trend,
+    pub responses_per_second: Vec<(u16, Trend)>,
+    pub failed_calls_per_second: Option<Box<Trend>>,
+    pub latency: Option<Box<Latency>>,
+}
+
 /// One workload as of one tick: its processes of all times together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadSnapshot {
     pub workload: Arc<Workload>,
     pub totals: Totals,
-    /// Of these, what was counted for no process that has ever been in a snapshot.
+    pub lately: Lately,
+    /// Of the totals, what was counted for no process that has ever been in a snapshot.
     pub rest: Totals,
     /// Of the requests, those of processes for which there was no room.
     pub unlisted: u64,
@@ -132,7 +142,14 @@ pub struct Snapshot {
     pub agent: AgentState,
 }
 
+/// A snapshot comes each second. One that is older than this is no news any more, and whoever asks should hear that.
+pub const STALE: Duration = Duration::from_secs(10);
+
 impl Snapshot {
+    pub fn is_stale(&self, now: Instant) -> bool {
+        self.age(now) > STALE
+    }
+
     /// It is the latest one until the next succeeds, which may be never.
     pub fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.taken)

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::model::answers::Answers;
 use crate::model::counters::{ProcessGrowth, ProcessId};
 use crate::model::increment::{Increment, Totals};
+use crate::model::pace::Pace;
 use crate::model::snapshot::ProcessSnapshot;
 use crate::model::tick::Tick;
-use crate::model::window::{LISTED, Minute};
+use crate::model::window::LISTED;
 use crate::model::workload::Workload;
 
 /// One process that has served a request.
@@ -20,9 +20,7 @@ pub struct Tracked {
     totals: Arc<Totals>,
     /// What has come since the last tick.
     increment: Increment,
-    requests_per_second: Minute,
-    /// Of a process that has answered of late.
-    answers: Option<Box<Answers>>,
+    pace: Pace,
     ended: bool,
     /// Ticks since it has ended.
     gone: usize,
@@ -36,8 +34,7 @@ impl Tracked {
             workload,
             totals: Arc::default(),
             increment: Increment::default(),
-            requests_per_second: Minute::beginning(joined),
-            answers: joined.then(|| Box::new(Answers::beginning(joined))),
+            pace: Pace::beginning(joined),
             ended: false,
             gone: 0,
         }
@@ -67,23 +64,10 @@ impl Tracked {
     /// Returns what is known now, and whether another tick without anything would say the same.
     pub fn tick(&mut self, tick: &Tick) -> (Arc<ProcessSnapshot>, bool) {
         let increment = std::mem::take(&mut self.increment);
-        let was_idle = increment.is_empty();
-        self.requests_per_second.push(tick.rate(increment.requests));
-        if !was_idle || self.answers.is_some() {
-            let answers = self.answers.get_or_insert_default();
-            answers.tick(&increment, tick);
-            if answers.is_idle() {
-                self.answers = None;
-            }
-        }
+        self.pace.tick(&increment, tick);
         self.gone += usize::from(self.ended);
         let snapshot = Arc::new(self.snapshot(increment));
-        let requests = &snapshot.requests_per_second;
-        let is_settled = was_idle
-            && !self.ended
-            && requests.peak == 0.0
-            && requests.values.len() == LISTED
-            && self.answers.is_none();
+        let is_settled = !self.ended && self.pace.is_settled();
         (snapshot, is_settled)
     }
 
@@ -93,17 +77,17 @@ impl Tracked {
     }
 
     fn snapshot(&self, increment: Increment) -> ProcessSnapshot {
-        let answers = self.answers.as_deref();
+        let lately = self.pace.lately();
         ProcessSnapshot {
             id: self.id,
             workload: Arc::clone(&self.workload),
             exited: self.ended,
             increment,
             totals: Arc::clone(&self.totals),
-            requests_per_second: self.requests_per_second.trend(),
-            responses_per_second: answers.map_or_else(Vec::new, Answers::per_second),
-            failed_calls_per_second: answers.and_then(Answers::failed_calls).map(Box::new),
-            latency: answers.and_then(Answers::latency).map(Box::new),
+            requests_per_second: lately.requests_per_second,
+            responses_per_second: lately.responses_per_second,
+            failed_calls_per_second: lately.failed_calls_per_second,
+            latency: lately.latency,
         }
     }
 }

@@ -73,7 +73,7 @@ impl Tracker {
             elapsed: tick.elapsed,
             dates: self.dates.listed(),
             processes: self.processes.tick(&tick),
-            workloads: self.workloads.tick(now.instant),
+            workloads: self.workloads.tick(&tick, now.instant),
             missed: harvest.missed,
             kernel: harvest.kernel,
             agent,

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::model::counters::WorkloadGrowth;
 use crate::model::increment::{Increment, Totals};
+use crate::model::pace::Pace;
 use crate::model::snapshot::WorkloadSnapshot;
+use crate::model::tick::Tick;
 use crate::model::workload::Workload;
 
 /// How long one stays that has no process and counts nothing. It has to outlast the kernel's entry, and a scraper that is
@@ -19,18 +21,49 @@ const MOST: usize = 10_000;
 
 struct Tracked {
     totals: Totals,
+    /// What has come since the last tick, by kind: its processes may be many.
+    fresh: Totals,
+    pace: Pace,
     rest: Totals,
     unlisted: u64,
     processes: usize,
     since: Instant,
     /// When it has last changed.
     latest: Instant,
-    /// Of the last tick, if nothing has changed since.
+    /// Of the last tick, if another one would say the same.
     snapshot: Option<Arc<WorkloadSnapshot>>,
+}
+
+impl Tracked {
+    fn new(joined: bool, now: Instant) -> Self {
+        Self {
+            totals: Totals::default(),
+            fresh: Totals::default(),
+            pace: Pace::beginning(joined),
+            rest: Totals::default(),
+            unlisted: 0,
+            processes: 0,
+            since: now,
+            latest: now,
+            snapshot: None,
+        }
+    }
+
+    fn tick(&mut self, tick: &Tick, now: Instant) {
+        let increment = Increment::from(std::mem::take(&mut self.fresh));
+        if increment.is_empty() && self.pace.is_settled() {
+            return;
+        }
+        self.totals.add(&increment, now);
+        self.pace.tick(&increment, tick);
+        self.snapshot = None;
+    }
 }
 
 #[derive(Default)]
 pub struct Workloads {
+    /// Whether there was a first tick: what is seen in that may have been busy before.
+    began: bool,
     all: BTreeMap<Arc<Workload>, Tracked>,
 }
 
@@ -39,15 +72,7 @@ impl Workloads {
         let tracked = self
             .all
             .entry(Arc::clone(workload))
-            .or_insert_with(|| Tracked {
-                totals: Totals::default(),
-                rest: Totals::default(),
-                unlisted: 0,
-                processes: 0,
-                since: now,
-                latest: now,
-                snapshot: None,
-            });
+            .or_insert_with(|| Tracked::new(!self.began, now));
         tracked.latest = now;
         tracked.snapshot = None;
         tracked
@@ -55,13 +80,13 @@ impl Workloads {
 
     /// By what its processes have counted.
     pub fn grow(&mut self, workload: &Arc<Workload>, increment: &Increment, now: Instant) {
-        self.changed(workload, now).totals.add(increment, now);
+        self.changed(workload, now).fresh.add(increment, now);
     }
 
     /// By what the kernel has counted for it, of no process that is known.
     pub fn grow_itself(&mut self, growth: &WorkloadGrowth, now: Instant) {
         let tracked = self.changed(&growth.workload, now);
-        tracked.totals.add(&growth.increment, now);
+        tracked.fresh.add(&growth.increment, now);
         tracked.rest.add(&growth.increment, now);
         tracked.unlisted += growth.unlisted;
     }
@@ -98,7 +123,11 @@ impl Workloads {
     }
 
     /// What is known of them now.
-    pub fn tick(&mut self, now: Instant) -> Vec<Arc<WorkloadSnapshot>> {
+    pub fn tick(&mut self, tick: &Tick, now: Instant) -> Vec<Arc<WorkloadSnapshot>> {
+        self.began = true;
+        for tracked in self.all.values_mut() {
+            tracked.tick(tick, now);
+        }
         if self.all.len() > MOST {
             self.make_room(now);
         }
@@ -113,6 +142,7 @@ impl Workloads {
                 Arc::new(WorkloadSnapshot {
                     workload: Arc::clone(workload),
                     totals: tracked.totals.clone(),
+                    lately: tracked.pace.lately(),
                     rest: tracked.rest.clone(),
                     unlisted: tracked.unlisted,
                     processes: tracked.processes,
@@ -127,7 +157,52 @@ impl Workloads {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::histogram::Histogram;
+    use crate::model::series_key::SeriesKey;
+
     use super::*;
+
+    #[test]
+    fn what_its_processes_do_together_is_a_workloads_pace_until_it_is_idle() {
+        let mut workloads = Workloads::default();
+        let start = Instant::now();
+        let second = |n: u64| start + Duration::from_secs(n);
+        let tick = Tick {
+            elapsed: Duration::from_secs(1),
+        };
+        let server = Arc::new(Workload::default());
+        workloads.tick(&tick, start);
+        let answered = |status, count, ns| Increment {
+            requests: count,
+            series: vec![(
+                SeriesKey {
+                    status,
+                    ..SeriesKey::OTHER
+                },
+                Histogram::of(count, ns),
+            )],
+            ..Increment::default()
+        };
+        workloads.grow(&server, &answered(200, 7, 30_000_000), start);
+        workloads.grow(&server, &answered(500, 3, 30_000_000), start);
+        let busy = workloads.tick(&tick, second(1)).remove(0);
+        assert_eq!(busy.lately.requests_per_second.values[..], [0.0, 10.0]);
+        let answers = busy.lately.responses_per_second.iter();
+        let last = answers.map(|(status, trend)| (*status, trend.values[1]));
+        assert!(last.eq([(200, 7.0), (500, 3.0)]));
+        let p99 = busy.lately.latency.as_ref().unwrap().p99_ms.last().unwrap();
+        assert!((p99 / 30.0 - 1.0).abs() < 0.05, "{p99}");
+        assert_eq!(busy.totals.requests, 10);
+        // As soon as there is nothing more to say it is the same each time.
+        let mut idle = busy;
+        for n in 2..=90 {
+            idle = workloads.tick(&tick, second(n)).remove(0);
+        }
+        assert_eq!(idle.lately.requests_per_second.peak, 0.0);
+        assert_eq!((idle.totals.requests, &idle.lately.latency), (10, &None));
+        let same = workloads.tick(&tick, second(91)).remove(0);
+        assert!(Arc::ptr_eq(&idle, &same));
+    }
 
     #[test]
     fn those_that_make_room_leave_their_counts_behind() {
@@ -149,7 +224,10 @@ mod tests {
             workloads.grow(&named(n), &increment, now);
         }
         workloads.begin_process(&named(1), start);
-        let snapshots = workloads.tick(start + Duration::from_secs(60));
+        let tick = Tick {
+            elapsed: Duration::from_secs(1),
+        };
+        let snapshots = workloads.tick(&tick, start + Duration::from_secs(60));
         let total: u64 = snapshots.iter().map(|it| it.totals.requests).sum();
         assert_eq!(total, 7 * (MOST as u64 + 3));
         let is_listed = |n| snapshots.iter().any(|it| it.workload == named(n));

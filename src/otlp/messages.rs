@@ -257,7 +257,7 @@ mod tests {
     use crate::model::increment::{Increment, Totals};
     use crate::model::reason::Missed;
     use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
-    use crate::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
+    use crate::model::snapshot::{AgentState, Lately, Snapshot, WorkloadSnapshot};
     use crate::model::tick::Moment;
     use crate::model::workload::Workload;
     use crate::prometheus::metrics::Vitals;
@@ -326,6 +326,7 @@ mod tests {
                     port: Some(8080),
                 }),
                 totals,
+                lately: Lately::default(),
                 rest: Totals::default(),
                 unlisted: 0,
                 processes: 1,

@@ -202,7 +202,7 @@ mod tests {
     use crate::model::increment::Increment;
     use crate::model::reason::Missed;
     use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
-    use crate::model::snapshot::AgentState;
+    use crate::model::snapshot::{AgentState, Lately};
 
     use super::*;
 
@@ -237,6 +237,7 @@ mod tests {
         let workload = WorkloadSnapshot {
             workload: Arc::default(),
             totals: Totals::default(),
+            lately: Lately::default(),
             rest: match rest {
                 0 => Totals::default(),
                 rest => totals(rest),

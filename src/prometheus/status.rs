@@ -191,7 +191,7 @@ mod tests {
     use crate::model::counters::{ConnectionCount, KernelState, MapFill, ProcessId, ProgramStats};
     use crate::model::increment::Totals;
     use crate::model::reason::{Missed, Reason};
-    use crate::model::snapshot::{AgentState, ProcessSnapshot, Snapshot, WorkloadSnapshot};
+    use crate::model::snapshot::{AgentState, Lately, ProcessSnapshot, Snapshot, WorkloadSnapshot};
     use crate::otlp::push::PushCounts;
     use crate::prometheus::metrics::{Scrape, Vitals};
     use crate::prometheus::series_lifetime::SeriesLifetimes;
@@ -219,6 +219,7 @@ mod tests {
         let workload = WorkloadSnapshot {
             workload: Arc::default(),
             totals: Totals::default(),
+            lately: Lately::default(),
             rest: Totals::default(),
             unlisted: 13,
             processes: 0,

@@ -155,7 +155,7 @@ mod tests {
     use crate::model::increment::{Series, Totals};
     use crate::model::reason::Missed;
     use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
-    use crate::model::snapshot::{AgentState, Snapshot, WorkloadSnapshot};
+    use crate::model::snapshot::{AgentState, Lately, Snapshot, WorkloadSnapshot};
     use crate::model::workload::Workload;
     use crate::prometheus::metrics::Vitals;
     use crate::prometheus::series_lifetime::SeriesLifetimes;
@@ -186,6 +186,7 @@ mod tests {
                     series: vec![series],
                     ..Totals::default()
                 },
+                lately: Lately::default(),
                 rest: Totals::default(),
                 unlisted: 0,
                 processes: 1,

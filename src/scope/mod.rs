@@ -4,6 +4,8 @@
 mod bound;
 pub mod place;
 pub mod plugin;
+pub mod probe;
 pub mod reports;
 pub mod socket;
 pub mod template;
+pub mod values;

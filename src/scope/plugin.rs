@@ -9,10 +9,14 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use hyper::http::response::Builder;
 use hyper::{Request, Response, StatusCode};
+use tokio::net::UnixStream;
+use tokio::net::unix::SocketAddr;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::api::routes::Api;
 use crate::page::live::Live;
 use crate::scope::bound::BoundSocket;
+use crate::scope::probe::{Peer, Probe};
 use crate::scope::reports::Reports;
 use crate::scope::socket::Endpoint;
 use crate::serve::negotiate::accepts_gzip;
@@ -24,14 +28,16 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Serves on `socket`, and on a new one wherever it disappears, for as long as it is polled.
 pub async fn serve(mut socket: BoundSocket, endpoint: &Endpoint, plugin: Plugin) {
+    let probe = Arc::clone(&plugin.probe);
     let mut clients = Clients::new(plugin);
     let mut check = interval(CHECK_INTERVAL);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failing = false;
     loop {
         tokio::select! {
-            accepted = socket.listener.accept() => clients.take(accepted).await,
+            accepted = socket.listener.accept() => clients.take(accepted.map(with_peer)).await,
             _ = check.tick() => {
+                probe.look();
                 if socket.is_in_place() {
                     continue;
                 }
@@ -52,10 +58,19 @@ pub async fn serve(mut socket: BoundSocket, endpoint: &Endpoint, plugin: Plugin)
     }
 }
 
+/// With who has connected in place of an address, which unix sockets of clients do not have.
+fn with_peer((stream, _): (UnixStream, SocketAddr)) -> (UnixStream, Peer) {
+    let credentials = stream.peer_cred().ok();
+    let pid = credentials.and_then(|it| it.pid()).filter(|pid| *pid > 0);
+    (stream, Peer { pid })
+}
+
 /// What is served on the socket.
 pub struct Plugin {
+    pub probe: Arc<Probe>,
     pub reports: Arc<Reports>,
     pub live: Arc<Live>,
+    pub api: Arc<Api>,
 }
 
 impl Routes for Plugin {
@@ -69,11 +84,14 @@ impl Routes for Plugin {
                 "the kernel's counters are out of reach: the agent's log says why\n",
             )),
             "/report" => {
+                if let Some(peer) = request.extensions().get::<Arc<Peer>>() {
+                    self.probe.asks(request.uri().query(), **peer);
+                }
                 let gzip = accepts_gzip(request.headers());
                 let reports = Arc::clone(&self.reports);
                 Box::pin(async move { report(reports.text(gzip).await?, gzip) })
             }
-            // For the agent's own subcommands.
+            // The last minute of each process, for the agent's own `top`.
             "/view" => {
                 let live = Arc::clone(&self.live);
                 Box::pin(async move {
@@ -83,7 +101,13 @@ impl Routes for Plugin {
             }
             path => now(
                 probes::answer(request.method(), path, &self.reports.snapshot())
-                    .unwrap_or_else(|| plain(StatusCode::NOT_FOUND, "the report is at /report\n")),
+                    .or_else(|| self.api.answer(request))
+                    .unwrap_or_else(|| {
+                        plain(
+                            StatusCode::NOT_FOUND,
+                            "the report is at /report, and JSON for other programs at /api/v1\n",
+                        )
+                    }),
             ),
         }
     }

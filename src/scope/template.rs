@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use serde::Serialize;
 
+use crate::model::series_key::SeriesKey;
+
 pub const REQUESTS: &str = "http_requests_per_second";
 /// Calls with any other status than OK.
 pub const GRPC_ERRORS: &str = "grpc_errors_per_second";
@@ -30,7 +32,18 @@ const NO_ERRORS: [u16; 24] = [
     100, 101, 102, 103, 104,
 ];
 
-#[derive(Serialize)]
+/// Classes of codes by their first digit, and the ids of their metrics. Nothing is answered for good with a 1xx but 101.
+const CLASSES: [(u16, &str); 4] = [
+    (2, "http_2xx_responses_per_second"),
+    (3, "http_3xx_responses_per_second"),
+    (4, "http_4xx_responses_per_second"),
+    (5, "http_5xx_responses_per_second"),
+];
+
+/// What stands before a code in the rows of the table.
+const ROW: &str = "http_responses_";
+
+#[derive(Clone, Serialize)]
 pub struct Template {
     id: String,
     label: String,
@@ -38,39 +51,99 @@ pub struct Template {
     priority: f64,
 }
 
-/// Every metric that there may be, by id. All are declared in every report: a template that comes together with its
+/// A list of names and values in the details of a node: whatever it has with the prefix.
+#[derive(Serialize)]
+pub struct TableTemplate {
+    id: &'static str,
+    label: &'static str,
+    prefix: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+/// All codes of a process.
+pub static TABLES: LazyLock<BTreeMap<&str, TableTemplate>> = LazyLock::new(|| {
+    let table = TableTemplate {
+        id: ROW,
+        label: "HTTP responses",
+        prefix: ROW,
+        kind: "property-list",
+    };
+    BTreeMap::from([(ROW, table)])
+});
+
+/// Every metric that a process may have, by id. All are declared in every report: a template that comes together with its
 /// first sample is shown seconds late.
 pub static TEMPLATES: LazyLock<BTreeMap<String, Template>> = LazyLock::new(|| {
-    let named = |id: &str, label: &str| (id.to_owned(), label.to_owned());
     let of_status = |status| {
         let label = format!("HTTP Resp {status}/Second");
         (responses_id(status), label)
     };
+    let codes = ERRORS.into_iter().chain(NO_ERRORS).map(of_status);
+    let others = (OTHERS.to_owned(), "HTTP Resp OTHERS/Second".to_owned());
+    templates(sums().into_iter().chain(codes).chain([others]), 0.1)
+});
 
-    let mut ordered = vec![
+/// Those that a container may have.
+pub static ROLLED_UP: LazyLock<BTreeMap<String, Template>> =
+    LazyLock::new(|| templates(sums(), 0.1));
+
+/// Those that a host may have: after Scope's own, of CPU, memory and load, which go up to 11.
+pub static OF_HOSTS: LazyLock<BTreeMap<String, Template>> =
+    LazyLock::new(|| templates(sums(), 20.0));
+
+/// All but single codes, in their order: a label has 18 characters at most, or it is cut.
+fn sums() -> Vec<(String, String)> {
+    let named = |id: &str, label: &str| (id.to_owned(), label.to_owned());
+    let of_class = |class: usize| {
+        let (digit, id) = CLASSES[class];
+        (id.to_owned(), format!("HTTP {digit}xx/Second"))
+    };
+    vec![
         named(REQUESTS, "HTTP Req/Second"),
         named(GRPC_ERRORS, "gRPC Errors/Second"),
-    ];
-    ordered.extend(ERRORS.map(of_status));
-    ordered.push(named(DURATION_P50, "HTTP Latency p50 (ms)"));
-    ordered.push(named(DURATION_P90, "HTTP Latency p90 (ms)"));
-    ordered.push(named(DURATION_P99, "HTTP Latency p99 (ms)"));
-    ordered.push(named(DURATION_MAX, "HTTP Latency max (ms)"));
-    ordered.extend(NO_ERRORS.map(of_status));
-    ordered.push(named(OTHERS, "HTTP Resp OTHERS/Second"));
+        of_class(3),
+        of_class(2),
+        named(DURATION_P50, "HTTP p50 (ms)"),
+        named(DURATION_P90, "HTTP p90 (ms)"),
+        named(DURATION_P99, "HTTP p99 (ms)"),
+        named(DURATION_MAX, "HTTP max (ms)"),
+        of_class(0),
+        of_class(1),
+    ]
+}
 
-    // The details panel shows the three of lowest priority, and shuffles equal ones.
-    let templates = ordered.into_iter().zip(100..).map(|((id, label), rank)| {
+/// The details panel shows the three of lowest priority, and shuffles equal ones.
+fn templates(
+    ordered: impl IntoIterator<Item = (String, String)>,
+    first: f64,
+) -> BTreeMap<String, Template> {
+    let templates = ordered.into_iter().zip(0..).map(|((id, label), rank)| {
         let template = Template {
             id: id.clone(),
             label,
             format: "",
-            priority: f64::from(rank) / 1000.0,
+            priority: (first * 1000.0 + f64::from(rank)) / 1000.0,
         };
         (id, template)
     });
     templates.collect()
-});
+}
+
+/// The id of the metric that counts responses of this code's class.
+pub fn class(status: u16) -> Option<&'static str> {
+    let class = CLASSES.iter().find(|(digit, _)| *digit == status / 100);
+    class.map(|(_, id)| *id)
+}
+
+/// What a row of the table is called.
+pub fn row(status: u16) -> String {
+    match status {
+        0 => format!("{ROW}others"),
+        SeriesKey::UNKNOWN_STATUS => format!("{ROW}unknown"),
+        status => format!("{ROW}{status}"),
+    }
+}
 
 /// The id of the metric that counts responses with this status code.
 pub fn responses(status: u16) -> &'static str {
@@ -112,20 +185,44 @@ mod tests {
     }
 
     #[test]
-    fn requests_come_first_then_errors_then_latency_then_the_rest() {
+    fn labels_fit_but_for_those_of_the_originals_codes() {
+        let own = ROLLED_UP.values().chain(OF_HOSTS.values());
+        for template in own {
+            assert!(template.label.chars().count() <= 18, "{}", template.label);
+            assert!(TEMPLATES.contains_key(&template.id));
+        }
+        let last_of_the_probe = 11.0;
+        assert!(OF_HOSTS.values().all(|it| it.priority > last_of_the_probe));
+    }
+
+    #[test]
+    fn codes_have_their_class() {
+        assert_eq!(class(200), Some("http_2xx_responses_per_second"));
+        assert_eq!(class(599), Some("http_5xx_responses_per_second"));
+        for none in [0, SeriesKey::UNKNOWN_STATUS, 101, 600, 999] {
+            assert_eq!(class(none), None);
+        }
+    }
+
+    #[test]
+    fn requests_come_first_then_errors_then_latency_then_single_codes() {
         let mut ids: Vec<_> = TEMPLATES.values().collect();
         ids.sort_by(|a, b| a.priority.total_cmp(&b.priority));
         let order = [
             REQUESTS,
             GRPC_ERRORS,
-            responses(500),
-            responses(511),
-            responses(400),
-            responses(451),
+            class(500).unwrap(),
+            class(400).unwrap(),
             DURATION_P50,
             DURATION_P90,
             DURATION_P99,
             DURATION_MAX,
+            class(200).unwrap(),
+            class(300).unwrap(),
+            responses(500),
+            responses(511),
+            responses(400),
+            responses(451),
             responses(200),
             OTHERS,
         ];

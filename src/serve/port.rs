@@ -62,7 +62,10 @@ impl Port {
         match TcpListener::bind(address).await {
             Ok(listener) => Ok(Self::Bound(listener)),
             Err(error) => match Obstacle::of(&error) {
-                Some(obstacle) => Ok(Self::Awaited(address, obstacle)),
+                Some(obstacle) => {
+                    obstacle.tell(address);
+                    Ok(Self::Awaited(address, obstacle))
+                }
                 None => Err(error).with_context(|| {
                     format!(
                         "cannot listen on {address}: choose another --listen ADDRESS:PORT, or --listen none"
@@ -80,6 +83,14 @@ impl Port {
         }
     }
 
+    /// Of the port that is there already.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Bound(listener) => listener.local_addr().ok(),
+            Self::Unwanted | Self::Awaited(..) => None,
+        }
+    }
+
     /// When it is there. `None` where nobody wants it.
     pub async fn listener(self) -> Option<TcpListener> {
         let (address, mut obstacle) = match self {
@@ -87,7 +98,6 @@ impl Port {
             Self::Bound(listener) => return Some(listener),
             Self::Awaited(address, obstacle) => (address, obstacle),
         };
-        obstacle.tell(address);
         let mut pause = FIRST_PAUSE;
         loop {
             sleep(pause).await;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What those ask who look after the agent: whether it works (`/healthz`), and whether it counts (`/readyz`).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use hyper::body::Bytes;
@@ -10,9 +10,6 @@ use hyper::{Method, Response, StatusCode};
 
 use crate::model::snapshot::Snapshot;
 use crate::serve::server::{Body, whole};
-
-/// A snapshot comes each second. One that is older than this is no news any more, and whoever asks should hear that.
-pub const STALE: Duration = Duration::from_secs(10);
 
 /// How the agent is, by its latest snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +23,7 @@ pub enum Condition {
 
 impl Condition {
     pub fn of(snapshot: &Snapshot, now: Instant) -> Self {
-        if snapshot.age(now) > STALE {
+        if snapshot.is_stale(now) {
             Self::Stale
         } else if snapshot.kernel.counts {
             Self::Counting
@@ -79,13 +76,13 @@ pub fn answer(method: &Method, path: &str, snapshot: &Snapshot) -> Option<Result
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::SystemTime;
+    use std::time::{Duration, SystemTime};
 
     use http_body_util::BodyExt;
 
     use crate::model::counters::KernelState;
     use crate::model::reason::Missed;
-    use crate::model::snapshot::AgentState;
+    use crate::model::snapshot::{AgentState, STALE};
 
     use super::*;
 

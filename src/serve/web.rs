@@ -5,7 +5,7 @@
 //! origin only, and a name that a stranger's DNS made point to this host is not answered (DNS rebinding).
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -17,6 +17,7 @@ use hyper::http::uri::Authority;
 use hyper::{Method, Request, Response, StatusCode};
 use tokio::net::TcpListener;
 
+use crate::api::routes::Api;
 use crate::otlp::push::Pushes;
 use crate::page::assets;
 use crate::page::live::Live;
@@ -46,15 +47,29 @@ pub enum Listen {
     On(SocketAddr),
 }
 
+/// Where it is by default.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const PORT: u16 = 9476;
+
 impl FromStr for Listen {
     type Err = String;
 
+    /// Also what people write who mean this host: a port alone, or `localhost`. An empty text is none, as an empty variable is.
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Self::None);
+        match text {
+            "none" => return Ok(Self::None),
+            "" => return Ok(Self::On(SocketAddr::new(HERE, PORT))),
+            _ => {}
+        }
+        let port = text.strip_prefix("localhost:");
+        let port = port.or_else(|| text.strip_prefix(':')).unwrap_or(text);
+        if let Ok(port) = port.parse() {
+            return Ok(Self::On(SocketAddr::new(HERE, port)));
         }
         text.parse().map(Self::On).map_err(|_| {
-            "neither ADDRESS:PORT, as in 127.0.0.1:9476 or [::]:9476, nor none".to_owned()
+            format!(
+                "neither ADDRESS:PORT, as in 127.0.0.1:{PORT}, or 0.0.0.0:{PORT} and [::]:{PORT} for other hosts, nor none"
+            )
         })
     }
 }
@@ -90,6 +105,7 @@ pub struct Door {
 pub async fn serve(
     listener: &TcpListener,
     live: Arc<Live>,
+    api: Arc<Api>,
     scrape_contents: ScrapeContents,
     health: Health,
     door: Door,
@@ -99,6 +115,7 @@ pub async fn serve(
         .context("the listener has no address")?;
     let web = Web {
         live,
+        api,
         scrape_contents,
         health,
         scrapes: StreamedBodies::new(SCRAPES),
@@ -117,6 +134,7 @@ pub async fn serve(
 /// What is served to whom.
 struct Web {
     live: Arc<Live>,
+    api: Arc<Api>,
     scrape_contents: ScrapeContents,
     health: Health,
     scrapes: StreamedBodies,
@@ -162,20 +180,22 @@ impl Web {
                     .header(CONTENT_TYPE, asset.content_type)
                     .body(whole(Bytes::from_static(asset.text.as_bytes())))
                     .context("cannot build a response"),
-                None => self.probe(request),
+                None => self.other(request),
             },
         }
     }
 
-    fn probe<B>(&self, request: &Request<B>) -> Result<Response<Body>> {
+    fn other<B>(&self, request: &Request<B>) -> Result<Response<Body>> {
         let content = Arc::clone(&self.scrape_contents.borrow());
         let answer = probes::answer(request.method(), request.uri().path(), &content.snapshot);
-        answer.unwrap_or_else(|| {
-            plain(
-                StatusCode::NOT_FOUND,
-                "the page is at /, the metrics are at /metrics\n",
-            )
-        })
+        answer
+            .or_else(|| self.api.answer(request))
+            .unwrap_or_else(|| {
+                plain(
+                    StatusCode::NOT_FOUND,
+                    "the page is at /, the metrics are at /metrics, JSON is at /api/v1\n",
+                )
+            })
     }
 
     fn events<B>(&self, request: &Request<B>) -> Result<Response<Body>> {
@@ -269,13 +289,18 @@ mod tests {
         assert_eq!("none".parse(), Ok(Listen::None));
         assert_eq!("127.0.0.1:9476".parse(), Ok(on("127.0.0.1:9476")));
         assert_eq!("[::]:80".parse(), Ok(on("[::]:80")));
+        for here in ["9999", ":9999", "localhost:9999"] {
+            assert_eq!(here.parse(), Ok(on("127.0.0.1:9999")), "{here}");
+        }
+        assert_eq!("".parse(), Ok(on("127.0.0.1:9476")));
         for wrong in [
-            "",
-            "9476",
-            "localhost:9476",
             "127.0.0.1",
             "::1:9476:",
             "None",
+            "localhost",
+            "node-7:9476",
+            ":99999",
+            "::9476",
         ] {
             assert!(wrong.parse::<Listen>().is_err(), "{wrong:?}");
         }

@@ -1,106 +1,223 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The processes as a table, for the terminal.
+//! Rows as a table: which columns there is room for, and what stands in them. Numbers are never cut: where a terminal is narrow, columns
+//! go as a whole.
 
-use std::cmp::Ordering;
 use std::fmt::Write;
 
-use crate::page::view::{Process, View};
+use crate::api::document::{Document, Quantiles};
+use crate::terminal::rows::{By, Order, Row, Wish};
 
-/// What the rows are ordered by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    #[default]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    Pid,
+    Name,
+    Place,
+    Port,
+    Processes,
     Rate,
     Errors,
+    P50,
+    P90,
     P99,
-    Name,
-    Pid,
+    Max,
+    UnseenTls,
 }
 
-impl Order {
-    /// The first row is the one to look at.
-    fn compare(self, a: &Process, b: &Process) -> Ordering {
-        let down = |a: Option<f64>, b: Option<f64>| b.unwrap_or(-1.0).total_cmp(&a.unwrap_or(-1.0));
-        let order = match self {
-            Self::Rate => b.requests_per_second.total_cmp(&a.requests_per_second),
-            Self::Errors => down(a.errors(), b.errors()),
-            Self::P99 => down(a.p99_ms, b.p99_ms),
-            Self::Name => a.name.cmp(&b.name),
-            Self::Pid => Ordering::Equal,
-        };
-        order.then(a.pid.cmp(&b.pid))
-    }
-
-    pub fn sort(self, processes: &mut [Process]) {
-        processes.sort_by(|a, b| self.compare(a, b));
-    }
-}
-
-/// Heads of the columns, and whether they are of numbers.
-pub const COLUMNS: [(&str, bool); 10] = [
-    ("PID", true),
-    ("PROCESS", false),
-    ("CONTAINER", false),
-    ("REQ/S", true),
-    ("ERRORS", true),
-    ("P50", true),
-    ("P90", true),
-    ("P99", true),
-    ("MAX", true),
-    ("UNSEEN TLS", true),
+/// Columns that make room, the first one first.
+const EXPENDABLE: [Column; 9] = [
+    Column::UnseenTls,
+    Column::Port,
+    Column::Place,
+    Column::P90,
+    Column::Max,
+    Column::Processes,
+    Column::P50,
+    Column::Errors,
+    Column::P99,
 ];
+/// Of these an empty one says nothing, and is left out at once.
+const OPTIONAL: [Column; 3] = [Column::UnseenTls, Column::Port, Column::Place];
+/// What the last seconds need to be seen.
+const SECONDS: u16 = 16;
+/// Of a name at most, and at least where there is no room. Names may be cut.
+const LONGEST_NAME: usize = 24;
+const SHORTEST_NAME: u16 = 8;
 
-pub fn cells(process: &Process) -> [String; COLUMNS.len()] {
-    let container = process.container.as_deref().unwrap_or("-");
-    [
-        process.pid.to_string(),
-        printable(&process.name),
-        container.chars().take(12).collect(),
-        rate(process.requests_per_second),
-        process.errors().map_or_else(nothing, share),
-        process.p50_ms.map_or_else(nothing, duration),
-        process.p90_ms.map_or_else(nothing, duration),
-        process.p99_ms.map_or_else(nothing, duration),
-        process.max_ms.map_or_else(nothing, duration),
-        match process.tls_unseen {
-            0 => nothing(),
-            connections => connections.to_string(),
-        },
-    ]
+impl Column {
+    pub fn all(by: By) -> Vec<Self> {
+        let (first, more) = match by {
+            By::Process => (vec![Self::Pid, Self::Name, Self::Place, Self::Port], None),
+            By::Workload => (
+                vec![Self::Name, Self::Place, Self::Port],
+                Some(Self::Processes),
+            ),
+            By::Place => (vec![Self::Name], Some(Self::Processes)),
+        };
+        let rest = [
+            Self::Rate,
+            Self::Errors,
+            Self::P50,
+            Self::P90,
+            Self::P99,
+            Self::Max,
+            Self::UnseenTls,
+        ];
+        first.into_iter().chain(more).chain(rest).collect()
+    }
+
+    pub fn head(self, by: By) -> &'static str {
+        match self {
+            Self::Pid => "PID",
+            Self::Name => match by {
+                By::Process => "PROCESS",
+                By::Workload => "WORKLOAD",
+                By::Place => "CONTAINER OR UNIT",
+            },
+            Self::Place => "WHERE",
+            Self::Port => "PORT",
+            Self::Processes => "PROCS",
+            Self::Rate => "REQ/S",
+            Self::Errors => "ERRORS",
+            Self::P50 => "P50",
+            Self::P90 => "P90",
+            Self::P99 => "P99",
+            Self::Max => "MAX",
+            Self::UnseenTls => "UNSEEN TLS",
+        }
+    }
+
+    pub fn is_number(self) -> bool {
+        !matches!(self, Self::Name | Self::Place)
+    }
+
+    /// What a click on its head orders by.
+    pub fn order(self) -> Option<Order> {
+        Some(match self {
+            Self::Pid => Order::Pid,
+            Self::Name => Order::Name,
+            Self::Rate => Order::Rate,
+            Self::Errors => Order::Errors,
+            Self::P50 => Order::P50,
+            Self::P90 => Order::P90,
+            Self::P99 => Order::P99,
+            Self::Max => Order::Max,
+            Self::Place | Self::Port | Self::Processes | Self::UnseenTls => return None,
+        })
+    }
+
+    pub fn cell(self, row: &Row) -> String {
+        let quantile = |of: fn(&Quantiles) -> f64| {
+            let bound = if row.is_mixed { "≤" } else { "" };
+            let ms = row.traffic.latency_ms.as_ref().map(of);
+            ms.map_or_else(nothing, |ms| format!("{bound}{}", duration(ms)))
+        };
+        match self {
+            Self::Pid => row.pid.map_or_else(nothing, |pid| pid.to_string()),
+            Self::Name => printable(row.name(), LONGEST_NAME),
+            Self::Place => row
+                .place()
+                .map_or_else(nothing, |it| printable(it, LONGEST_NAME)),
+            Self::Port => row
+                .identity
+                .port
+                .map_or_else(nothing, |port| port.to_string()),
+            Self::Processes => row.processes.to_string(),
+            Self::Rate => rate(row.traffic.requests_per_second),
+            Self::Errors => row.errors().map_or_else(nothing, share),
+            Self::P50 => quantile(|it| it.p50),
+            Self::P90 => quantile(|it| it.p90),
+            Self::P99 => quantile(|it| it.p99),
+            Self::Max => quantile(|it| it.max),
+            Self::UnseenTls => match row.traffic.tls_unseen {
+                0 => nothing(),
+                connections => connections.to_string(),
+            },
+        }
+    }
+}
+
+/// A column, and how wide it is.
+pub type Columns = Vec<(Column, u16)>;
+
+/// What columns take together, with what is between them.
+pub fn width(columns: &Columns) -> u16 {
+    columns.iter().map(|(_, width)| width + 1).sum()
+}
+
+/// Those that there is room for, with what is in them.
+pub fn fit(rows: &[Row], wish: &Wish, room: u16) -> Columns {
+    let mut columns: Columns = Column::all(wish.by)
+        .into_iter()
+        .filter_map(|column| {
+            let lengths = rows.iter().map(|row| column.cell(row));
+            let is_empty = OPTIONAL.contains(&column) && lengths.clone().all(|it| it == "-");
+            let longest = lengths.map(|it| it.chars().count()).max().unwrap_or(0);
+            // With the mark of the order.
+            let head = column.head(wish.by).len() + usize::from(column.order().is_some());
+            (!is_empty).then_some((column, longest.max(head) as u16))
+        })
+        .collect();
+    for column in EXPENDABLE {
+        if width(&columns) + SECONDS <= room {
+            return columns;
+        }
+        // One that the rows are ordered by says why they are so.
+        if column.order() != Some(wish.order) {
+            columns.retain(|(it, _)| *it != column);
+        }
+    }
+    let over = width(&columns).saturating_sub(room);
+    for (column, width) in &mut columns {
+        if *column == Column::Name {
+            *width = width.saturating_sub(over).max(SHORTEST_NAME.min(*width));
+        }
+    }
+    // What is still too much goes from the left: the pid, and at last the name.
+    while width(&columns) > room && columns.len() > 1 {
+        columns.remove(0);
+    }
+    columns
 }
 
 /// Everything as text, the busiest process first.
-pub fn text(mut view: View) -> String {
-    Order::Rate.sort(&mut view.processes);
-    let heads = COLUMNS.map(|(head, _)| head.to_owned());
-    let rows: Vec<_> = [heads]
-        .into_iter()
-        .chain(view.processes.iter().map(cells))
-        .collect();
-    let mut text = String::new();
-    for row in &rows {
+pub fn text(document: &Document) -> String {
+    let wish = Wish::default();
+    let rows = wish.shown(document);
+    let columns = fit(&rows, &wish, u16::MAX);
+    let line = |cells: &mut dyn Iterator<Item = (Column, u16, String)>| {
         let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let lengths = rows.iter().map(|row| row[column].chars().count());
-            let width = lengths.max().unwrap_or(0);
+        for (column, width, cell) in cells {
+            let width = usize::from(width);
             // Writing to a string cannot fail.
-            let _ = if COLUMNS[column].1 {
+            let _ = if column.is_number() {
                 write!(line, "{cell:>width$}  ")
             } else {
                 write!(line, "{cell:<width$}  ")
             };
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        line.trim_end().to_owned() + "\n"
+    };
+    let heads = columns
+        .iter()
+        .map(|(column, width)| (*column, *width, column.head(wish.by).to_owned()));
+    let mut text = line(&mut { heads });
+    for row in &rows {
+        let cells = columns
+            .iter()
+            .map(|(column, width)| (*column, *width, column.cell(row)));
+        text.push_str(&line(&mut { cells }));
     }
     text
 }
 
 /// A process may call itself what it likes, and a terminal obeys control characters.
-fn printable(name: &str) -> String {
-    name.chars()
-        .map(|it| if it.is_control() { '\u{fffd}' } else { it })
-        .collect()
+pub fn printable(name: &str, longest: usize) -> String {
+    let shown = |it: char| if it.is_control() { '\u{fffd}' } else { it };
+    if name.chars().count() <= longest {
+        return name.chars().map(shown).collect();
+    }
+    let kept = name.chars().take(longest - 1).map(shown);
+    kept.chain(['…']).collect()
 }
 
 fn nothing() -> String {
@@ -125,7 +242,7 @@ pub fn share(value: f64) -> String {
     }
 }
 
-fn duration(ms: f64) -> String {
+pub fn duration(ms: f64) -> String {
     match ms {
         1000.0.. => format!("{:.2}s", ms / 1000.0),
         100.0.. => format!("{ms:.0}ms"),
@@ -137,74 +254,127 @@ fn duration(ms: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use crate::api::document::{Identity, Process, Traffic};
 
     use super::*;
 
-    fn process(pid: u32, name: &str, rate: f64, answers: &[(u16, u64)]) -> Process {
+    fn process(pid: u32, name: &str, rate: f64, errors: f64) -> Process {
         Process {
             pid,
-            start_time: 1,
-            name: name.to_owned(),
-            container: None,
+            id: format!("{pid}.1"),
             exited: false,
-            requests: 1,
-            requests_per_second: rate,
-            tls_unseen: 0,
-            answers: answers.iter().copied().collect(),
-            p50_ms: Some(0.25),
-            p90_ms: Some(99.0),
-            p99_ms: Some(1234.5),
-            max_ms: Some(2000.0),
-            points: Vec::new(),
-            series: None,
+            identity: Identity {
+                name: Some(name.to_owned()),
+                port: Some(8080),
+                ..Identity::default()
+            },
+            traffic: Traffic {
+                requests_per_second: rate,
+                answers_15s: 100.0,
+                server_errors_15s: errors,
+                latency_ms: Some(Quantiles {
+                    p50: 0.388,
+                    p90: 99.0,
+                    p99: 1234.5,
+                    max: 2000.0,
+                }),
+                ..Traffic::default()
+            },
         }
     }
 
-    fn view(processes: Vec<Process>) -> View {
-        View {
-            date: 0,
-            host: "host".to_owned(),
-            version: String::new(),
-            backend: String::new(),
-            missed: BTreeMap::new(),
-            whole: true,
-            hidden: 0,
-            processes,
+    fn document() -> Document {
+        let mut idle = process(7, "idle", 0.0, 0.0);
+        idle.traffic.tls_unseen = 57;
+        idle.traffic.answers_15s = 0.0;
+        Document {
+            processes: vec![idle, process(4_194_304, "server\x1b[2J", 123_456.4, 3.0)],
+            ..Document::default()
         }
     }
 
     #[test]
     fn columns_are_aligned_and_the_busiest_is_first() {
-        let idle = Process {
-            tls_unseen: 57,
-            ..process(7, "idle", 0.0, &[])
+        let expected =
+            "    PID  PROCESS      PORT  REQ/S   ERRORS    P50     P90    P99    MAX  UNSEEN TLS\n";
+        let text = text(&document());
+        let lines: Vec<_> = text.lines().collect();
+        let words = |line: &str| {
+            line.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         };
-        let text = text(view(vec![
-            idle,
-            process(4_194_304, "server\x1b[2J", 1234.4, &[(200, 97), (500, 3)]),
-        ]));
-        let expected = "    PID  PROCESS     CONTAINER  REQ/S  ERRORS    P50     P90    P99    MAX  UNSEEN TLS\n\
-                        4194304  server\u{fffd}[2J  -           1234    3.0%  250us  99.0ms  1.23s  2.00s           -\n      \
-                        7  idle        -              0       -  250us  99.0ms  1.23s  2.00s          57\n";
-        assert_eq!(text, expected);
+        assert_eq!(words(lines[0]), words(expected));
+        assert_eq!(
+            words(lines[1]),
+            [
+                "4194304",
+                "server\u{fffd}[2J",
+                "8080",
+                "123456",
+                "3.0%",
+                "388us",
+                "99.0ms",
+                "1.23s",
+                "2.00s",
+                "-"
+            ]
+        );
+        assert_eq!(words(lines[2])[9], "57");
+        // Numbers end where their heads do.
+        for head in ["REQ/S", "P50", "MAX", "UNSEEN TLS"] {
+            let end = lines[0].find(head).unwrap() + head.len();
+            let before = lines[1].chars().nth(end - 1);
+            assert!(before.is_some_and(|it| it != ' '), "{head}\n{text}");
+        }
+    }
+
+    /// At any width whatever is shown is whole, and the last seconds go before nothing but what is expendable.
+    #[test]
+    fn a_narrow_terminal_has_fewer_columns_and_all_of_their_digits() {
+        let wish = Wish::default();
+        let rows = wish.shown(&document());
+        for room in 5..200 {
+            let columns = fit(&rows, &wish, room);
+            assert!(
+                width(&columns) <= room || columns.len() == 1,
+                "{room}: {columns:?}"
+            );
+            for (column, width) in &columns {
+                for row in rows.iter().filter(|_| column.is_number()) {
+                    let length = column.cell(row).chars().count();
+                    assert!(length <= usize::from(*width), "{room}: {column:?}");
+                }
+            }
+        }
+        let heads = |room| -> Vec<_> {
+            let columns = fit(&rows, &wish, room);
+            columns.iter().map(|(it, _)| it.head(By::Process)).collect()
+        };
+        // Nothing is in a container: no room for that.
+        assert!(!heads(200).contains(&"WHERE"));
+        assert_eq!(
+            heads(80),
+            [
+                "PID", "PROCESS", "PORT", "REQ/S", "ERRORS", "P50", "P90", "P99", "MAX"
+            ]
+        );
+        assert_eq!(
+            heads(66),
+            ["PID", "PROCESS", "REQ/S", "ERRORS", "P50", "P99"]
+        );
+        assert_eq!(heads(40), ["PID", "PROCESS", "REQ/S"]);
+        assert_eq!(heads(9), ["REQ/S"]);
     }
 
     #[test]
-    fn orders() {
-        let order = |order: Order| {
-            let mut processes = vec![
-                process(1, "b", 5.0, &[(500, 1)]),
-                process(2, "a", 7.0, &[(200, 1)]),
-                process(3, "c", 7.0, &[]),
-            ];
-            order.sort(&mut processes);
-            processes.iter().map(|it| it.pid).collect::<Vec<_>>()
+    fn what_the_rows_are_ordered_by_stays() {
+        let wish = Wish {
+            order: Order::P90,
+            ..Wish::default()
         };
-        assert_eq!(order(Order::Rate), [2, 3, 1]);
-        assert_eq!(order(Order::Errors), [1, 2, 3]);
-        assert_eq!(order(Order::Name), [2, 1, 3]);
-        assert_eq!(order(Order::Pid), [1, 2, 3]);
+        let columns = fit(&wish.shown(&document()), &wish, 50);
+        assert!(columns.iter().any(|(it, _)| *it == Column::P90));
     }
 
     #[test]
@@ -221,5 +391,6 @@ mod tests {
             [0.059, 4.184, 37.04, 993.2, 1730.0].map(duration),
             ["59us", "4.18ms", "37.0ms", "993ms", "1.73s"]
         );
+        assert_eq!(printable("a-very-long-name", 6), "a-ver…");
     }
 }

@@ -15,6 +15,8 @@ use tempfile::TempDir;
 
 use crate::process::{spawn, tie_to_parent};
 
+/// How long it may take to say that it is ready.
+const SAYS_SO: Duration = Duration::from_secs(2);
 /// Loading may take a while on a busy or an emulated machine: the verifier walks every program.
 const START_LIMIT: Duration = Duration::from_secs(300);
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -135,6 +137,11 @@ impl Agent {
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(20));
+        }
+        // It says so right after that. One whose stderr was taken away says nothing.
+        let ready = Instant::now();
+        while !self.log().contains("backend ") && ready.elapsed() < SAYS_SO {
+            std::thread::sleep(Duration::from_millis(2));
         }
         Ok(self)
     }

@@ -153,6 +153,7 @@ fn snapshot() -> Snapshot {
             workload: Arc::new(workload),
             totals,
             rest: Totals::default(),
+            rest_increment: Increment::default(),
             unlisted: 0,
             processes: 1,
             since: Instant::now(),

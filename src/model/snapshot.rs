@@ -96,6 +96,8 @@ pub struct WorkloadSnapshot {
     pub totals: Totals,
     /// Of these, what was counted for no process that has ever been in a snapshot.
     pub rest: Totals,
+    /// What has come to that since the tick before.
+    pub rest_increment: Increment,
     /// Of the requests, those of processes for which there was no room.
     pub unlisted: u64,
     /// Those that have not exited.

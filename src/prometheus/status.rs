@@ -161,7 +161,7 @@ mod tests {
     use std::time::{Duration, Instant, SystemTime};
 
     use crate::model::counters::{ConnectionCount, KernelState, MapFill, ProcessId, ProgramStats};
-    use crate::model::increment::Totals;
+    use crate::model::increment::{Increment, Totals};
     use crate::model::reason::{Missed, Reason};
     use crate::model::snapshot::{AgentState, ProcessSnapshot, Snapshot, WorkloadSnapshot};
     use crate::prometheus::metrics::{Scrape, Vitals};
@@ -191,6 +191,7 @@ mod tests {
             workload: Arc::default(),
             totals: Totals::default(),
             rest: Totals::default(),
+            rest_increment: Increment::default(),
             unlisted: 13,
             processes: 0,
             since: Instant::now(),

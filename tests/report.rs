@@ -383,7 +383,7 @@ fn a_wall_clock_that_is_set_makes_no_rate_wrong() {
             assert_eq!(metric["max"], 20.0);
             history.push(snapshot.into());
         }
-        let view = &history.view(true).processes[0];
+        let view = &history.view().processes[0];
         assert_eq!(view.requests_per_second, 10.0);
         let points: Vec<_> = view.points.iter().map(|point| point.requests).collect();
         assert_eq!(points, [10.0; 9]);

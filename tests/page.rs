@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use common::agent::{Program, output_of};
 use common::answering::{answering, ask};
+use common::load::Address;
 use common::web;
 use rustix::process::Signal;
 use serde_json::json;
@@ -21,7 +23,12 @@ fn prepare() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("page");
     fs::create_dir_all(&folder).unwrap();
-    for name in ["package.json", "package-lock.json", "test.mjs"] {
+    for name in [
+        "package.json",
+        "package-lock.json",
+        "test.mjs",
+        "feigned.mjs",
+    ] {
         fs::copy(source.join(name), folder.join(name)).unwrap();
     }
     for (program, package) in [
@@ -48,13 +55,18 @@ fn shows_what_happens_and_comes_back_when_the_agent_does() {
     let folder = prepare();
     let (mut agent, address) = web::start(AGENT, &[]);
     let asked = answering("<script>alert(1)<");
-    let steady = answering("steady");
+    let steady = answering("steady script");
     for (status, count) in [(200, 97), (404, 13), (500, 5)] {
         ask(&asked, status, count);
     }
+    let Address::Tcp(SocketAddr::V4(listening)) = &asked.address else {
+        panic!("{:?}", asked.address)
+    };
+    let port = listening.port();
     let expectations = json!({
         "asked": {
             "pid": asked.pid(),
+            "port": port,
             "name": "<script>alert(1)<",
             "answers": { "200": 97, "404": 13, "500": 5 },
         },
@@ -97,9 +109,14 @@ fn shows_what_happens_and_comes_back_when_the_agent_does() {
         assert_eq!(last, "done");
     });
     for name in [
+        "page-light",
+        "page-dark",
+        "detail-light",
+        "detail-dark",
+        "heatmap-light",
+        "heatmap-dark",
+        "detail-asked",
         "light",
-        "dark",
-        "detail",
         "phone",
         "phone-detail",
         "waiting",

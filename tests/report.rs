@@ -359,6 +359,7 @@ fn containers_and_the_host_have_the_sums_of_their_workloads() {
                 latency: Some(latency),
             },
             rest: Totals::default(),
+            rest_increment: Increment::default(),
             unlisted: 0,
             processes: 1,
             since: Instant::now(),
@@ -509,7 +510,7 @@ fn a_wall_clock_that_is_set_makes_no_rate_wrong() {
             assert_eq!(metric["max"], 20.0);
             history.push(snapshot.into());
         }
-        let view = &history.view(true).processes[0];
+        let view = &history.view().processes[0];
         assert_eq!(view.requests_per_second, 10.0);
         let points: Vec<_> = view.points.iter().map(|point| point.requests).collect();
         assert_eq!(points, [10.0; 9]);

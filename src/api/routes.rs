@@ -95,7 +95,7 @@ mod tests {
     use crate::identity::cgroup::Cgroup;
     use crate::model::counters::{KernelState, ProcessId};
     use crate::model::histogram::Histogram;
-    use crate::model::increment::{Series, Totals};
+    use crate::model::increment::{Increment, Series, Totals};
     use crate::model::reason::{Missed, Reason};
     use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
     use crate::model::snapshot::{AgentState, Lately, ProcessSnapshot, Trend, WorkloadSnapshot};
@@ -156,6 +156,7 @@ mod tests {
                 ..Lately::default()
             },
             rest: Totals::default(),
+            rest_increment: Increment::default(),
             unlisted: 0,
             processes: processes as usize,
             since: Instant::now(),

@@ -2,5 +2,6 @@
 //! What a process is called, and where it runs.
 
 pub mod cgroup;
+pub mod command_line;
 pub mod life;
 pub mod namespace;

@@ -53,6 +53,14 @@ impl Increment {
         durations
     }
 
+    /// As [`Self::append`], where there are many: what is of the same kind becomes one.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.tls_unseen += other.tls_unseen;
+        add_by_kind(&mut self.series, &other.series);
+        add_by_kind(&mut self.calls, &other.calls);
+    }
+
     pub fn append(&mut self, other: Self) {
         if self.is_empty() {
             *self = other;
@@ -75,6 +83,15 @@ impl From<Totals> for Increment {
             series: series.map(|it| (it.key, it.durations)).collect(),
             calls: calls.map(|it| (it.status, it.durations)).collect(),
             tls_unseen: totals.tls_unseen,
+        }
+    }
+}
+
+fn add_by_kind<K: Copy + PartialEq>(sums: &mut Vec<(K, Histogram)>, others: &[(K, Histogram)]) {
+    for (kind, durations) in others {
+        match sums.iter_mut().find(|(it, _)| it == kind) {
+            Some((_, sum)) => *sum += durations,
+            None => sums.push((*kind, durations.clone())),
         }
     }
 }

@@ -25,6 +25,8 @@ struct Tracked {
     fresh: Totals,
     pace: Pace,
     rest: Totals,
+    /// What has come to that since the last tick.
+    rest_increment: Increment,
     unlisted: u64,
     processes: usize,
     since: Instant,
@@ -41,6 +43,7 @@ impl Tracked {
             fresh: Totals::default(),
             pace: Pace::beginning(joined),
             rest: Totals::default(),
+            rest_increment: Increment::default(),
             unlisted: 0,
             processes: 0,
             since: now,
@@ -88,6 +91,7 @@ impl Workloads {
         let tracked = self.changed(&growth.workload, now);
         tracked.fresh.add(&growth.increment, now);
         tracked.rest.add(&growth.increment, now);
+        tracked.rest_increment.append(growth.increment.clone());
         tracked.unlisted += growth.unlisted;
     }
 
@@ -138,18 +142,24 @@ impl Workloads {
             is_other || it.processes > 0 || !is_old
         });
         let snapshots = self.all.iter_mut().map(|(workload, tracked)| {
-            let of_now = || {
-                Arc::new(WorkloadSnapshot {
-                    workload: Arc::clone(workload),
-                    totals: tracked.totals.clone(),
-                    lately: tracked.pace.lately(),
-                    rest: tracked.rest.clone(),
-                    unlisted: tracked.unlisted,
-                    processes: tracked.processes,
-                    since: tracked.since,
-                })
-            };
-            Arc::clone(tracked.snapshot.get_or_insert_with(of_now))
+            if let Some(same) = &tracked.snapshot {
+                return Arc::clone(same);
+            }
+            let snapshot = Arc::new(WorkloadSnapshot {
+                workload: Arc::clone(workload),
+                totals: tracked.totals.clone(),
+                lately: tracked.pace.lately(),
+                rest: tracked.rest.clone(),
+                rest_increment: std::mem::take(&mut tracked.rest_increment),
+                unlisted: tracked.unlisted,
+                processes: tracked.processes,
+                since: tracked.since,
+            });
+            // What came in this tick is not in the next one.
+            if snapshot.rest_increment.is_empty() {
+                tracked.snapshot = Some(Arc::clone(&snapshot));
+            }
+            snapshot
         });
         snapshots.collect()
     }

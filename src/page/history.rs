@@ -1,84 +1,98 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Remembers the last minute of every process, and shows it as a [`View`].
+//! Remembers the last minute of every process and the last hour of those that are active, and of all workloads, containers and units.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use crate::model::counters::ProcessId;
-use crate::model::snapshot::Snapshot;
+use crate::model::increment::Increment;
+use crate::model::reason::Missed;
+use crate::model::snapshot::{ProcessSnapshot, Snapshot};
 use crate::model::window::Window;
-use crate::page::recent::{REMEMBERED, Recent};
-use crate::page::view::View;
+use crate::page::grouping::By;
+use crate::page::groups::{Group, Groups, HOURS, increments};
+use crate::page::past::{Ages, Past};
+use crate::page::row::{Detail, Event, MissedCount, Row, Total, series};
+use crate::page::track::REMEMBERED;
+use crate::page::view::{Process, View};
 
 /// More than a person looks through; those that were busiest in the last minute come first.
 const SHOWN: usize = 1000;
 
-/// Ticks after which processes that are idle are looked at, too, to forget what has become old.
-const ROUND: u64 = 60;
+/// On the page, which sorts and filters.
+const ROWS: usize = 5000;
 
-/// The last minute up to the latest snapshot.
+/// What was, up to the latest snapshot.
 pub struct History {
     host: String,
     latest: Arc<Snapshot>,
-    ticks: u64,
-    /// Of the last ticks.
-    elapsed: Window<Duration, REMEMBERED>,
-    processes: BTreeMap<ProcessId, Recent>,
+    ages: Ages,
+    processes: BTreeMap<ProcessId, Past>,
+    groups: [Groups; 3],
+    total: Group,
+    /// A minute ago, and since then.
+    missed: Window<Missed, { REMEMBERED + 1 }>,
 }
 
 impl History {
     pub fn new(host: String, first: Arc<Snapshot>) -> Self {
+        let mut missed = Window::default();
+        missed.push(first.missed);
         Self {
             host,
             latest: first,
-            ticks: 0,
-            elapsed: Window::default(),
+            ages: Ages::default(),
             processes: BTreeMap::new(),
+            groups: [By::Workload, By::Container, By::Unit].map(Groups::new),
+            total: Group::new(0),
+            missed,
         }
     }
 
     /// Snapshots since the first.
     pub fn ticks(&self) -> u64 {
-        self.ticks
+        self.ages.tick
     }
 
     /// Moves on to the next snapshot.
     pub fn push(&mut self, snapshot: Arc<Snapshot>) {
-        self.ticks += 1;
-        self.elapsed.push(snapshot.elapsed);
-        if !Arc::ptr_eq(&snapshot.processes, &self.latest.processes) {
+        let is_minute_over = self.ages.push(snapshot.elapsed);
+        self.missed.push(snapshot.missed);
+        let is_same = Arc::ptr_eq(&snapshot.processes, &self.latest.processes);
+        if !is_same {
             self.push_processes(&snapshot);
         }
-        if self.ticks.is_multiple_of(ROUND) {
-            for recent in self.processes.values_mut() {
-                recent.forget(self.ticks);
-            }
+        let processes = if is_same { &[] } else { &*snapshot.processes };
+        self.push_groups(processes, &snapshot);
+        if is_minute_over {
+            self.end_minute(&snapshot);
         }
         self.latest = snapshot;
     }
 
     fn push_processes(&mut self, snapshot: &Snapshot) {
+        let tick = self.ages.tick;
         let mut new = Vec::new();
         // Side by side: to look each of very many up would take longer.
         let mut known = self.processes.iter_mut().peekable();
         for process in snapshot.processes.iter() {
             while known.next_if(|(id, _)| **id < process.id).is_some() {}
             match known.next_if(|(id, _)| **id == process.id) {
-                Some((_, recent)) if !process.increment.is_empty() => {
-                    recent.push(&process.increment, self.ticks);
+                Some((_, past)) if !process.increment.is_empty() => {
+                    past.push(&process.increment, tick);
                 }
                 Some(_) => {}
                 None => new.push(process),
             }
         }
         for process in new {
-            let mut recent = Recent::new(self.ticks);
+            let mut past = Past::new(tick);
             if !process.increment.is_empty() {
-                recent.push(&process.increment, self.ticks);
+                past.push(&process.increment, tick);
             }
-            self.processes.insert(process.id, recent);
+            self.processes.insert(process.id, past);
         }
         if self.processes.len() > snapshot.processes.len() {
             let listed = &snapshot.processes;
@@ -87,33 +101,71 @@ impl History {
         }
     }
 
-    /// What there is to see: for whoever sees it for the first time as a `whole`, else what is new.
-    pub fn view(&mut self, whole: bool) -> View {
+    fn push_groups(&mut self, processes: &[Arc<ProcessSnapshot>], snapshot: &Snapshot) {
+        let increments = increments(processes, &snapshot.workloads);
+        for groups in &mut self.groups {
+            groups.push(&increments, &self.ages);
+        }
+        let mut all = Increment::default();
+        for (_, increment) in &increments {
+            all.add(increment);
+        }
+        self.total.push(&all, &self.ages);
+    }
+
+    fn end_minute(&mut self, snapshot: &Snapshot) {
+        let mut hours = 0;
+        for past in self.processes.values_mut() {
+            hours += usize::from(past.end_minute(&self.ages, hours < HOURS));
+        }
+        for groups in &mut self.groups {
+            groups.end_minute(&self.ages, &snapshot.workloads);
+        }
+        self.total.past.end_minute(&self.ages, true);
+    }
+
+    fn date(&self) -> u64 {
         let date = self.latest.date.duration_since(UNIX_EPOCH);
-        let processes = &self.latest.processes;
-        let hidden = processes.len().saturating_sub(SHOWN);
-        if hidden > 0 {
-            for recent in self.processes.values_mut() {
-                recent.forget(self.ticks);
+        date.unwrap_or_default().as_millis() as u64
+    }
+
+    /// Who is shown has to be known by what was in the last minute, where not all are.
+    fn choose(&mut self, most: usize) {
+        if self.latest.processes.len() > most {
+            for past in self.processes.values_mut() {
+                past.forget(self.ages.tick);
             }
         }
+    }
+
+    /// The processes that are shown, with what they have done.
+    fn shown(&self, most: usize) -> Vec<(&ProcessSnapshot, &Past)> {
+        let processes = &self.latest.processes;
         let mut known = self.processes.iter().peekable();
         let mut shown: Vec<_> = processes
             .iter()
             .filter_map(|process| {
                 while known.next_if(|(id, _)| **id < process.id).is_some() {}
-                let (_, recent) = known.next_if(|(id, _)| **id == process.id)?;
-                Some((process, recent))
+                let (_, past) = known.next_if(|(id, _)| **id == process.id)?;
+                Some((&**process, past))
             })
             .collect();
-        if hidden > 0 {
-            let by_traffic = |(_, recent): &(_, &Recent)| Reverse(recent.requests());
-            shown.sort_by_cached_key(by_traffic);
-            shown.truncate(SHOWN);
+        if processes.len() > most {
+            shown.sort_by_cached_key(|(_, past)| Reverse(past.requests()));
+            shown.truncate(most);
         }
-        let elapsed: Vec<_> = self.elapsed.iter().copied().collect();
+        shown
+    }
+
+    /// What there is to see in a terminal.
+    pub fn view(&mut self) -> View {
+        self.choose(SHOWN);
+        let shown = self.shown(SHOWN).into_iter();
+        let processes = shown
+            .map(|(process, past)| Process::of(process, past, &self.ages))
+            .collect();
         View {
-            date: date.unwrap_or_default().as_millis() as u64,
+            date: self.date(),
             host: self.host.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             backend: self.latest.kernel.backend.to_owned(),
@@ -123,26 +175,108 @@ impl History {
                 .iter()
                 .map(|(reason, count)| (reason.label().to_owned(), count))
                 .collect(),
-            whole,
-            hidden,
-            processes: shown
-                .into_iter()
-                .map(|(process, recent)| recent.view(process, self.ticks, &elapsed, whole))
-                .collect(),
+            whole: true,
+            hidden: self.latest.processes.len().saturating_sub(SHOWN),
+            processes,
         }
     }
+
+    /// What there is to see on the page: for whoever sees it for the first time as a `whole`, else what is new.
+    pub fn event(&mut self, by: By, whole: bool) -> Event {
+        let seconds = if whole { REMEMBERED } else { 1 };
+        let hidden = match by {
+            By::Process => self.latest.processes.len().saturating_sub(ROWS),
+            _ => 0,
+        };
+        let complete = whole || hidden > 0 || by != By::Process;
+        self.choose(ROWS);
+        let rows = match self.groups.iter().find(|it| it.by == by) {
+            Some(groups) => groups.rows(&self.latest.workloads, &self.ages, seconds),
+            None => self.process_rows(seconds, complete),
+        };
+        let exited = self.latest.processes.iter().filter(|it| it.exited).count();
+        let processes = self.latest.processes.len() - exited;
+        Event {
+            date: self.date(),
+            host: self.host.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            backend: self.latest.kernel.backend,
+            missed: self.missed(),
+            whole,
+            complete,
+            hidden,
+            total: Total::of(&self.total.past, &self.ages, processes),
+            rows,
+        }
+    }
+
+    /// Of those that are not as they were, unless all are asked for: one that exits is told of until it is gone.
+    fn process_rows(&self, seconds: usize, all: bool) -> Vec<Row> {
+        let tick = self.ages.tick;
+        let is_told = |(process, past): &(&ProcessSnapshot, &Past)| {
+            all || process.exited || past.is_changing(tick)
+        };
+        let told = self.shown(ROWS).into_iter().filter(is_told);
+        told.map(|(process, past)| Row::of_process(process, past, &self.ages, seconds))
+            .collect()
+    }
+
+    fn missed(&self) -> Vec<MissedCount> {
+        let before = self.missed.iter().next().copied().unwrap_or_default();
+        let counts = self
+            .latest
+            .missed
+            .iter()
+            .map(|(reason, total)| MissedCount {
+                reason: reason.label(),
+                total,
+                lately: total.saturating_sub(before[reason]),
+            });
+        counts.filter(|it| it.total > 0).collect()
+    }
+
+    /// The row that is known by an id, opened.
+    pub fn detail(&self, by: By, id: &str) -> Option<Detail> {
+        if let Some(groups) = self.groups.iter().find(|it| it.by == by) {
+            return groups.detail(id, &self.latest.workloads, &self.ages);
+        }
+        let process = self.process(parsed(id)?)?;
+        let past = self.processes.get(&process.id)?;
+        Some(Detail::of(past, series(&process.totals), &self.ages))
+    }
+
+    fn process(&self, id: ProcessId) -> Option<&ProcessSnapshot> {
+        let processes = &self.latest.processes;
+        let at = processes.binary_search_by_key(&id, |it| it.id).ok()?;
+        Some(&*processes[at])
+    }
+
+    /// The process that is known by an id, as long as it has not exited.
+    pub fn living(&self, id: &str) -> Option<ProcessId> {
+        let process = self.process(parsed(id)?)?;
+        (!process.exited).then_some(process.id)
+    }
+}
+
+/// The id of a process's row.
+fn parsed(id: &str) -> Option<ProcessId> {
+    let (pid, start_time) = id.split_once('-')?;
+    Some(ProcessId {
+        pid: pid.parse().ok()?,
+        start_time: start_time.parse().ok()?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Instant, SystemTime};
+    use std::time::{Duration, Instant, SystemTime};
 
     use crate::model::counters::KernelState;
     use crate::model::histogram::Histogram;
-    use crate::model::increment::{Increment, Totals};
-    use crate::model::reason::{Missed, Reason};
+    use crate::model::increment::Totals;
+    use crate::model::reason::Reason;
     use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
-    use crate::model::snapshot::{AgentState, ProcessSnapshot, Trend};
+    use crate::model::snapshot::{AgentState, Trend};
 
     use super::*;
 
@@ -234,7 +368,7 @@ mod tests {
         clock.tick(vec![process(7, [3, 0], [0, 0])]);
         clock.tick(vec![process(7, [5, 2], [2, 2])]);
 
-        let whole = clock.history.view(true);
+        let whole = clock.history.view();
         let it = &whole.processes[0];
         assert!(whole.whole);
         assert_eq!((it.requests, it.requests_per_second), (7, 4.0));
@@ -252,11 +386,61 @@ mod tests {
         assert_eq!(it.series.as_ref().unwrap()[0].mean_ms, 0.05);
         assert_eq!((whole.missed["io_uring"], &*whole.backend), (7, "sock"));
 
-        let news = clock.history.view(false);
-        assert_eq!(news.processes[0].points.len(), 1);
-        assert!(news.processes[0].series.is_some());
-        clock.tick(vec![process(7, [5, 2], [0, 0])]);
-        assert!(clock.history.view(false).processes[0].series.is_none());
+        let rates = |event: &Event| event.rows[0].points.clone();
+        let whole = clock.history.event(By::Process, true);
+        assert_eq!(rates(&whole), [3.0, 0.0, 4.0]);
+        let news = clock.history.event(By::Process, false);
+        assert_eq!(rates(&news), [4.0]);
+        assert!(whole.complete && !news.complete);
+        let detail = clock.history.detail(By::Process, &news.rows[0].id).unwrap();
+        assert_eq!(detail.seconds.points.len(), 3);
+        assert_eq!((detail.series.len(), detail.minutes.points.len()), (2, 1));
+        assert!(clock.history.detail(By::Process, "7-2").is_none());
+        assert!(clock.history.detail(By::Process, "odd").is_none());
+    }
+
+    #[test]
+    fn who_is_as_before_is_not_told_of_again() {
+        let mut clock = clock();
+        clock.tick(vec![process(7, [3, 0], [3, 0])]);
+        let told = |clock: &mut Clock| clock.history.event(By::Process, false).rows;
+        for _ in 0..REMEMBERED {
+            assert_eq!(told(&mut clock).len(), 1);
+            clock.tick(vec![process(7, [3, 0], [0, 0])]);
+        }
+        // Now the last minute is known to be empty.
+        assert_eq!(told(&mut clock)[0].answers.len(), 0);
+        clock.tick(vec![process(7, [3, 0], [0, 0])]);
+        assert_eq!(told(&mut clock).len(), 0);
+        assert_eq!(clock.history.event(By::Process, true).rows.len(), 1);
+        let exited = ProcessSnapshot {
+            exited: true,
+            ..process(7, [3, 0], [0, 0])
+        };
+        clock.tick(vec![exited]);
+        assert!(told(&mut clock)[0].exited);
+    }
+
+    #[test]
+    fn what_was_missed_of_late_is_told_apart() {
+        let mut clock = clock();
+        clock.tick(Vec::new());
+        let missed = clock.history.event(By::Unit, true).missed;
+        let count = |total, lately| MissedCount {
+            reason: "io_uring",
+            total,
+            lately,
+        };
+        assert_eq!(missed, [count(7, 0)]);
+        let mut later = (*snapshot(clock.date, Vec::new())).clone();
+        later.missed[Reason::IoUring] = 10;
+        for _ in 0..REMEMBERED {
+            clock.history.push(Arc::new(later.clone()));
+            let missed = clock.history.event(By::Unit, true).missed;
+            assert_eq!(missed, [count(10, 3)]);
+        }
+        clock.history.push(Arc::new(later));
+        assert_eq!(clock.history.event(By::Unit, true).missed, [count(10, 0)]);
     }
 
     #[test]
@@ -267,15 +451,15 @@ mod tests {
         for _ in 2..REMEMBERED {
             clock.tick(vec![process(7, [13, 0], [0, 0])]);
         }
-        let it = &clock.history.view(true).processes[0];
+        let it = &clock.history.view().processes[0];
         assert_eq!(it.points.len(), REMEMBERED);
         assert_eq!(it.answers, BTreeMap::from([(200, 13)]));
         clock.tick(vec![process(7, [13, 0], [0, 0])]);
-        let it = &clock.history.view(true).processes[0];
+        let it = &clock.history.view().processes[0];
         assert_eq!(it.points.len(), REMEMBERED);
         assert_eq!(it.answers, BTreeMap::from([(200, 2)]));
         clock.tick(vec![process(7, [13, 0], [0, 0])]);
-        let it = &clock.history.view(true).processes[0];
+        let it = &clock.history.view().processes[0];
         assert_eq!((it.answers.len(), it.p99_ms, it.errors()), (0, None, None));
         assert_eq!(it.requests, 13);
     }
@@ -285,12 +469,12 @@ mod tests {
         let mut clock = clock();
         clock.tick(vec![process(7, [1, 0], [1, 0])]);
         clock.tick(Vec::new());
-        assert_eq!(clock.history.view(true).processes.len(), 0);
+        assert_eq!(clock.history.view().processes.len(), 0);
 
         let crowd = SHOWN as u32 + 3;
         let busy = |pid| process(pid, [u64::from(pid), 0], [u64::from(pid), 0]);
         clock.tick((1..=crowd).map(busy).collect());
-        let view = clock.history.view(true);
+        let view = clock.history.view();
         assert_eq!((view.processes.len(), view.hidden), (SHOWN, 3));
         assert!(view.processes.iter().all(|it| it.pid > 3));
     }
@@ -307,7 +491,7 @@ mod tests {
         };
         clock.tick(tick(100_000));
         let is_shown = |clock: &mut Clock| {
-            let view = clock.history.view(true);
+            let view = clock.history.view();
             view.processes.iter().any(|it| it.pid == 1)
         };
         for _ in 1..REMEMBERED {

@@ -8,11 +8,15 @@ use anyhow::{Context, Result};
 use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
+use serde::Serialize;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::spawn_blocking;
 
+use crate::identity::command_line::CommandLine;
+use crate::identity::life::Lives;
 use crate::model::snapshot::Snapshot;
+use crate::page::grouping::By;
 use crate::page::history::History;
 use crate::sampler::EverySnapshot;
 use crate::serve::server::Body;
@@ -20,12 +24,22 @@ use crate::serve::server::Body;
 /// Events that a slow client may be behind before it gets a whole view instead.
 const BEHIND: usize = 4;
 
-pub struct Live {
-    history: Arc<Mutex<History>>,
+/// Those who look at rows of one kind.
+struct Viewers {
+    by: By,
     /// With the number of the tick that each is of.
     news: broadcast::Sender<(u64, Bytes)>,
     /// Made once a tick for all who see it for the first time.
-    whole: tokio::sync::Mutex<Option<(u64, Bytes)>>,
+    whole: Latest,
+}
+
+/// Of a tick.
+type Latest = tokio::sync::Mutex<Option<(u64, Bytes)>>;
+
+pub struct Live {
+    history: Arc<Mutex<History>>,
+    viewers: [Viewers; By::ALL.len()],
+    view: Latest,
 }
 
 impl Live {
@@ -33,26 +47,19 @@ impl Live {
     pub fn follow(host: String, first: Arc<Snapshot>, mut every: EverySnapshot) -> Arc<Self> {
         let live = Arc::new(Self {
             history: Arc::new(Mutex::new(History::new(host, first))),
-            news: broadcast::channel(BEHIND).0,
-            whole: tokio::sync::Mutex::default(),
+            viewers: By::ALL.map(|by| Viewers {
+                by,
+                news: broadcast::channel(BEHIND).0,
+                whole: Latest::default(),
+            }),
+            view: Latest::default(),
         });
         let follower = Arc::clone(&live);
         tokio::spawn(async move {
             while let Some(snapshot) = every.recv().await {
-                let history = Arc::clone(&follower.history);
-                let news = follower.news.clone();
-                let pushing = spawn_blocking(move || {
-                    let mut history = lock(&history);
-                    history.push(snapshot);
-                    // Whoever comes after this sees this second in a whole view.
-                    let is_told = news.receiver_count() > 0;
-                    let text = is_told.then(|| json(&mut history, false));
-                    text.transpose().map(|text| (history.ticks(), text))
-                });
-                match pushing.await {
-                    // Whoever has left meanwhile does not matter.
-                    Ok(Ok((tick, Some(text)))) => _ = follower.news.send((tick, event(&text))),
-                    Ok(Ok((_, None))) => {}
+                let live = Arc::clone(&follower);
+                match spawn_blocking(move || live.push(snapshot)).await {
+                    Ok(Ok(())) => {}
                     Ok(Err(error)) => log::warn!("{error:#}"),
                     Err(error) => log::error!("a second was left: {error}"),
                 }
@@ -61,9 +68,35 @@ impl Live {
         live
     }
 
-    /// Everything there is to see now, and the number of the tick that it is of.
-    async fn whole(&self) -> Result<(u64, Bytes)> {
-        let mut latest = self.whole.lock().await;
+    fn push(&self, snapshot: Arc<Snapshot>) -> Result<()> {
+        let mut history = lock(&self.history);
+        history.push(snapshot);
+        let tick = history.ticks();
+        // Whoever comes after this sees this second in a whole event.
+        for viewers in self
+            .viewers
+            .iter()
+            .filter(|it| it.news.receiver_count() > 0)
+        {
+            let text = event(&json(&history.event(viewers.by, false))?);
+            // All may just have gone.
+            let _ = viewers.news.send((tick, text));
+        }
+        Ok(())
+    }
+
+    fn viewers(&self, by: By) -> &Viewers {
+        let found = self.viewers.iter().find(|it| it.by == by);
+        found.unwrap_or(&self.viewers[0])
+    }
+
+    /// What `make` makes of the history as it is now, and the number of the tick that it is of.
+    async fn made(
+        &self,
+        latest: &Latest,
+        make: impl FnOnce(&mut History) -> Result<Bytes> + Send + 'static,
+    ) -> Result<(u64, Bytes)> {
+        let mut latest = latest.lock().await;
         let history = Arc::clone(&self.history);
         let known = latest.as_ref().map(|(tick, _)| *tick);
         let making = spawn_blocking(move || {
@@ -72,7 +105,7 @@ impl Live {
             if known == Some(tick) {
                 return Ok(None);
             }
-            json(&mut history, true).map(|text| Some((tick, Bytes::from(text))))
+            make(&mut history).map(|text| Some((tick, text)))
         });
         match making.await.context("a view was left")?? {
             Some(new) => Ok(latest.insert(new).clone()),
@@ -80,25 +113,48 @@ impl Live {
         }
     }
 
-    /// Everything there is to see now, as JSON.
+    /// Everything there is to see now in a terminal, as JSON.
     pub async fn json(&self) -> Result<Bytes> {
-        Ok(self.whole().await?.1)
+        let made = self.made(&self.view, |history| Ok(json(&history.view())?.into()));
+        Ok(made.await?.1)
+    }
+
+    /// A row that is opened, as JSON, if there is such a row.
+    pub async fn detail(&self, by: By, id: String) -> Result<Option<Bytes>> {
+        let history = Arc::clone(&self.history);
+        let making = spawn_blocking(move || {
+            let detail = lock(&history).detail(by, &id);
+            detail.map(|it| json(&it).map(Bytes::from)).transpose()
+        });
+        making.await.context("a row was left")?
+    }
+
+    /// How a process was started that is shown, as JSON, if the agent may know.
+    pub async fn command_line(&self, id: String) -> Result<Option<Bytes>> {
+        let history = Arc::clone(&self.history);
+        let reading = spawn_blocking(move || {
+            let process = lock(&history).living(&id);
+            let read = process.and_then(|it| CommandLine::of(it, &Lives::seen_from_here()?));
+            read.map(|it| json(&it).map(Bytes::from)).transpose()
+        });
+        reading.await.context("a command line was left")?
     }
 
     /// An endless body of events.
-    pub fn events(self: &Arc<Self>) -> Body {
+    pub fn events(self: &Arc<Self>, by: By) -> Body {
         let (sender, body) = Channel::new(1);
-        tokio::spawn(Arc::clone(self).stream(sender));
+        tokio::spawn(Arc::clone(self).stream(by, sender));
         body.boxed_unsync()
     }
 
     /// Ends when the client has gone.
-    async fn stream(self: Arc<Self>, mut sender: Sender<Bytes, io::Error>) {
-        let mut news = self.news.subscribe();
-        let mut next = self.whole_event().await;
+    async fn stream(self: Arc<Self>, by: By, mut sender: Sender<Bytes, io::Error>) {
+        let viewers = self.viewers(by);
+        let mut news = viewers.news.subscribe();
+        let mut next = self.whole_event(viewers).await;
         let mut seen = 0;
         while let Ok((tick, text)) = next {
-            // What was on its way is part of a whole view already.
+            // What was on its way is part of a whole event already.
             if tick > seen || seen == 0 {
                 if sender.send_data(text).await.is_err() {
                     return;
@@ -109,16 +165,17 @@ impl Live {
                 Ok(event) => Ok(event),
                 Err(RecvError::Lagged(_)) => {
                     seen = 0;
-                    self.whole_event().await
+                    self.whole_event(viewers).await
                 }
                 Err(RecvError::Closed) => return,
             };
         }
     }
 
-    async fn whole_event(&self) -> Result<(u64, Bytes)> {
-        let (tick, text) = self.whole().await?;
-        Ok((tick, event(&text)))
+    async fn whole_event(&self, viewers: &Viewers) -> Result<(u64, Bytes)> {
+        let by = viewers.by;
+        let make = move |history: &mut History| Ok(event(&json(&history.event(by, true))?));
+        self.made(&viewers.whole, make).await
     }
 }
 
@@ -127,8 +184,8 @@ fn lock(history: &Mutex<History>) -> MutexGuard<'_, History> {
     history.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn json(history: &mut History, whole: bool) -> Result<Vec<u8>> {
-    serde_json::to_vec(&history.view(whole)).context("cannot write a view")
+fn json(what: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec(what).context("cannot write JSON")
 }
 
 fn event(json: &[u8]) -> Bytes {
@@ -183,7 +240,7 @@ mod tests {
         while lock(&live.history).ticks() < 3 {
             tokio::task::yield_now().await;
         }
-        let view = lock(&live.history).view(true);
+        let view = lock(&live.history).view();
         let points = view.processes[0].points.iter().map(|it| it.requests);
         assert_eq!(points.collect::<Vec<_>>(), [3.0, 5.0, 7.0]);
     }

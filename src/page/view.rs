@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What people look at, in the page and in the terminal: each process and its last minute.
+//! What is shown in the terminal: each process and its last minute.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use crate::model::snapshot::ProcessSnapshot;
+use crate::page::past::{Ages, Past};
+use crate::page::row::series;
+use crate::page::stretch::rounded;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct View {
@@ -14,7 +19,7 @@ pub struct View {
     pub backend: String,
     /// By reason.
     pub missed: BTreeMap<String, u64>,
-    /// Whether the processes have all of their points, or just those of the last second.
+    /// The processes have all of their points.
     pub whole: bool,
     /// Processes that are left out because there are so many others that are busier.
     pub hidden: usize,
@@ -44,12 +49,11 @@ pub struct Process {
     pub max_ms: Option<f64>,
     /// A point for each second, oldest first.
     pub points: Vec<Point>,
-    /// Left out where nothing has changed in the last second, unless the view is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub series: Option<Vec<Series>>,
 }
 
-/// What happened in one second.
+/// What happened in one second, or in each of a minute.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Point {
@@ -93,6 +97,29 @@ pub struct Series {
 }
 
 impl Process {
+    pub fn of(process: &ProcessSnapshot, past: &Past, ages: &Ages) -> Self {
+        let latency = process.latency.as_ref();
+        let rates = &process.requests_per_second.values;
+        let container = process.workload.cgroup.container_id.as_deref();
+        Self {
+            pid: process.id.pid,
+            start_time: process.id.start_time,
+            name: process.workload.name().to_owned(),
+            container: container.map(str::to_owned),
+            exited: process.exited,
+            requests: process.totals.requests,
+            requests_per_second: rates.last().copied().unwrap_or(0.0),
+            tls_unseen: process.totals.tls_unseen,
+            answers: past.last_minute(ages.tick).answers,
+            p50_ms: latency.and_then(|it| it.p50_ms.last()).map(rounded),
+            p90_ms: latency.and_then(|it| it.p90_ms.last()).map(rounded),
+            p99_ms: latency.and_then(|it| it.p99_ms.last()).map(rounded),
+            max_ms: latency.and_then(|it| it.max_ms.last()).map(rounded),
+            points: past.seconds(ages).points,
+            series: Some(series(&process.totals)),
+        }
+    }
+
     /// The share of the answers of the last minute that say the server failed.
     pub fn errors(&self) -> Option<f64> {
         let all: u64 = self.answers.values().sum();

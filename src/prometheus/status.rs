@@ -189,7 +189,7 @@ mod tests {
     use std::time::{Duration, Instant, SystemTime};
 
     use crate::model::counters::{ConnectionCount, KernelState, MapFill, ProcessId, ProgramStats};
-    use crate::model::increment::Totals;
+    use crate::model::increment::{Increment, Totals};
     use crate::model::reason::{Missed, Reason};
     use crate::model::snapshot::{AgentState, Lately, ProcessSnapshot, Snapshot, WorkloadSnapshot};
     use crate::otlp::push::PushCounts;
@@ -221,6 +221,7 @@ mod tests {
             totals: Totals::default(),
             lately: Lately::default(),
             rest: Totals::default(),
+            rest_increment: Increment::default(),
             unlisted: 13,
             processes: 0,
             since: Instant::now(),

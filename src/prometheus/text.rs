@@ -152,7 +152,7 @@ mod tests {
 
     use crate::identity::cgroup::Cgroup;
     use crate::model::counters::KernelState;
-    use crate::model::increment::{Series, Totals};
+    use crate::model::increment::{Increment, Series, Totals};
     use crate::model::reason::Missed;
     use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
     use crate::model::snapshot::{AgentState, Lately, Snapshot, WorkloadSnapshot};
@@ -188,6 +188,7 @@ mod tests {
                 },
                 lately: Lately::default(),
                 rest: Totals::default(),
+                rest_increment: Increment::default(),
                 unlisted: 0,
                 processes: 1,
                 since,

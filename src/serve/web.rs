@@ -20,6 +20,7 @@ use tokio::net::TcpListener;
 use crate::api::routes::Api;
 use crate::otlp::push::Pushes;
 use crate::page::assets;
+use crate::page::grouping::By;
 use crate::page::live::Live;
 use crate::prometheus::metrics::{Scrape, Vitals};
 use crate::prometheus::protobuf;
@@ -159,14 +160,17 @@ impl Routes for Web {
     ];
 
     fn answer<B>(&self, request: &Request<B>) -> Answer {
-        now(if self.is_meant(request) {
-            self.route(request)
-        } else {
-            plain(
+        if !self.is_meant(request) {
+            return now(plain(
                 StatusCode::MISDIRECTED_REQUEST,
                 "not a name of this host: use its address, or localhost, or --allow-host\n",
-            )
-        })
+            ));
+        }
+        match request.uri().path() {
+            "/row" => self.row(request),
+            "/command-line" => self.command_line(request),
+            _ => now(self.route(request)),
+        }
     }
 }
 
@@ -198,11 +202,43 @@ impl Web {
             })
     }
 
+    /// A row of the page, opened.
+    fn row<B>(&self, request: &Request<B>) -> Answer {
+        let live = Arc::clone(&self.live);
+        let by = by(request);
+        let id = parameter(request, "id").map(str::to_owned);
+        Box::pin(async move {
+            let detail = match (by, id) {
+                (Some(by), Some(id)) => live.detail(by, id).await?,
+                _ => None,
+            };
+            match detail {
+                Some(text) => json(text),
+                None => plain(StatusCode::NOT_FOUND, "there is no such row\n"),
+            }
+        })
+    }
+
+    /// How a process of the page was started. Off loopback nobody is told: to those who may not look into `/proc` it may be a secret.
+    fn command_line<B>(&self, request: &Request<B>) -> Answer {
+        if !self.loopback {
+            return now(plain(StatusCode::FORBIDDEN, "shown on loopback only\n"));
+        }
+        let live = Arc::clone(&self.live);
+        let id = parameter(request, "id").map(str::to_owned);
+        Box::pin(async move {
+            match live.command_line(id.unwrap_or_default()).await? {
+                Some(text) => json(text),
+                None => plain(StatusCode::NOT_FOUND, "not to be had\n"),
+            }
+        })
+    }
+
     fn events<B>(&self, request: &Request<B>) -> Result<Response<Body>> {
         let body = if request.method() == Method::HEAD {
             whole(Bytes::new())
         } else {
-            self.live.events()
+            self.live.events(by(request).unwrap_or(By::Process))
         };
         Response::builder()
             .header(CONTENT_TYPE, "text/event-stream")
@@ -271,6 +307,26 @@ impl Web {
         };
         !self.loopback || host.is_some_and(|host| is_ours(host.host()))
     }
+}
+
+fn json(text: Bytes) -> Result<Response<Body>> {
+    Response::builder()
+        .header(CONTENT_TYPE, "application/json")
+        .body(whole(text))
+        .context("cannot build a response")
+}
+
+/// What the page's rows are of.
+fn by<B>(request: &Request<B>) -> Option<By> {
+    parameter(request, "by")?.parse().ok()
+}
+
+/// As it is written: what the page sends has nothing to escape.
+fn parameter<'a, B>(request: &'a Request<B>, name: &str) -> Option<&'a str> {
+    let query = request.uri().query()?;
+    let pairs = query.split('&').filter_map(|it| it.split_once('='));
+    let mut values = pairs.filter(|(key, _)| *key == name);
+    Some(values.next()?.1)
 }
 
 /// An address cannot be made to point elsewhere, and browsers resolve `localhost` themselves.

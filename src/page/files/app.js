@@ -1,126 +1,139 @@
 // SPDX-License-Identifier: Apache-2.0
-// Follows the agent's events and shows what they say.
+// Shows what the agent's events say, and does what people ask for.
 
-import { SECONDS } from "./chart.js";
+import { Chart, byClass } from "./chart.js";
 import { Detail } from "./detail.js";
-import { count, rate, share } from "./format.js";
-import { Table, write } from "./table.js";
-
-const RETRY_MS = 1000;
-// Events come each second: this long without one, and the connection is as good as lost.
-const SILENCE_MS = 5000;
+import { NOTHING, count, rate, share, time } from "./format.js";
+import { Missed } from "./missed.js";
+import { Rows, share as shareOf } from "./rows.js";
+import { change, state } from "./state.js";
+import { Stream } from "./stream.js";
+import { Table } from "./table.js";
+import { write } from "./write.js";
 
 const part = (id) => document.getElementById(id);
-const processes = new Map();
+const rows = new Rows();
 const detail = new Detail(part("detail"));
-const table = new Table(part("processes"), (id) => detail.open(id, processes.get(id)));
-let source;
-let silence;
-
-connect();
-part("filter").addEventListener("input", () => showMatches(table.find(part("filter").value)));
-document.addEventListener("keydown", (event) => {
-  if (event.key === "/" && !part("detail").open && document.activeElement !== part("filter")) {
-    event.preventDefault();
-    part("filter").focus();
-  }
+const missed = new Missed(part("missed"));
+const totals = new Chart(part("total-chart"), part("total-legend"), {
+  stacked: true,
+  format: (value) => (value === null ? NOTHING : rate(value)),
 });
+const table = new Table(part("rows"), { open, arranged });
+const stream = new Stream(show, connected);
+// The latest event that is shown.
+let latest;
+let paused = false;
 
-function connect() {
-  source?.close();
-  source = new EventSource("events");
-  source.addEventListener("message", (event) => {
-    listen();
-    state("live", "Live");
-    show(JSON.parse(event.data));
+for (const button of document.querySelectorAll("[data-by]")) button.addEventListener("click", () => group(button.dataset.by));
+for (const button of document.querySelectorAll("[data-range]")) button.addEventListener("click", () => reach(button.dataset.range));
+for (const name of ["idle", "exited"]) {
+  part(`hide-${name}`).checked = state[name] === "hidden";
+  part(`hide-${name}`).addEventListener("change", (event) => {
+    change({ [name]: event.target.checked ? "hidden" : "shown" });
+    table.arrange(true);
   });
-  // Nothing is left to the browser, since it gives up where the agent answers that it is busy.
-  source.addEventListener("error", lost);
-  listen();
 }
+part("filter").value = state.filter;
+part("filter").addEventListener("input", () => {
+  change({ filter: part("filter").value });
+  table.arrange(true);
+});
+part("pause").addEventListener("click", pause);
+part("missed").addEventListener("toggle", () => latest && missed.show(latest.missed));
+document.addEventListener("keydown", pressed);
+mark();
+stream.follow(state.by);
 
-function listen() {
-  clearTimeout(silence);
-  silence = setTimeout(lost, SILENCE_MS);
-}
-
-function lost() {
-  source.close();
-  clearTimeout(silence);
-  state("lost", "Connection lost, trying again…");
-  silence = setTimeout(connect, RETRY_MS);
-}
-
-function state(name, text) {
-  part("connection").dataset.state = name;
-  document.body.classList.toggle("stale", name !== "live");
-  write(part("connection"), text);
-}
-
-function show(view) {
-  take(view);
-  write(part("host"), view.host);
-  write(part("agent"), `scope-http-statistics ${view.version}, backend ${view.backend}`);
-  showMissed(view.missed);
-  part("waiting").hidden = processes.size > 0;
-  part("overview").hidden = processes.size === 0;
-  part("hidden").hidden = view.hidden === 0;
-  write(part("hidden"), `${count(view.hidden)} more processes, less busy than these, are not shown.`);
-  showFigures(view.hidden);
-  showMatches(table.show(processes));
-  detail.update(processes);
-}
-
-// A whole view replaces what is known, any other adds to it.
-function take(view) {
-  const known = new Set();
-  for (const process of view.processes) {
-    const id = `${process.pid}-${process.start_time}`;
-    const before = view.whole ? undefined : processes.get(id);
-    const points = process.points.map(({ requests = 0, answers = [0, 0, 0, 0, 0], p50_ms = null, p99_ms = null }) => ({
-      requests,
-      answers,
-      p50_ms,
-      p99_ms,
-    }));
-    process.points = [...(before?.points ?? []), ...points].slice(-SECONDS);
-    process.series ??= before?.series ?? [];
-    process.errors = errors([process]);
-    known.add(id);
-    processes.set(id, process);
+function pressed(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || part("detail").open) return;
+  if (event.key === "Escape") {
+    if (document.activeElement === part("filter")) part("filter").blur();
+    table.letGo();
+    return;
   }
-  for (const id of processes.keys()) {
-    if (!known.has(id)) processes.delete(id);
-  }
+  if (document.activeElement === part("filter")) return;
+  const act = { j: () => table.move(1), k: () => table.move(-1), "/": () => part("filter").focus(), p: pause }[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
 }
 
-// The share of answers that say the server failed; null where there are none.
-function errors(all) {
-  let answers = 0;
-  let failed = 0;
-  for (const [status, number] of all.flatMap((it) => Object.entries(it.answers))) {
-    answers += number;
-    if (status >= 500) failed += number;
-  }
-  return answers ? failed / answers : null;
+// What is one click apart is known by the agent, each apart.
+function group(by) {
+  if (by === state.by) return;
+  change({ by, row: "" });
+  mark();
+  paused = false;
+  stream.follow(by);
 }
 
-function showFigures(hidden) {
-  const all = [...processes.values()];
-  write(part("total-rate"), rate(all.reduce((sum, it) => sum + it.requests_per_second, 0)));
-  write(part("total-processes"), count(all.filter((it) => !it.exited).length + hidden));
-  write(part("total-errors"), share(errors(all)));
+function reach(range) {
+  change({ range });
+  mark();
+  showTotals();
+  detail.draw();
 }
 
-function showMatches(number) {
-  const filtered = part("filter").value.trim() !== "";
-  write(part("matches"), filtered ? `${count(number)} of ${count(processes.size)}` : "");
+function pause() {
+  paused = !paused;
+  mark();
+  // What was missed meanwhile is in a whole event.
+  if (!paused) stream.follow(state.by);
+}
+
+function mark() {
+  for (const button of document.querySelectorAll("[data-by]")) button.setAttribute("aria-pressed", button.dataset.by === state.by);
+  for (const button of document.querySelectorAll("[data-range]")) button.setAttribute("aria-pressed", button.dataset.range === state.range);
+  part("pause").setAttribute("aria-pressed", paused);
+  write(part("pause"), paused ? `Paused at ${time(latest?.date ?? Date.now())}` : "Pause");
+  write(part("what"), { process: "Process", workload: "Workload", container: "Container", unit: "Unit" }[state.by]);
+}
+
+function connected(is) {
+  part("connection").dataset.state = is ? "live" : "lost";
+  document.body.classList.toggle("stale", !is);
+  write(part("connection"), is ? "Live" : "Connection lost, trying again…");
+}
+
+function show(event) {
+  if (paused) return;
+  latest = event;
+  rows.take(event);
+  write(part("host"), event.host);
+  write(part("agent"), `scope-http-statistics ${event.version}, backend ${event.backend}`);
+  missed.show(event.missed);
+  part("waiting").hidden = rows.size > 0;
+  part("overview").hidden = rows.size === 0;
+  part("hidden").hidden = event.hidden === 0;
+  write(part("hidden"), `${count(event.hidden)} more processes, less busy than these, are not shown.`);
+  showTotals();
+  table.show(rows);
+  const asked = rows.get(state.row);
+  if (asked && detail.id === null) detail.open(asked, event.date);
+  else detail.update(rows, event.date);
+}
+
+function showTotals() {
+  if (!latest) return;
+  const { total, date } = latest;
+  write(part("total-rate"), rate(total.requests_per_second));
+  write(part("total-processes"), count(total.processes));
+  write(part("total-client-errors"), share(shareOf(total.answers, 400, 499)));
+  write(part("total-server-errors"), share(shareOf(total.answers, 500, 999)));
+  const isHour = state.range === "hour";
+  totals.show(byClass(isHour ? total.minutes : total.seconds), date, isHour ? 60000 : 1000);
+}
+
+function open(id) {
+  const row = rows.get(id);
+  if (row) detail.open(row, latest.date);
+}
+
+function arranged(number, waiting) {
+  const all = rows.size;
+  write(part("matches"), number < all ? `${count(number)} of ${count(all)}` : "");
   part("none").hidden = number > 0;
-}
-
-function showMissed(missed) {
-  const some = Object.entries(missed).filter(([, number]) => number > 0);
-  const text = some.map(([reason, number]) => `${reason.replaceAll("_", " ")} ${count(number)}`).join(", ");
-  write(part("missed"), text ? `Missed: ${text}` : "Nothing missed");
-  part("missed").classList.toggle("bad", some.length > 0);
+  const rowsWait = waiting === 1 ? "1 row waits" : `${count(waiting)} rows wait`;
+  write(part("held"), waiting ? `${rowsWait} to move: the order is held while you point at it (Esc lets go)` : "");
 }

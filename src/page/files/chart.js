@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Graphs of the last minute as SVG. Everything is set by attribute, nothing by markup.
+// Graphs as SVG. Everything is set by attribute, nothing by markup.
 
-const NAMESPACE = "http://www.w3.org/2000/svg";
+import { time } from "./format.js";
+import { make, svg } from "./write.js";
+
 export const SECONDS = 60;
+// As many points has a minute, by seconds, and an hour, by minutes.
+export const POINTS = 60;
 
-export function svg(name, attributes = {}) {
-  const element = document.createElementNS(NAMESPACE, name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  return element;
-}
+export const round = (value) => Math.round(value * 10) / 10;
 
-const round = (value) => Math.round(value * 10) / 10;
-
-// A small graph without axes, as high as its own peak.
+// A small graph without axes, as high as its own peak, which the row says.
 export class Sparkline {
   static WIDTH = 120;
   static HEIGHT = 22;
@@ -25,18 +23,74 @@ export class Sparkline {
     this.element.append(this.area, this.line);
   }
 
-  show(values) {
+  show(values, peak) {
     const { WIDTH, HEIGHT } = Sparkline;
     const step = WIDTH / (SECONDS - 1);
     const start = SECONDS - values.length;
-    const peak = Math.max(...values, 1);
+    const scale = Math.max(peak, 1);
     const line = values
-      .map((value, i) => `${i ? "L" : "M"}${round((start + i) * step)} ${round(HEIGHT - 1 - (value / peak) * (HEIGHT - 3))}`)
+      .map((value, i) => `${i ? "L" : "M"}${round((start + i) * step)} ${round(HEIGHT - 1 - (value / scale) * (HEIGHT - 3))}`)
       .join("");
     if (line === this.shown) return;
     this.shown = line;
     this.line.setAttribute("d", line);
-    this.area.setAttribute("d", `${line}L${WIDTH} ${HEIGHT}L${round(start * step)} ${HEIGHT}Z`);
+    this.area.setAttribute("d", line && `${line}L${WIDTH} ${HEIGHT}L${round(start * step)} ${HEIGHT}Z`);
+  }
+}
+
+// What graphs over time have in common: where a point is, what is under the pointer, and their axis.
+export class Plot {
+  static LEFT = 52;
+  static BOTTOM = 20;
+  static TOP = 8;
+
+  constructor(element, legend) {
+    Object.assign(this, { element, legend, at: null, date: 0, step: 1000 });
+    element.addEventListener("pointermove", (event) => {
+      const { left, width } = element.getBoundingClientRect();
+      const share = (event.clientX - left - Plot.LEFT) / (width - Plot.LEFT);
+      this.at = Math.min(POINTS - 1, Math.max(0, Math.round(share * (POINTS - 1))));
+      this.draw();
+    });
+    element.addEventListener("pointerleave", () => {
+      this.at = null;
+      this.draw();
+    });
+  }
+
+  measure() {
+    this.width = this.element.clientWidth || 600;
+    this.height = this.element.clientHeight || 170;
+    this.floor = this.height - Plot.BOTTOM;
+    this.element.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
+  }
+
+  x(i) {
+    return round(Plot.LEFT + (i / (POINTS - 1)) * (this.width - Plot.LEFT - 2));
+  }
+
+  // A line across with what it stands for.
+  grid(y, text) {
+    return [svg("line", { class: "grid", x1: Plot.LEFT, x2: this.width, y1: y, y2: y }), this.label(Plot.LEFT - 8, y + 4, "end", text)];
+  }
+
+  label(x, y, anchor, text) {
+    return svg("text", { x, y, "text-anchor": anchor }, text);
+  }
+
+  // Where the axis of time begins and ends, and the line under the pointer.
+  times() {
+    const unit = this.step === 1000 ? "s" : "min";
+    const parts = [this.label(Plot.LEFT, this.height - 4, "start", `${POINTS} ${unit} ago`), this.label(this.width - 2, this.height - 4, "end", "now")];
+    if (this.at !== null) parts.push(svg("line", { class: "cursor", x1: this.x(this.at), x2: this.x(this.at), y1: Plot.TOP, y2: this.floor }));
+    return parts;
+  }
+
+  // Says what is under the pointer, or else the latest. Each is a class name and a text.
+  describe(entries) {
+    const when = this.at === null ? [] : [make("time", "", time(this.date - (POINTS - 1 - this.at) * this.step))];
+    this.legend.replaceChildren(...when, ...entries.map(([className, text]) => make("span", className, text)));
+    this.element.setAttribute("aria-label", entries.map(([, text]) => text).join(", "));
   }
 }
 
@@ -46,49 +100,30 @@ function ceiling(value) {
   return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((limit) => limit >= value * 0.999);
 }
 
-// A graph with axes: bands that lie on one another, or lines.
-// `series` are [{name, className, values}], values oldest first and null where there is none.
-export class Chart {
-  static HEIGHT = 170;
-  static LEFT = 52;
-  static BOTTOM = 20;
-  static TOP = 8;
-
+// Bands that lie on one another, or lines.
+export class Chart extends Plot {
   constructor(element, legend, { stacked, format }) {
-    Object.assign(this, { element, legend, stacked, format, at: null, series: [] });
-    element.addEventListener("pointermove", (event) => {
-      const { left, width } = element.getBoundingClientRect();
-      const share = (event.clientX - left - Chart.LEFT) / (width - Chart.LEFT);
-      this.at = Math.min(SECONDS - 1, Math.max(0, Math.round(share * (SECONDS - 1))));
-      this.draw();
-    });
-    element.addEventListener("pointerleave", () => {
-      this.at = null;
-      this.draw();
-    });
+    super(element, legend);
+    Object.assign(this, { stacked, format, series: [] });
   }
 
-  show(series) {
-    this.series = series;
+  // `series` are [{name, className, values}], values oldest first and null where there is none, up to `date` and each `step` ms long.
+  show(series, date, step) {
+    Object.assign(this, { series, date, step });
     this.draw();
   }
 
   draw() {
-    const width = this.element.clientWidth || 600;
-    const { HEIGHT, LEFT, BOTTOM, TOP } = Chart;
-    const x = (i) => round(LEFT + (i / (SECONDS - 1)) * (width - LEFT - 2));
+    this.measure();
+    const { floor } = this;
+    const x = (i) => this.x(i);
     const bands = this.stacked ? stack(this.series) : this.series.map((it) => ({ ...it, tops: it.values }));
     const peak = ceiling(Math.max(0.001, ...bands.flatMap((it) => it.tops.filter((top) => top !== null))));
-    const y = (value) => round(HEIGHT - BOTTOM - (value / peak) * (HEIGHT - BOTTOM - TOP));
+    const y = (value) => round(floor - (value / peak) * (floor - Plot.TOP));
 
-    const parts = [];
-    for (const value of [0, peak / 2, peak]) {
-      parts.push(svg("line", { class: "grid", x1: LEFT, x2: width, y1: y(value), y2: y(value) }));
-      parts.push(label(LEFT - 8, y(value) + 4, "end", this.format(value)));
-    }
-    parts.push(label(LEFT, HEIGHT - 4, "start", "60 s ago"), label(width - 2, HEIGHT - 4, "end", "now"));
+    const parts = [0, peak / 2, peak].flatMap((value) => this.grid(y(value), this.format(value)));
     for (const band of bands.toReversed()) {
-      const start = SECONDS - band.tops.length;
+      const start = POINTS - band.tops.length;
       if (this.stacked) {
         const top = band.tops.map((value, i) => `${x(start + i)} ${y(value)}`);
         const bottom = band.bottoms.map((value, i) => `${x(start + i)} ${y(value)}`).reverse();
@@ -97,34 +132,23 @@ export class Chart {
         parts.push(svg("path", { class: `curve ${band.className}`, d: curve(band.tops, start, x, y) }));
       }
     }
-    if (this.at !== null) parts.push(svg("line", { class: "cursor", x1: x(this.at), x2: x(this.at), y1: TOP, y2: HEIGHT - BOTTOM }));
-    this.element.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    this.element.replaceChildren(...parts);
-    this.describe();
-  }
-
-  // The legend says the values under the pointer, or else the latest.
-  describe() {
-    const entries = this.series.map(({ name, className, values }) => {
-      const value = values[(this.at ?? SECONDS - 1) - (SECONDS - values.length)];
-      return { className, text: `${name} ${this.format(value ?? null)}` };
-    });
-    this.legend.replaceChildren(
-      ...entries.map(({ className, text }) => {
-        const entry = document.createElement("span");
-        entry.className = className;
-        entry.textContent = text;
-        return entry;
+    this.element.replaceChildren(...parts, ...this.times());
+    this.describe(
+      this.series.map(({ name, className, values }) => {
+        const value = values[(this.at ?? POINTS - 1) - (POINTS - values.length)];
+        return [className, `${name} ${this.format(value ?? null)}`];
       }),
     );
-    this.element.setAttribute("aria-label", entries.map((it) => it.text).join(", "));
   }
 }
 
-function label(x, y, anchor, text) {
-  const element = svg("text", { x, y, "text-anchor": anchor });
-  element.textContent = text;
-  return element;
+const CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+// Answers by class: 2xx always, and others where there are some.
+export function byClass(points) {
+  const none = [0, 0, 0, 0, 0];
+  const series = CLASSES.map((name, i) => ({ name, className: `s${i + 1}`, values: points.map(({ answers = none }) => answers[i]) }));
+  return series.filter(({ values }, i) => i === 1 || values.some((value) => value > 0));
 }
 
 function stack(series) {

@@ -1,97 +1,141 @@
 // SPDX-License-Identifier: Apache-2.0
-// One process, opened: its graphs and all of its series.
+// One row, opened: its graphs, how it was started, and all of its series.
 
-import { Chart } from "./chart.js";
-import { NOTHING, count, duration, rate } from "./format.js";
-import { write } from "./table.js";
+import { Chart, byClass } from "./chart.js";
+import { NOTHING, count, duration, rate, time } from "./format.js";
+import { Heatmap } from "./heatmap.js";
+import { nameOf } from "./rows.js";
+import { change, state } from "./state.js";
+import { make, write } from "./write.js";
 
-const CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+// By their numbers, of gRPC.
+const CODES = [
+  "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED",
+  "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
+  "UNAUTHENTICATED",
+];
 
 export class Detail {
   constructor(dialog) {
-    const part = (name) => document.getElementById(name);
-    this.dialog = dialog;
-    this.part = part;
-    this.id = null;
+    const part = (name) => document.getElementById(`detail-${name}`);
+    Object.assign(this, { dialog, part, id: null, latest: null, asked: 0 });
     this.status = new Chart(part("status-chart"), part("status-legend"), {
       stacked: true,
       format: (value) => (value === null ? NOTHING : rate(value)),
     });
     this.latency = new Chart(part("latency-chart"), part("latency-legend"), { stacked: false, format: duration });
-    part("detail-close").addEventListener("click", () => dialog.close());
-    dialog.addEventListener("click", (event) => {
-      if (event.target === dialog) dialog.close();
+    this.heat = new Heatmap(part("heat-chart"), part("heat-legend"));
+    part("close").addEventListener("click", () => dialog.close());
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    dialog.addEventListener("close", () => {
+      this.id = null;
+      change({ row: "" });
     });
-    dialog.addEventListener("close", () => (this.id = null));
   }
 
-  open(id, process) {
-    this.id = id;
-    this.part("detail-state").textContent = "exited";
+  open(row, date) {
+    if (this.id === row.id) return;
+    Object.assign(this, { id: row.id, latest: null });
+    change({ row: row.id });
     this.dialog.showModal();
-    this.show(process);
+    write(this.part("command"), "");
+    this.part("command-line").hidden = row.pid === undefined;
+    this.showSeries([]);
+    this.show(row, date);
+    if (row.pid !== undefined) this.askCommand(row.id);
   }
 
-  // A process that is no longer there stays as it was last seen.
-  update(processes) {
+  // A row that is no longer there stays as it was last seen.
+  update(rows, date) {
     if (this.id === null) return;
-    const process = processes.get(this.id);
-    if (process) this.show(process);
-    else this.part("detail-state").hidden = false;
+    const row = rows.get(this.id);
+    if (row) this.show(row, date);
+    else write(this.part("state"), "gone");
   }
 
-  show(process) {
-    write(this.part("detail-name"), process.name);
-    write(this.part("detail-pid"), String(process.pid));
-    write(this.part("detail-requests"), count(process.requests));
-    write(this.part("detail-tls"), count(process.tls_unseen ?? 0));
-    write(this.part("detail-p50"), duration(process.p50_ms));
-    write(this.part("detail-p90"), duration(process.p90_ms));
-    write(this.part("detail-p99"), duration(process.p99_ms));
-    write(this.part("detail-max"), duration(process.max_ms));
-    write(this.part("detail-container"), process.container ?? "none");
-    this.part("detail-state").hidden = !process.exited;
+  show(row, date) {
+    const where = [row.container && `container ${row.container}`, row.pod && `pod ${row.pod}`, row.unit].filter(Boolean).join(", ");
+    const facts = {
+      name: nameOf(row),
+      state: row.exited ? "exited" : "",
+      pid: row.pid === undefined ? `${count(row.processes)} of ${row.executables.join(", ")}` : String(row.pid),
+      port: String(row.port ?? NOTHING),
+      requests: count(row.requests),
+      failed: count(row.failed_calls),
+      tls: count(row.tls_unseen),
+      p50: duration(row.p50_ms),
+      p90: duration(row.p90_ms),
+      p99: duration(row.p99_ms),
+      max: duration(row.max_ms),
+      where: where || NOTHING,
+      date: `as of ${time(date)}`,
+    };
+    for (const [name, text] of Object.entries(facts)) write(this.part(name), text);
+    write(this.part("pid-name"), row.pid === undefined ? "Processes" : "Pid");
+    this.ask(date);
+  }
 
-    const { points } = process;
-    this.status.show(
-      CLASSES.map((name, i) => ({ name, className: `s${i + 1}`, values: points.map((point) => point.answers[i]) })).filter(
-        ({ values }, i) => i === 1 || values.some((value) => value > 0),
-      ),
+  async ask(date) {
+    const asked = ++this.asked;
+    const { id } = this;
+    const answer = await fetch(`row?by=${state.by}&id=${id}`).catch(() => null);
+    if (!answer?.ok) return;
+    const latest = await answer.json();
+    // Another row may have been opened meanwhile, or an answer have overtaken this one.
+    if (id !== this.id || asked < this.asked) return;
+    this.latest = { ...latest, date };
+    this.draw();
+  }
+
+  draw() {
+    if (!this.latest) return;
+    const { date, series } = this.latest;
+    const step = state.range === "hour" ? 60000 : 1000;
+    const { points, heat } = state.range === "hour" ? this.latest.minutes : this.latest.seconds;
+    const values = (name) => points.map((it) => it[name] ?? null);
+    this.status.show(byClass(points), date, step);
+    this.latency.show(
+      [
+        { name: "p50", className: "p50", values: values("p50_ms") },
+        { name: "p99", className: "p99", values: values("p99_ms") },
+      ],
+      date,
+      step,
     );
-    this.latency.show([
-      { name: "p50", className: "p50", values: points.map((point) => point.p50_ms) },
-      { name: "p99", className: "p99", values: points.map((point) => point.p99_ms) },
-    ]);
-    this.showSeries(process.series);
+    this.heat.show(heat, date, step);
+    this.showSeries(series);
+  }
+
+  async askCommand(id) {
+    const answer = await fetch(`command-line?id=${id}`).catch(() => null);
+    const text = !answer ? "" : answer.ok ? words(await answer.json()) : await answer.text();
+    if (id === this.id) write(this.part("command"), text.trim() || NOTHING);
   }
 
   showSeries(series) {
-    const status = (it) => {
-      if (it.method === "gRPC") return { 4094: "other", 4095: "unknown" }[it.status] ?? it.status;
-      return { 0: "other", 1: "unknown" }[it.status] ?? it.status;
-    };
-    const rows = series.map((it) => [
-      it.method,
-      status(it),
-      it.version,
-      count(it.count),
-      duration(it.mean_ms),
-      duration(it.p50_ms),
-      duration(it.p90_ms),
-      duration(it.p99_ms),
-      duration(it.max_ms),
-    ]);
     const body = this.part("series").tBodies[0];
-    while (body.rows.length > rows.length) body.deleteRow(-1);
-    while (body.rows.length < rows.length) {
+    while (body.rows.length > series.length) body.deleteRow(-1);
+    while (body.rows.length < series.length) {
       const row = body.insertRow();
-      for (let i = 0; i < 9; i++) row.insertCell().className = i > 2 ? "number" : "";
+      for (let i = 0; i < 9; i++) row.append(make("td", i > 2 ? "number" : ""));
     }
-    rows.forEach((values, n) => {
+    series.forEach((it, n) => {
       const { cells } = body.rows[n];
-      values.forEach((value, i) => write(cells[i], String(value)));
-      const failed = series[n].method === "gRPC" ? (series[n].status ? 5 : 2) : String(series[n].status)[0];
+      const durations = [it.mean_ms, it.p50_ms, it.p90_ms, it.p99_ms, it.max_ms].map(duration);
+      [it.method, statusOf(it), it.version, count(it.count), ...durations].forEach((text, i) => write(cells[i], text));
+      const failed = it.method === "gRPC" ? (it.status ? 5 : 2) : String(it.status)[0];
       cells[1].className = `code s${failed}`;
     });
   }
+}
+
+function statusOf({ method, status }) {
+  if (method !== "gRPC") return { 0: "other", 1: "unknown" }[status] ?? String(status);
+  return { 4094: "other", 4095: "unknown" }[status] ?? (CODES[status] ? `${status} ${CODES[status]}` : String(status));
+}
+
+// As a shell would take them, so that arguments are told apart.
+function words({ arguments: all, is_cut: isCut }) {
+  const quoted = all.map((it) => (/^[\w@%+=:,./-]+$/.test(it) ? it : `'${it.replaceAll("'", "'\\''")}'`));
+  return quoted.join(" ") + (isCut ? "…" : "");
 }

@@ -32,3 +32,9 @@ export function share(value) {
   const percent = value * 100;
   return percent < 0.1 ? "<0.1 %" : `${percent.toFixed(percent < 10 ? 1 : 0)} %`;
 }
+
+const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
+export function time(ms) {
+  return clock.format(ms);
+}

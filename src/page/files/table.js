@@ -1,183 +1,160 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of processes. Rows stay and only what has changed in them is written, so that many stay smooth.
+// The table. Only rows that are in sight are in the document, so that thousands stay smooth.
 
-import { Sparkline } from "./chart.js";
-import { NOTHING, count, duration, rate, share } from "./format.js";
+import { RowView } from "./row.js";
+import { TEXTS, matches, sorted } from "./rows.js";
+import { change, state } from "./state.js";
 
-const KEYS = {
-  name: (it) => it.name.toLowerCase(),
-  container: (it) => it.container ?? "",
-  rate: (it) => it.requests_per_second,
-  errors: (it) => it.errors ?? -1,
-  p50: (it) => it.p50_ms ?? -1,
-  p90: (it) => it.p90_ms ?? -1,
-  p99: (it) => it.p99_ms ?? -1,
-  max: (it) => it.max_ms ?? -1,
-};
-const TEXTS = ["name", "container"];
+// Rows that are there above and below those in sight.
+const MARGIN = 8;
 
 export class Table {
-  constructor(element, open) {
+  order = [];
+  views = new Map();
+  spare = [];
+  selected = null;
+  pointed = false;
+
+  // `arranged` is told how many rows there are, and how many wait to move.
+  constructor(element, { open, arranged }) {
     this.element = element;
     this.body = element.tBodies[0];
-    this.open = open;
-    this.rows = new Map();
-    this.sort = { key: "rate", down: true };
-    this.filter = "";
+    Object.assign(this, { open, arranged, rows: new Map() });
     for (const header of element.querySelectorAll("th[data-sort]")) {
       header.querySelector("button").addEventListener("click", () => this.sortBy(header.dataset.sort));
     }
     this.markSort();
+    let waiting = false;
+    const render = () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        this.render();
+      });
+    };
+    addEventListener("scroll", render, { passive: true });
+    addEventListener("resize", render);
+    // A finger points at nothing once it is lifted.
+    this.body.addEventListener("pointerenter", (event) => (this.pointed = event.pointerType !== "touch"));
+    this.body.addEventListener("pointerleave", () => {
+      this.pointed = false;
+      this.arrange(false);
+    });
+    this.body.addEventListener("focusout", () => setTimeout(() => this.arrange(false)));
+    this.body.addEventListener("focusin", (event) => this.focused(event.target));
   }
 
-  sortBy(key) {
-    const down = this.sort.key === key ? !this.sort.down : !TEXTS.includes(key);
-    this.sort = { key, down };
+  sortBy(sort) {
+    const turned = { down: "up", up: "down" }[state.order];
+    change({ sort, order: state.sort === sort ? turned : TEXTS.includes(sort) ? "up" : "down" });
     this.markSort();
     this.arrange(true);
   }
 
   markSort() {
     for (const header of this.element.querySelectorAll("th[data-sort]")) {
-      const order = this.sort.down ? "descending" : "ascending";
-      header.setAttribute("aria-sort", header.dataset.sort === this.sort.key ? order : "none");
+      const order = state.order === "down" ? "descending" : "ascending";
+      header.setAttribute("aria-sort", header.dataset.sort === state.sort ? order : "none");
     }
   }
 
-  // Returns how many processes are in sight.
-  find(text) {
-    this.filter = text.trim().toLowerCase();
-    return this.arrange(true);
-  }
-
-  show(processes) {
-    for (const [id, row] of this.rows) {
-      if (!processes.has(id)) {
-        row.element.remove();
-        this.rows.delete(id);
-      }
-    }
-    for (const [id, process] of processes) {
-      let row = this.rows.get(id);
-      if (!row) {
-        row = new Row(() => this.open(id));
-        this.rows.set(id, row);
-      }
-      row.show(process);
-    }
-    return this.arrange(false);
+  show(rows) {
+    this.rows = rows;
+    this.arrange(false);
   }
 
   // Nothing moves away from under a pointer or the keyboard's focus.
   arrange(asked) {
-    const matching = [...this.rows.values()].filter((row) => row.matches(this.filter));
-    const inUse = this.body.matches(":hover") || this.body.contains(document.activeElement);
-    if (asked || !inUse) {
-      const key = KEYS[this.sort.key];
-      const sign = this.sort.down ? -1 : 1;
-      const byKey = (a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0);
-      matching.sort((a, b) => sign * byKey(a.process, b.process) || a.process.pid - b.process.pid);
+    const wanted = sorted([...this.rows.values()].filter(matches));
+    let waiting = 0;
+    if (asked || !this.isInUse()) {
+      this.order = wanted;
     } else {
-      const place = new Map([...this.body.rows].map((row, i) => [row, i]));
-      matching.sort((a, b) => (place.get(a.element) ?? Infinity) - (place.get(b.element) ?? Infinity));
+      const matching = new Set(wanted.map((row) => row.id));
+      const kept = this.order.map((row) => row.id).filter((id) => matching.has(id));
+      const placed = new Set(kept);
+      const come = wanted.filter((row) => !placed.has(row.id));
+      this.order = [...kept.map((id) => this.rows.get(id)), ...come];
+      waiting = this.order.filter((row, i) => row !== wanted[i]).length;
     }
-    const wanted = matching.map((row) => row.element);
-    const stale = wanted.length !== this.body.rows.length || wanted.some((row, i) => row !== this.body.rows[i]);
-    if (stale) this.place(wanted);
-    return wanted.length;
+    this.render();
+    this.arranged(this.order.length, waiting);
+  }
+
+  isInUse() {
+    return this.pointed || this.body.contains(document.activeElement);
+  }
+
+  render() {
+    const height = parseFloat(getComputedStyle(this.element).getPropertyValue("--row"));
+    const { order, body } = this;
+    const top = body.getBoundingClientRect().top;
+    const first = Math.max(0, Math.min(order.length, Math.floor(-top / height) - MARGIN));
+    const last = Math.max(first, Math.min(order.length, Math.ceil((innerHeight - top) / height) + MARGIN));
+    const shown = order.slice(first, last);
+    const ids = new Set(shown.map((row) => row.id));
+    for (const [id, view] of this.views) {
+      if (ids.has(id)) continue;
+      this.views.delete(id);
+      this.spare.push(view);
+    }
+    const elements = shown.map((row, i) => {
+      const view = this.views.get(row.id) ?? this.spare.pop() ?? new RowView((id) => this.open(id));
+      this.views.set(row.id, view);
+      view.show(row, first + i, row.id === this.selected);
+      return view.element;
+    });
+    this.element.setAttribute("aria-rowcount", order.length + 1);
+    body.style.paddingTop = `${first * height}px`;
+    body.style.paddingBottom = `${(order.length - last) * height}px`;
+    const stale = elements.length !== body.rows.length || elements.some((row, i) => row !== body.rows[i]);
+    if (stale) this.place(elements);
   }
 
   // Moving a row takes the focus from it.
   place(rows) {
     const focused = document.activeElement;
+    const held = this.body.contains(focused);
     this.body.replaceChildren(...rows);
-    if (focused?.isConnected && focused !== document.activeElement) focused.focus({ preventScroll: true });
-  }
-}
-
-class Row {
-  constructor(open) {
-    this.element = document.createElement("tr");
-    this.button = document.createElement("button");
-    this.pid = cell("span", "pid");
-    this.tls = cell("span", "pid");
-    this.tls.title = "TLS connections whose requests cannot be seen";
-    this.container = cell("td", "wide container");
-    this.rate = cell("td", "number rate");
-    this.errors = cell("td", "number");
-    this.p50 = cell("td", "number wide");
-    this.p90 = cell("td", "number wide");
-    this.p99 = cell("td", "number");
-    this.max = cell("td", "number wide");
-    this.sparkline = new Sparkline();
-    this.bar = cell("div", "bar");
-    this.bar.setAttribute("role", "img");
-    const name = cell("th", "name");
-    name.scope = "row";
-    name.append(this.button, this.pid, this.tls);
-    const graph = cell("td", "graph");
-    graph.append(this.sparkline.element);
-    const status = cell("td", "wide status");
-    status.append(this.bar);
-    // Laid out as a grid, which some take for no table any more.
-    this.element.role = "row";
-    name.role = "rowheader";
-    for (const it of [this.container, this.rate, graph, this.errors, this.p50, this.p90, this.p99, this.max, status]) it.role = "cell";
-    this.element.append(name, this.container, this.rate, graph, this.errors, this.p50, this.p90, this.p99, this.max, status);
-    this.element.addEventListener("click", open);
+    if (!held || focused === document.activeElement) return;
+    const view = this.views.get(this.selected);
+    if (view) view.button.focus({ preventScroll: true });
   }
 
-  show(process) {
-    this.process = process;
-    write(this.button, process.name);
-    write(this.pid, String(process.pid));
-    write(this.tls, process.tls_unseen ? `${count(process.tls_unseen)} TLS unseen` : "");
-    write(this.container, process.container?.slice(0, 12) ?? NOTHING);
-    write(this.rate, rate(process.requests_per_second));
-    write(this.errors, share(process.errors));
-    write(this.p50, duration(process.p50_ms));
-    write(this.p90, duration(process.p90_ms));
-    write(this.p99, duration(process.p99_ms));
-    write(this.max, duration(process.max_ms));
-    this.container.title = process.container ?? "";
-    this.errors.classList.toggle("bad", process.errors > 0);
-    this.element.classList.toggle("exited", process.exited);
-    this.sparkline.show(process.points.map((point) => point.requests));
-    this.showBar(process.answers);
+  focused(target) {
+    const view = [...this.views.values()].find((it) => it.element.contains(target));
+    if (view && view.row.id !== this.selected) this.select(view.row.id);
   }
 
-  showBar(answers) {
-    // What has no code of its own comes as 0.
-    const entries = Object.entries(answers).map(([status, count]) => [status === "0" ? "other" : status, count]);
-    const all = entries.reduce((sum, [, count]) => sum + count, 0);
-    const text = entries.map(([status, count]) => `${status}: ${count}`).join(", ");
-    if (text === this.shownAnswers) return;
-    this.shownAnswers = text;
-    this.bar.title = text;
-    this.bar.setAttribute("aria-label", text || "no answers in the last minute");
-    this.bar.replaceChildren(
-      ...entries.map(([status, count]) => {
-        const part = document.createElement("i");
-        part.className = `s${status[0]}`;
-        part.style.flexGrow = count;
-        part.textContent = count > all * 0.15 ? status : "";
-        return part;
-      }),
-    );
+  select(id) {
+    this.selected = id;
+    for (const view of this.views.values()) view.element.toggleAttribute("aria-current", false);
+    this.views.get(id)?.element.setAttribute("aria-current", "true");
   }
 
-  matches(filter) {
-    const { name, pid, container } = this.process;
-    return !filter || [name, String(pid), container ?? ""].some((it) => it.toLowerCase().includes(filter));
+  // The next row or the one before gets the focus.
+  move(by) {
+    if (!this.order.length) return;
+    const at = this.order.findIndex((row) => row.id === this.selected);
+    const next = at < 0 ? 0 : Math.min(this.order.length - 1, Math.max(0, at + by));
+    this.select(this.order[next].id);
+    this.reveal(next);
+    this.render();
+    this.views.get(this.selected)?.button.focus({ preventScroll: true });
   }
-}
 
-function cell(tag, className) {
-  const element = document.createElement(tag);
-  element.className = className;
-  return element;
-}
+  // Below what stays at the top of the window.
+  reveal(index) {
+    const height = parseFloat(getComputedStyle(this.element).getPropertyValue("--row"));
+    const above = document.querySelector("header").offsetHeight;
+    const top = this.body.getBoundingClientRect().top + index * height;
+    if (top < above) scrollBy(0, top - above);
+    else if (top + height > innerHeight) scrollBy(0, top + height - innerHeight);
+  }
 
-export function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  letGo() {
+    if (this.body.contains(document.activeElement)) document.activeElement.blur();
+    this.select(null);
+  }
 }

@@ -24,6 +24,7 @@ by_backend!(
     nginx_by_worker,
     python_in_threads,
     haproxy_and_an_event_loop,
+    lighttpd_on_either_library,
     node_with_its_own_library,
     go_by_its_own_table,
     streams_of_h2load,
@@ -74,14 +75,17 @@ fn answers(metrics: &str, process: u64) -> BTreeMap<(String, String), u64> {
         line.starts_with(&format!("{ANSWERS}{{")) && line.contains(&process) && line.contains(HTTPS)
     };
     let lines = metrics.lines().filter(is_its);
-    let answers = lines.map(|line| {
+    // Each version of HTTP is apart.
+    let mut answers = BTreeMap::new();
+    for line in lines {
         let kind = (
             label(line, "http_request_method"),
             label(line, "http_response_status_code"),
         );
-        (kind, line.rsplit(' ').next().unwrap().parse().unwrap())
-    });
-    answers.collect()
+        let count: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        *answers.entry(kind).or_default() += count;
+    }
+    answers
 }
 
 fn kinds<const N: usize>(kinds: [(&str, &str, u64); N]) -> BTreeMap<(String, String), u64> {
@@ -166,6 +170,37 @@ fn haproxy_and_an_event_loop(backend: &str) {
         let expected = [("GET", "200", IN_ALL - 29), ("POST", "204", 29)];
         assert_seen(address, server.pid(), kinds(expected));
     }
+}
+
+/// GnuTLS, and OpenSSL. What is large is written in parts, some of which are put off and tried again.
+fn lighttpd_on_either_library(backend: &str) {
+    for library in ["gnutls", "openssl"] {
+        let (_agent, address) = agent(backend, &tls::lighttpd(library));
+        let server = tls::lighttpd(library);
+        // It closes a connection once a file was asked for by an upload.
+        let (asking, uploading) = (["big:47"], ["post:1"; 29]);
+        let client = Client::asking(&server, &[&WAYS[..4], &asking, &uploading].concat());
+        assert_eq!(client.answers, IN_ALL + 47);
+        h2load(&server, 997, &["-c", "3", "-m", "10"]);
+        let get = IN_ALL - 29 + 47 + 997;
+        let expected = [("GET", "200", get), ("POST", "200", 29)];
+        assert_seen(address, server.pid(), kinds(expected));
+    }
+}
+
+/// Writes that were put off and are tried again without a buffer, writes that are corked, and a client of the same library that
+/// receives a body of requests.
+#[test]
+fn what_gnutls_does_otherwise() {
+    let (_agent, address) = agent_that_knows(&[], &tls::gnutls());
+    let server = tls::gnutls();
+    let client = Client::asking(&server, &WAYS);
+    assert_eq!(client.answers, IN_ALL);
+    let received = Client::of_gnutls(&server);
+    assert!(received.answers > 39_000, "{}", received.answers);
+    let expected = [("GET", "200", IN_ALL - 29 + 1), ("POST", "204", 29)];
+    assert_seen(address, server.pid(), kinds(expected));
+    assert_eq!(requests(&text(address, "/metrics"), received.pid()), 0);
 }
 
 fn node_with_its_own_library(backend: &str) {

@@ -75,7 +75,7 @@ pub const LEFT_OUT: [LeftOut; 37] = [
     left_out(
         "tls",
         "",
-        "nginx, haproxy, nodejs, python, uvicorn, go, openssl and h2load",
+        "nginx, haproxy, lighttpd, gnutls, nodejs, python, uvicorn, go, openssl and h2load",
     ),
     left_out("tls_unseen", "", "nginx, nodejs, python and openssl"),
     left_out("responses", "", "python"),

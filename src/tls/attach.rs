@@ -181,6 +181,7 @@ impl Programs {
         match program {
             Program::Received => &programs.tls_received,
             Program::Sent => &programs.tls_sent,
+            Program::Made => &programs.tls_made,
             Program::Lives => &programs.tls_lives,
             Program::Enter => &programs.tls_enter,
         }

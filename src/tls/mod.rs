@@ -12,4 +12,5 @@ mod library;
 mod mappings;
 mod place;
 mod ring;
+mod unwind;
 mod watch;

@@ -178,6 +178,44 @@ require('https').createServer({cert: fs.readFileSync(cert), key: fs.readFileSync
     script("nodejs", "/usr/bin/node", "server.js", text)
 }
 
+/// On this library of TLS, `gnutls` or `openssl`. Each line of its log is a status.
+pub fn lighttpd(library: &str) -> Server {
+    Server::start("lighttpd", |address, folder| {
+        let path = folder.display();
+        let (certificate, key) = certificate(folder);
+        for name in ["file", "post"] {
+            fs::write(folder.join(name), "content").unwrap();
+        }
+        fs::write(folder.join("big"), vec![b'x'; 3 << 20]).unwrap();
+        let conf = format!(
+            "server.modules = (\"mod_{library}\", \"mod_accesslog\")\n\
+             server.document-root = \"{path}\"\n\
+             server.bind = \"{}\"\n server.port = {}\n\
+             server.max-keep-alive-requests = 1000000\n\
+             accesslog.filename = \"{path}/access.log\"\n accesslog.format = \"%s\"\n\
+             ssl.engine = \"enable\"\n\
+             ssl.pemfile = \"{}\"\n ssl.privkey = \"{}\"\n",
+            address.ip(),
+            address.port(),
+            certificate.display(),
+            key.display(),
+        );
+        fs::write(folder.join("lighttpd.conf"), conf).unwrap();
+        let mut command = Command::new("/usr/sbin/lighttpd");
+        command
+            .arg("-D")
+            .arg("-f")
+            .arg(folder.join("lighttpd.conf"));
+        command
+    })
+}
+
+/// It calls the library itself: see `tls_gnutls.py`.
+pub fn gnutls() -> Server {
+    let text = include_str!("tls_gnutls.py");
+    script("libgnutls30", "/usr/bin/python3", "gnutls_server.py", text)
+}
+
 /// It answers by itself.
 pub fn haproxy() -> Server {
     Server::start("haproxy", |address, folder| {
@@ -292,10 +330,19 @@ pub struct Client {
 impl Client {
     /// Asks in ways such as `new:53`: see `tls_client.py`.
     pub fn asking(server: &Server, ways: &[&str]) -> Self {
+        Self::running(include_str!("tls_client.py"), server, ways)
+    }
+
+    /// One of GnuTLS, which says how many bytes it was answered: see `tls_gnutls.py`.
+    pub fn of_gnutls(server: &Server) -> Self {
+        Self::running(include_str!("tls_gnutls.py"), server, &[])
+    }
+
+    fn running(script: &str, server: &Server, ways: &[&str]) -> Self {
         let address = tcp(server);
         let mut command = Command::new("/usr/bin/python3");
         command
-            .args(["-c", include_str!("tls_client.py")])
+            .args(["-c", script])
             .args([address.ip().to_string(), address.port().to_string()])
             .args(ways)
             .stdin(Stdio::piped())

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Servers of TLS from Debian's packages, and a client that says what it was answered.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -13,13 +15,14 @@ use crate::load::Address;
 use crate::process::tie_to_parent;
 use crate::servers::Server;
 
-/// A certificate and its key, made in a folder.
-fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+/// A certificate and its key, made in a folder: `cert.pem` and `key.pem`.
+pub fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     let output = Command::new("openssl")
         .args(["req", "-x509", "-nodes", "-newkey", "ec", "-days", "2"])
         .args(["-pkeyopt", "ec_paramgen_curve:prime256v1"])
-        .args(["-subj", "/CN=localhost", "-keyout"])
+        .args(["-subj", "/CN=localhost", "-addext"])
+        .args(["subjectAltName=IP:127.0.0.1", "-keyout"])
         .arg(&key)
         .arg("-out")
         .arg(&certificate)
@@ -167,7 +170,8 @@ pub fn node() -> Server {
     let text = "
 const fs = require('fs');
 const [, , address, port, cert, key] = process.argv;
-require('https').createServer({cert: fs.readFileSync(cert), key: fs.readFileSync(key)}, (request, response) => {
+const options = {allowHTTP1: true, cert: fs.readFileSync(cert), key: fs.readFileSync(key)};
+require('http2').createSecureServer(options, (request, response) => {
     request.resume();
     request.on('end', () => {
         response.statusCode = request.method === 'POST' ? 204 : 200;
@@ -176,6 +180,37 @@ require('https').createServer({cert: fs.readFileSync(cert), key: fs.readFileSync
 }).listen(port, address);
 ";
     script("nodejs", "/usr/bin/node", "server.js", text)
+}
+
+/// One child, whose threads serve.
+pub fn apache() -> Server {
+    Server::start("apache2-bin", |address, folder| {
+        let path = folder.display();
+        let (certificate, key) = certificate(folder);
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+        fs::write(folder.join("file"), "content").unwrap();
+        let modules = ["mpm_event", "authz_core", "alias", "ssl", "http2"];
+        let modules = modules
+            .map(|it| format!("LoadModule {it}_module /usr/lib/apache2/modules/mod_{it}.so\n"));
+        let conf = format!(
+            "{}ServerRoot {path}\nPidFile {path}/pid\nErrorLog {path}/error.log\nServerName test\n\
+             Listen {address}\nUser www-data\nGroup www-data\nProtocols h2 http/1.1\n\
+             StartServers 1\nServerLimit 1\nThreadsPerChild 25\nMaxRequestWorkers 25\n\
+             MinSpareThreads 1\nMaxSpareThreads 25\nMaxConnectionsPerChild 0\nMaxKeepAliveRequests 0\n\
+             DocumentRoot {path}\nRedirect 204 /post\n\
+             <Directory />\nRequire all granted\n</Directory>\n\
+             SSLEngine on\nSSLCertificateFile {}\nSSLCertificateKeyFile {}\n",
+            modules.concat(),
+            certificate.display(),
+            key.display(),
+        );
+        fs::write(folder.join("apache.conf"), conf).unwrap();
+        let mut command = Command::new("/usr/sbin/apache2");
+        command
+            .args(["-D", "FOREGROUND", "-f"])
+            .arg(folder.join("apache.conf"));
+        command
+    })
 }
 
 /// On this library of TLS, `gnutls` or `openssl`. Each line of its log is a status.
@@ -382,6 +417,14 @@ impl Drop for Client {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The files that it executes.
+pub fn executed(server: &Server) -> BTreeSet<String> {
+    let maps = fs::read_to_string(format!("/proc/{}/maps", server.pid())).unwrap();
+    let executable = maps.lines().filter(|it| it.contains(" r-xp "));
+    let paths = executable.filter_map(|it| it.find('/').map(|at| it[at..].to_owned()));
+    paths.collect()
 }
 
 pub fn tcp(server: &Server) -> SocketAddr {

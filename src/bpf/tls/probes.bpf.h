@@ -15,24 +15,9 @@
 #include "counters/visible.bpf.h"
 #include "kernel/scratch.bpf.h"
 #include "kernel/task.bpf.h"
-#include "tls/call.bpf.h"
+#include "tls/calls.bpf.h"
 #include "tls/cookie.h"
 #include <bpf/bpf_tracing.h>
-
-struct tls_call {
-	__u64 stream;
-	__u64 buffer;
-	__u64 length_at;
-	__u64 counted; /* in the stream */
-};
-
-/* Calls that have begun. Those of threads that never return from one are used least recently. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct tls_call_key);
-	__type(value, struct tls_call);
-} tls_calls SEC(".maps");
 
 /* A stream at an address, which is one that was not known or begins anew. */
 static __noinline struct tls_stream *tls_add(__u64 address)
@@ -43,17 +28,6 @@ static __noinline struct tls_stream *tls_add(__u64 address)
 	if (bpf_map_update_elem(&tls_streams, &key, &nothing, BPF_ANY))
 		http_miss(HTTP_MISSED_CONNECTIONS_FULL, 1);
 	return bpf_map_lookup_elem(&tls_streams, &key);
-}
-
-/*
- * Whether a call has been here before: functions of Go begin once more when their stack has been made larger, and a file that is known
- * by two names may have been attached to twice.
- */
-static __always_inline bool tls_is_noted(const struct tls_call_key *key, const struct tls_call *call)
-{
-	struct tls_call *noted = bpf_map_lookup_elem(&tls_calls, key);
-
-	return noted && noted->stream == call->stream && noted->counted;
 }
 
 /* A read or a write begins. */
@@ -69,20 +43,27 @@ int tls_enter(struct pt_regs *ctx)
 	struct tls_stream *stream = tls_find(call.stream);
 	__u32 kind = tls_what(cookie);
 	struct tls_call_key key;
+	struct tls_call *noted;
+	bool again;
 
 	if (stream && stream->conn.mark == HTTP_NOT_SERVER && !stream->conn.id)
 		return 0;
 	if (stream && stream->flushes && kind == TLS_WRITE)
 		return 0;
 	key = tls_call_key_of(ctx, cookie);
-	if (stream) {
-		if (kind == TLS_FLUSH)
-			stream->flushes = true;
-		call.counted = 1;
-		if (!tls_is_noted(&key, &call))
-			__sync_fetch_and_add(&stream->calls, 1);
-	}
-	bpf_map_update_elem(&tls_calls, &key, &call, BPF_ANY);
+	noted = bpf_map_lookup_elem(&tls_calls, &key);
+	/*
+	 * A call may have been here before: functions of Go begin once more when their stack has been made larger, and a file that is
+	 * known by two names may have been attached to twice.
+	 */
+	again = noted && noted->stream == call.stream && noted->counted;
+	call.counted = !!stream;
+	if (!tls_note(&key, &call, noted) || !stream)
+		return 0;
+	if (kind == TLS_FLUSH)
+		stream->flushes = true;
+	if (!again)
+		__sync_fetch_and_add(&stream->calls, 1);
 	return 0;
 }
 
@@ -180,19 +161,6 @@ static __always_inline void tls_find_buffer(struct tls_call *call, __s64 length)
 		call->buffer = stream->put_off;
 	else
 		stream->put_off = call->buffer;
-}
-
-/* The call that returns, which is noted no longer. */
-static __always_inline bool tls_take(struct pt_regs *ctx, __u64 cookie, struct tls_call *call)
-{
-	struct tls_call_key key = tls_call_key_of(ctx, cookie);
-	struct tls_call *noted = bpf_map_lookup_elem(&tls_calls, &key);
-
-	if (!noted)
-		return false;
-	*call = *noted;
-	bpf_map_delete_elem(&tls_calls, &key);
-	return true;
 }
 
 static __always_inline int tls_leave(struct pt_regs *ctx, enum http_direction direction)

@@ -12,7 +12,8 @@ build="cargo:cargo-web clang gcc /usr/include/stdio.h:libc6-dev make pkg-config
 	/etc/ssl/certs/ca-certificates.crt:ca-certificates"
 arm64="aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu /usr/aarch64-linux-gnu/lib/libc.a:libc6-dev-arm64-cross"
 kernels="tar dpkg-deb:dpkg /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring"
-test="nginx haproxy /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nodejs /usr/bin/python3:python3
+test="nginx haproxy /usr/sbin/lighttpd:lighttpd /usr/lib/lighttpd/mod_gnutls.so:lighttpd-mod-gnutls
+	/usr/lib/lighttpd/mod_openssl.so:lighttpd-mod-openssl /usr/sbin/apache2:apache2-bin redis-server /usr/bin/node:nodejs /usr/bin/python3:python3
 	/usr/lib/python3/dist-packages/uvicorn:python3-uvicorn
 	nghttpd:nghttp2-server h2load:nghttp2-client
 	/usr/lib/python3/dist-packages/grpc:python3-grpcio
@@ -163,7 +164,7 @@ fi
 # shellcheck disable=SC2086 # a list of words
 apt_install $missing
 
-for service in nginx haproxy redis-server prometheus podman; do
+for service in nginx haproxy lighttpd redis-server prometheus podman; do
 	case " $missing " in
 	*" $service "*) ;;
 	*) continue ;;

@@ -75,7 +75,7 @@ pub const LEFT_OUT: [LeftOut; 38] = [
     left_out(
         "tls",
         "",
-        "nginx, haproxy, nodejs, python, uvicorn, go, openssl and h2load",
+        "nginx, apache, haproxy, lighttpd, gnutls, nodejs, python, uvicorn, go, openssl, h2load and gRPC",
     ),
     left_out("tls_unseen", "", "nginx, nodejs, python and openssl"),
     left_out("responses", "", "python"),

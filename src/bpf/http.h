@@ -172,16 +172,17 @@ enum http_reason {
 	HTTP_MISSED_TOO_LONG,	/* times that following a transfer would have taken the CPU for too long */
 	HTTP_MISSED_UNREADABLE, /* transfers whose user buffer could not be read */
 	HTTP_MISSED_IO_URING,	/* transfers by io_uring: no system call holds the buffer */
-	HTTP_MISSED_KERNEL_THREAD, /* transfers of kernel threads */
-	HTTP_MISSED_COMPAT,	   /* transfers of 32-bit tasks */
-	HTTP_MISSED_SYSCALL,	   /* transfers by a system call whose buffers are not known */
-	HTTP_MISSED_RECURSION,	   /* runs of our programs that the kernel skipped: it counts them itself */
-	HTTP_MISSED_CANCELLED,	   /* streams of HTTP/2 that the client gave up before they were answered */
-	HTTP_MISSED_RESET,	   /* streams that the server gave up */
-	HTTP_MISSED_STREAMS_FULL,  /* streams for which there was no room: their answers are not seen */
-	HTTP_MISSED_JOINED_LATE,   /* blocks with what was indexed before the connection was seen */
-	HTTP_MISSED_HPACK_TABLE,   /* blocks with what was indexed too long ago to be remembered */
-	HTTP_MISSED_TLS_UNSEEN,	   /* connections of TLS that cannot be seen into */
+	HTTP_MISSED_KERNEL_THREAD,  /* transfers of kernel threads */
+	HTTP_MISSED_COMPAT,	    /* transfers of 32-bit tasks */
+	HTTP_MISSED_SYSCALL,	    /* transfers by a system call whose buffers are not known */
+	HTTP_MISSED_RECURSION,	    /* runs of our programs that the kernel skipped: it counts them itself */
+	HTTP_MISSED_CANCELLED,	    /* streams of HTTP/2 that the client gave up before they were answered */
+	HTTP_MISSED_RESET,	    /* streams that the server gave up */
+	HTTP_MISSED_STREAMS_FULL,   /* streams for which there was no room: their answers are not seen */
+	HTTP_MISSED_JOINED_LATE,    /* blocks with what was indexed before the connection was seen */
+	HTTP_MISSED_HPACK_TABLE,    /* blocks with what was indexed too long ago to be remembered */
+	HTTP_MISSED_TLS_UNSEEN,	    /* connections of TLS that cannot be seen into */
+	HTTP_MISSED_TLS_CALLS_FULL, /* reads and writes within TLS that could not be noted */
 	HTTP_REASONS,
 };
 

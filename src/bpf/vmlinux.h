@@ -70,6 +70,7 @@ struct bpf_iter_num {
 enum {
 	BPF_ANY = 0,
 	BPF_NOEXIST = 1,
+	BPF_EXIST = 2,
 };
 
 enum {

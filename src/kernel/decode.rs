@@ -102,6 +102,7 @@ pub(super) fn in_kernel(reason: Reason) -> types::http_reason {
         Reason::JoinedLate => http_reason::HTTP_MISSED_JOINED_LATE,
         Reason::HpackTable => http_reason::HTTP_MISSED_HPACK_TABLE,
         Reason::TlsUnseen => http_reason::HTTP_MISSED_TLS_UNSEEN,
+        Reason::TlsCallsFull => http_reason::HTTP_MISSED_TLS_CALLS_FULL,
         Reason::Recursion => http_reason::HTTP_MISSED_RECURSION,
     }
 }

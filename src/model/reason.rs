@@ -47,6 +47,7 @@ reasons!(
     JoinedLate "joined_late",
     HpackTable "hpack_table",
     TlsUnseen "tls_unseen",
+    TlsCallsFull "tls_calls_full",
     // All others are counted by the programs in the kernel; this is how often the kernel did not run them.
     Recursion "recursion",
 );

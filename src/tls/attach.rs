@@ -8,12 +8,15 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, OpenObject, ProgramAttachType, ProgramMut, UprobeMultiOpts, UprobeOpts};
+use libbpf_rs::{
+    Link, MapCore, OpenObject, ProgramAttachType, ProgramMut, UprobeMultiOpts, UprobeOpts,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::facts;
 use crate::kernel::tls_skeleton::{TlsSkel, TlsSkelBuilder};
 use crate::model::buckets::BUCKETS;
+use crate::tls::calls::Callers;
 use crate::tls::library::{Plan, Probe, Program};
 use crate::tls::mappings::opened;
 
@@ -92,6 +95,7 @@ impl Way {
 /// Loaded for good.
 pub struct Programs {
     skeleton: TlsSkel<'static>,
+    callers: Callers,
     way: Way,
 }
 
@@ -140,7 +144,12 @@ impl Programs {
         constants.http_seed = common.seed;
         constants.http_talker = common.talker;
         let skeleton = open.load().context("the kernel refuses the programs")?;
-        Ok(Self { skeleton, way })
+        let callers = Callers::of(&skeleton.maps.tls_callers)?;
+        Ok(Self {
+            skeleton,
+            callers,
+            way,
+        })
     }
 
     /// As they are loaded, with tables of their own: to see what the verifier makes of them.
@@ -154,8 +163,25 @@ impl Programs {
         Self::load(way, &common, &BTreeMap::new())
     }
 
+    /// Forgets calls of threads that have ended.
+    pub fn forget_ended(&self) -> Result<()> {
+        let maps = &self.skeleton.maps;
+        self.callers.forget_ended(&maps.tls_calls)
+    }
+
     pub fn all(&self) -> impl Iterator<Item = libbpf_rs::Program<'_>> {
         self.skeleton.object().progs()
+    }
+
+    #[cfg(test)]
+    pub fn calls_and_missed(&self) -> (&impl MapCore, &impl MapCore) {
+        let maps = &self.skeleton.maps;
+        (&maps.tls_calls, &maps.http_missed)
+    }
+
+    #[cfg(test)]
+    pub fn callers(&self) -> &Callers {
+        &self.callers
     }
 
     /// All of it, or nothing.
@@ -181,6 +207,7 @@ impl Programs {
         match program {
             Program::Received => &programs.tls_received,
             Program::Sent => &programs.tls_sent,
+            Program::Made => &programs.tls_made,
             Program::Lives => &programs.tls_lives,
             Program::Enter => &programs.tls_enter,
         }
@@ -210,8 +237,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::process::Command;
 
-    use libbpf_rs::MapCore;
-
+    use crate::tls::calls::Callers;
     use crate::tls::elf::Elf;
     use crate::tls::library::plan;
 
@@ -272,7 +298,13 @@ context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
         let names: BTreeSet<_> = maps
             .map(|it| it.name().to_str().unwrap().to_owned())
             .collect();
-        let own = ["tls_slots", "tls_calls", "tls_streams", "http2_nothing"];
+        let own = [
+            "tls_slots",
+            "tls_calls",
+            "tls_callers",
+            "tls_streams",
+            "http2_nothing",
+        ];
         let all = SHARED.iter().chain(&SCRATCH).chain(&own).chain(&[VISIBLE]);
         let expected: BTreeSet<_> = all.map(|it| (*it).to_owned()).collect();
         let of_sections =

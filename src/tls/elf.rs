@@ -13,6 +13,7 @@ use object::elf::{self, FileHeader64, ProgramHeader64, SectionHeader64, Sym64};
 use object::pod::{self, Pod};
 
 type Endian = object::LittleEndian;
+type Segment = ProgramHeader64<Endian>;
 const LITTLE: Endian = object::LittleEndian;
 
 /// What one read may take, and all of a file together.
@@ -200,21 +201,51 @@ impl<S: Source> Elf<S> {
         Ok(found)
     }
 
+    fn offset_in(&self, which: impl Fn(&Segment) -> bool, address: u64, size: u64) -> Option<u64> {
+        let mut mapped = self.mapped().filter(|it| which(it));
+        mapped.find_map(|it| {
+            let within = address.checked_sub(it.p_vaddr.get(LITTLE))?;
+            let is_there = within.checked_add(size)? <= it.p_filesz.get(LITTLE);
+            is_there.then(|| it.p_offset.get(LITTLE).checked_add(within))?
+        })
+    }
+
+    fn mapped(&self) -> impl Iterator<Item = &Segment> {
+        let segments = self.segments.iter();
+        segments.filter(|it| it.p_type.get(LITTLE) == elf::PT_LOAD)
+    }
+
+    /// Bytes at an address, as they are when the file is mapped.
+    pub fn bytes_at(&self, address: u64, size: u64) -> Result<Vec<u8>> {
+        let offset = self.offset_in(|_| true, address, size);
+        self.bytes(offset.context("an address is nowhere in it")?, size)
+    }
+
+    /// To where something of the file is mapped.
+    pub fn address_of(&self, offset: u64) -> Option<u64> {
+        self.mapped().find_map(|it| {
+            let within = offset.checked_sub(it.p_offset.get(LITTLE))?;
+            let is_there = within < it.p_filesz.get(LITTLE);
+            is_there.then(|| it.p_vaddr.get(LITTLE).checked_add(within))?
+        })
+    }
+
+    /// To where the table by which stacks are unwound is mapped.
+    pub fn unwind_table(&self) -> Option<u64> {
+        let mut segments = self.segments.iter();
+        let table = segments.find(|it| it.p_type.get(LITTLE) == elf::PT_GNU_EH_FRAME);
+        table.map(|it| it.p_vaddr.get(LITTLE))
+    }
+
     /// The code at an address, which has to be in a part of the file that is mapped to be executed.
     pub fn function(&self, address: u64, size: u64) -> Result<Function> {
         ensure!(
             (1..=MOST_CODE).contains(&size),
             "a function has {size} bytes"
         );
-        let segment = self.segments.iter().find_map(|it| {
-            let is_code =
-                it.p_type.get(LITTLE) == elf::PT_LOAD && it.p_flags.get(LITTLE).contains(elf::PF_X);
-            let within = address.checked_sub(it.p_vaddr.get(LITTLE))?;
-            let end = within.checked_add(size)?;
-            let is_there = is_code && end <= it.p_filesz.get(LITTLE);
-            is_there.then(|| it.p_offset.get(LITTLE).checked_add(within))?
-        });
-        let offset = segment.context("a function is in no code")?;
+        let is_code = |it: &Segment| it.p_flags.get(LITTLE).contains(elf::PF_X);
+        let offset = self.offset_in(is_code, address, size);
+        let offset = offset.context("a function is in no code")?;
         Ok(Function {
             offset,
             code: self.bytes(offset, size)?,

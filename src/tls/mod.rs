@@ -5,6 +5,7 @@
 //! process of its own ([`helper`]), which the programs in the kernel tell what to look at, and nobody else.
 
 pub mod attach;
+mod calls;
 pub mod elf;
 mod gopclntab;
 pub mod helper;
@@ -12,4 +13,5 @@ mod library;
 mod mappings;
 mod place;
 mod ring;
+mod unwind;
 mod watch;

@@ -247,6 +247,11 @@ impl Watch {
             return;
         }
         self.swept = now;
+        if let Some(programs) = &self.programs
+            && let Err(error) = programs.forget_ended()
+        {
+            log::debug!("TLS: calls of threads that have ended are not forgotten: {error:#}");
+        }
         let mut known: HashMap<u32, HashSet<Number>> = HashMap::new();
         let mut maps = |pid: u32, number: &Number| {
             let mapped = known.entry(pid).or_insert_with(|| {

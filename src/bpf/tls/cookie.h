@@ -10,9 +10,19 @@
 
 /* How a function says how much it has moved. */
 enum tls_result {
-	TLS_INT,  /* as an int, if that is over zero */
-	TLS_LONG, /* as a long, likewise */
-	TLS_FLAG, /* where its fourth argument leads, if it returns 1 */
+	TLS_INT,     /* as an int, if that is over zero */
+	TLS_LONG,    /* as a long, likewise */
+	TLS_FLAG,    /* where its fourth argument leads, if it returns 1 */
+	TLS_NOTHING, /* what it has moved was counted when it was written */
+	TLS_NOWHERE, /* as a long, but nobody knows where that is */
+};
+
+/* What a call is for that begins. */
+enum tls_call_kind {
+	TLS_READ,
+	TLS_WRITE,
+	TLS_FLUSH, /* of what was written before, by writes of its own */
+	TLS_MAKE,  /* a stream */
 };
 
 /* What a function does to a stream. */

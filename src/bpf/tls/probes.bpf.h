@@ -15,24 +15,9 @@
 #include "counters/visible.bpf.h"
 #include "kernel/scratch.bpf.h"
 #include "kernel/task.bpf.h"
-#include "tls/call.bpf.h"
+#include "tls/calls.bpf.h"
 #include "tls/cookie.h"
 #include <bpf/bpf_tracing.h>
-
-struct tls_call {
-	__u64 stream;
-	__u64 buffer;
-	__u64 length_at;
-	__u64 counted; /* in the stream */
-};
-
-/* Calls that have begun. Those of threads that never return from one are used least recently. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct tls_call_key);
-	__type(value, struct tls_call);
-} tls_calls SEC(".maps");
 
 /* A stream at an address, which is one that was not known or begins anew. */
 static __noinline struct tls_stream *tls_add(__u64 address)
@@ -43,17 +28,6 @@ static __noinline struct tls_stream *tls_add(__u64 address)
 	if (bpf_map_update_elem(&tls_streams, &key, &nothing, BPF_ANY))
 		http_miss(HTTP_MISSED_CONNECTIONS_FULL, 1);
 	return bpf_map_lookup_elem(&tls_streams, &key);
-}
-
-/*
- * Whether a call has been here before: functions of Go begin once more when their stack has been made larger, and a file that is known
- * by two names may have been attached to twice.
- */
-static __always_inline bool tls_is_noted(const struct tls_call_key *key, const struct tls_call *call)
-{
-	struct tls_call *noted = bpf_map_lookup_elem(&tls_calls, key);
-
-	return noted && noted->stream == call->stream && noted->counted;
 }
 
 /* A read or a write begins. */
@@ -67,17 +41,29 @@ int tls_enter(struct pt_regs *ctx)
 		.length_at = PT_REGS_PARM4(ctx),
 	};
 	struct tls_stream *stream = tls_find(call.stream);
+	__u32 kind = tls_what(cookie);
 	struct tls_call_key key;
+	struct tls_call *noted;
+	bool again;
 
 	if (stream && stream->conn.mark == HTTP_NOT_SERVER && !stream->conn.id)
 		return 0;
+	if (stream && stream->flushes && kind == TLS_WRITE)
+		return 0;
 	key = tls_call_key_of(ctx, cookie);
-	if (stream) {
-		call.counted = 1;
-		if (!tls_is_noted(&key, &call))
-			__sync_fetch_and_add(&stream->calls, 1);
-	}
-	bpf_map_update_elem(&tls_calls, &key, &call, BPF_ANY);
+	noted = bpf_map_lookup_elem(&tls_calls, &key);
+	/*
+	 * A call may have been here before: functions of Go begin once more when their stack has been made larger, and a file that is
+	 * known by two names may have been attached to twice.
+	 */
+	again = noted && noted->stream == call.stream && noted->counted;
+	call.counted = !!stream;
+	if (!tls_note(&key, &call, noted) || !stream)
+		return 0;
+	if (kind == TLS_FLUSH)
+		stream->flushes = true;
+	if (!again)
+		__sync_fetch_and_add(&stream->calls, 1);
 	return 0;
 }
 
@@ -90,6 +76,7 @@ static __always_inline __s64 tls_length(struct pt_regs *ctx, const struct tls_ca
 	case TLS_INT:
 		return (__s32)PT_REGS_RC(ctx);
 	case TLS_LONG:
+	case TLS_NOWHERE:
 		return PT_REGS_RC(ctx);
 	case TLS_FLAG:
 		if ((__s32)PT_REGS_RC(ctx) != 1 ||
@@ -157,20 +144,45 @@ static __always_inline void tls_returned(__u64 address)
 		tls_forget(address);
 }
 
+/*
+ * A write is over. One that could not be done yet, of which GnuTLS has kept the bytes, may be tried again without a buffer: what that
+ * one sends is what the first one was given.
+ */
+static __always_inline void tls_find_buffer(struct tls_call *call, __s64 length)
+{
+	struct tls_stream *stream;
+
+	if ((length > 0) == !!call->buffer)
+		return;
+	stream = tls_find(call->stream);
+	if (!stream)
+		return;
+	if (length > 0)
+		call->buffer = stream->put_off;
+	else
+		stream->put_off = call->buffer;
+}
+
 static __always_inline int tls_leave(struct pt_regs *ctx, enum http_direction direction)
 {
 	__u64 cookie = bpf_get_attach_cookie(ctx);
-	struct tls_call_key key = tls_call_key_of(ctx, cookie);
-	struct tls_call *noted = bpf_map_lookup_elem(&tls_calls, &key);
+	__u32 result = tls_what(cookie);
+	struct tls_stream *stream;
 	struct tls_call call;
 	__s64 length;
 
-	if (!noted)
+	if (!tls_take(ctx, cookie, &call))
 		return 0;
-	call = *noted;
-	bpf_map_delete_elem(&tls_calls, &key);
-	length = tls_length(ctx, &call, tls_what(cookie));
-	if (length > 0 && !tls_claim()) {
+	length = tls_length(ctx, &call, result);
+	if (direction == HTTP_SEND)
+		tls_find_buffer(&call, length);
+	if (result == TLS_NOTHING) {
+		stream = tls_find(call.stream);
+		if (stream)
+			stream->flushes = false;
+	} else if (length > 0 && result == TLS_NOWHERE) {
+		http_miss(HTTP_MISSED_UNREADABLE, 1);
+	} else if (length > 0 && !tls_claim()) {
 		http_miss(HTTP_MISSED_RECURSION, 1);
 	} else if (length > 0) {
 		tls_transferred(&call, length, direction);
@@ -209,6 +221,25 @@ static __always_inline void tls_begin(__u64 address, enum tls_role role)
 	stream->role = role;
 	if (role == TLS_CLIENT)
 		stream->conn.mark = HTTP_NOT_SERVER;
+}
+
+/* By GnuTLS, in what it is told to make a stream for. */
+enum {
+	TLS_MADE_FOR_SERVER = 1,
+};
+
+/* A stream was made, if all went well, and lies where the first argument of the call leads; the second one says for which end. */
+SEC("uprobe")
+int tls_made(struct pt_regs *ctx)
+{
+	struct tls_call call;
+	__u64 address = 0;
+
+	if (!tls_take(ctx, bpf_get_attach_cookie(ctx), &call) || (__s32)PT_REGS_RC(ctx) ||
+	    bpf_probe_read_user(&address, sizeof(address), (void *)call.stream))
+		return 0;
+	tls_begin(address, call.buffer & TLS_MADE_FOR_SERVER ? TLS_SERVER : TLS_CLIENT);
+	return 0;
 }
 
 /* A stream begins or ends. */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Servers of TLS from Debian's packages, and a client that says what it was answered.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -13,7 +15,7 @@ use crate::load::Address;
 use crate::process::tie_to_parent;
 use crate::servers::Server;
 
-/// A certificate for this host and its key, made in a folder.
+/// A certificate for this host and its key, made in a folder: `cert.pem` and `key.pem`.
 pub fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     let output = Command::new("openssl")
@@ -171,7 +173,8 @@ pub fn node() -> Server {
     let text = "
 const fs = require('fs');
 const [, , address, port, cert, key] = process.argv;
-require('https').createServer({cert: fs.readFileSync(cert), key: fs.readFileSync(key)}, (request, response) => {
+const options = {allowHTTP1: true, cert: fs.readFileSync(cert), key: fs.readFileSync(key)};
+require('http2').createSecureServer(options, (request, response) => {
     request.resume();
     request.on('end', () => {
         response.statusCode = request.method === 'POST' ? 204 : 200;
@@ -180,6 +183,75 @@ require('https').createServer({cert: fs.readFileSync(cert), key: fs.readFileSync
 }).listen(port, address);
 ";
     script("nodejs", "/usr/bin/node", "server.js", text)
+}
+
+/// One child, whose threads serve.
+pub fn apache() -> Server {
+    Server::start("apache2-bin", |address, folder| {
+        let path = folder.display();
+        let (certificate, key) = certificate(folder);
+        fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+        fs::write(folder.join("file"), "content").unwrap();
+        let modules = ["mpm_event", "authz_core", "alias", "ssl", "http2"];
+        let modules = modules
+            .map(|it| format!("LoadModule {it}_module /usr/lib/apache2/modules/mod_{it}.so\n"));
+        let conf = format!(
+            "{}ServerRoot {path}\nPidFile {path}/pid\nErrorLog {path}/error.log\nServerName test\n\
+             Listen {address}\nUser www-data\nGroup www-data\nProtocols h2 http/1.1\n\
+             StartServers 1\nServerLimit 1\nThreadsPerChild 25\nMaxRequestWorkers 25\n\
+             MinSpareThreads 1\nMaxSpareThreads 25\nMaxConnectionsPerChild 0\nMaxKeepAliveRequests 0\n\
+             DocumentRoot {path}\nRedirect 204 /post\n\
+             <Directory />\nRequire all granted\n</Directory>\n\
+             SSLEngine on\nSSLCertificateFile {}\nSSLCertificateKeyFile {}\n",
+            modules.concat(),
+            certificate.display(),
+            key.display(),
+        );
+        fs::write(folder.join("apache.conf"), conf).unwrap();
+        let mut command = Command::new("/usr/sbin/apache2");
+        command
+            .args(["-D", "FOREGROUND", "-f"])
+            .arg(folder.join("apache.conf"));
+        command
+    })
+}
+
+/// On this library of TLS, `gnutls` or `openssl`. Each line of its log is a status.
+pub fn lighttpd(library: &str) -> Server {
+    Server::start("lighttpd", |address, folder| {
+        let path = folder.display();
+        let (certificate, key) = certificate(folder);
+        for name in ["file", "post"] {
+            fs::write(folder.join(name), "content").unwrap();
+        }
+        fs::write(folder.join("big"), vec![b'x'; 3 << 20]).unwrap();
+        let conf = format!(
+            "server.modules = (\"mod_{library}\", \"mod_accesslog\")\n\
+             server.document-root = \"{path}\"\n\
+             server.bind = \"{}\"\n server.port = {}\n\
+             server.max-keep-alive-requests = 1000000\n\
+             accesslog.filename = \"{path}/access.log\"\n accesslog.format = \"%s\"\n\
+             ssl.engine = \"enable\"\n\
+             ssl.pemfile = \"{}\"\n ssl.privkey = \"{}\"\n",
+            address.ip(),
+            address.port(),
+            certificate.display(),
+            key.display(),
+        );
+        fs::write(folder.join("lighttpd.conf"), conf).unwrap();
+        let mut command = Command::new("/usr/sbin/lighttpd");
+        command
+            .arg("-D")
+            .arg("-f")
+            .arg(folder.join("lighttpd.conf"));
+        command
+    })
+}
+
+/// It calls the library itself: see `tls_gnutls.py`.
+pub fn gnutls() -> Server {
+    let text = include_str!("tls_gnutls.py");
+    script("libgnutls30", "/usr/bin/python3", "gnutls_server.py", text)
 }
 
 /// It answers by itself.
@@ -296,10 +368,19 @@ pub struct Client {
 impl Client {
     /// Asks in ways such as `new:53`: see `tls_client.py`.
     pub fn asking(server: &Server, ways: &[&str]) -> Self {
+        Self::running(include_str!("tls_client.py"), server, ways)
+    }
+
+    /// One of GnuTLS, which says how many bytes it was answered: see `tls_gnutls.py`.
+    pub fn of_gnutls(server: &Server) -> Self {
+        Self::running(include_str!("tls_gnutls.py"), server, &[])
+    }
+
+    fn running(script: &str, server: &Server, ways: &[&str]) -> Self {
         let address = tcp(server);
         let mut command = Command::new("/usr/bin/python3");
         command
-            .args(["-c", include_str!("tls_client.py")])
+            .args(["-c", script])
             .args([address.ip().to_string(), address.port().to_string()])
             .args(ways)
             .stdin(Stdio::piped())
@@ -339,6 +420,14 @@ impl Drop for Client {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The files that it executes.
+pub fn executed(server: &Server) -> BTreeSet<String> {
+    let maps = fs::read_to_string(format!("/proc/{}/maps", server.pid())).unwrap();
+    let executable = maps.lines().filter(|it| it.contains(" r-xp "));
+    let paths = executable.filter_map(|it| it.find('/').map(|at| it[at..].to_owned()));
+    paths.collect()
 }
 
 pub fn tcp(server: &Server) -> SocketAddr {

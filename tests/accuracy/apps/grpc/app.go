@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 )
@@ -95,8 +96,16 @@ func ended(connection *grpc.ClientConn, form string, end int) codes.Code {
 	}
 }
 
-func call(address string) {
-	connection, err := grpc.Dial(address, grpc.WithInsecure())
+func call(address string, certificate []string) {
+	how := grpc.WithInsecure()
+	if len(certificate) > 0 {
+		tls, err := credentials.NewClientTLSFromFile(certificate[0], "")
+		if err != nil {
+			log.Fatal(err)
+		}
+		how = grpc.WithTransportCredentials(tls)
+	}
+	connection, err := grpc.Dial(address, how)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -122,12 +131,20 @@ func main() {
 	encoding.RegisterCodec(plain{})
 	address := os.Args[2] + ":" + os.Args[3]
 	if os.Args[1] == "call" {
-		call(address)
+		call(address, os.Args[4:])
 		return
+	}
+	options := []grpc.ServerOption{grpc.UnknownServiceHandler(answer)}
+	if len(os.Args) > 4 {
+		tls, err := credentials.NewServerTLSFromFile(os.Args[4], os.Args[5])
+		if err != nil {
+			log.Fatal(err)
+		}
+		options = append(options, grpc.Creds(tls))
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(grpc.NewServer(grpc.UnknownServiceHandler(answer)).Serve(listener))
+	log.Fatal(grpc.NewServer(options...).Serve(listener))
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+const fs = require('fs');
 const grpc = require('@grpc/grpc-js');
 
-const [role, ip, port] = process.argv.slice(2);
+const [role, ip, port, certificate, key] = process.argv.slice(2);
 const COUNTS = [2, 3, 5, 7, 11];
 const FORMS = ['unary_unary', 'unary_stream', 'stream_unary', 'stream_stream'];
 const plain = (bytes) => bytes;
@@ -49,7 +50,10 @@ function handler(form) {
 function serve() {
     const server = new grpc.Server();
     server.addService(service, Object.fromEntries(FORMS.map((form) => [form, handler(form)])));
-    server.bindAsync(`${ip}:${port}`, grpc.ServerCredentials.createInsecure(), (error) => {
+    const credentials = key
+        ? grpc.ServerCredentials.createSsl(null, [{ private_key: fs.readFileSync(key), cert_chain: fs.readFileSync(certificate) }])
+        : grpc.ServerCredentials.createInsecure();
+    server.bindAsync(`${ip}:${port}`, credentials, (error) => {
         if (error) {
             throw error;
         }
@@ -78,7 +82,10 @@ function ended(client, form, code) {
 
 async function call() {
     const Client = grpc.makeGenericClientConstructor(service, 'Calls');
-    const client = new Client(`${ip}:${port}`, grpc.credentials.createInsecure());
+    const credentials = certificate
+        ? grpc.credentials.createSsl(fs.readFileSync(certificate))
+        : grpc.credentials.createInsecure();
+    const client = new Client(`${ip}:${port}`, credentials);
     for (const form of FORMS) {
         for (let code = 0; code <= 16; code++) {
             const calls = Array.from({ length: COUNTS[code % 5] }, () => ended(client, form, code));

@@ -48,8 +48,19 @@ def ended(call, form, status):
         return error.code().value[0]
 
 
-def call(address):
-    with grpc.insecure_channel(address) as channel, concurrent.futures.ThreadPoolExecutor(max(COUNTS)) as threads:
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def channel_to(address, certificate=None):
+    if certificate is None:
+        return grpc.insecure_channel(address)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(content(certificate)))
+
+
+def call(address, *certificate):
+    with channel_to(address, *certificate) as channel, concurrent.futures.ThreadPoolExecutor(max(COUNTS)) as threads:
         for form in FORMS:
             method = getattr(channel, form)("/test.Calls/" + form)
             for status in range(17):
@@ -61,8 +72,12 @@ def call(address):
 address = ":".join(sys.argv[2:4])
 if sys.argv[1] == "serve":
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(max(COUNTS)), handlers=[Handler()])
-    assert server.add_insecure_port(address)
+    if len(sys.argv) > 4:
+        pair = content(sys.argv[5]), content(sys.argv[4])
+        assert server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    else:
+        assert server.add_insecure_port(address)
     server.start()
     server.wait_for_termination()
 else:
-    call(address)
+    call(address, *sys.argv[4:])

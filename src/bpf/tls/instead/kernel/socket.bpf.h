@@ -19,8 +19,9 @@ struct tls_stream {
 	enum tls_role role;
 	bool received; /* anything, since its beginning */
 	bool ended;    /* but for the calls that are still under way */
-	__u8 pad;
-	__u32 calls; /* under way */
+	bool flushes;  /* what it writes meanwhile was counted before */
+	__u32 calls;   /* under way */
+	__u64 put_off; /* where the bytes are of a write that could not be done yet */
 };
 
 struct http_endpoint {

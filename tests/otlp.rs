@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a running agent pushes by OTLP, through a restart of the collector and its own end.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 
 use common::agent::{Agent, Program, folder};
 use common::answering::{DELAY_MS, answering, ask};
@@ -260,6 +262,65 @@ fn by_grpc_and_as_deltas_nothing_is_lost_over_a_restart_of_the_collector() {
         "--otlp-histograms=exponential",
     ];
     nothing_is_lost(form, Collector::grpc, &more, "http");
+}
+
+/// Answers whoever asks for an address, and whoever pushes to it, in a network that has nothing else.
+const NETWORK: &str = r#"
+import http.server, socket, struct, sys, threading
+def dns():
+    names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    names.bind(('127.0.0.1', 53))
+    while True:
+        query, client = names.recvfrom(512)
+        end = query.index(b'\0', 12) + 1
+        is_ipv4 = query[end:end + 2] == b'\0\1'
+        answer = b'\xc0\x0c\0\1\0\1\0\0\0\1\0\4\x7f\0\0\1' if is_ipv4 else b''
+        head = query[:2] + b'\x81\x80\0\1' + struct.pack('>H', int(is_ipv4)) + b'\0\0\0\0'
+        names.sendto(head + query[12:end + 4] + answer, client)
+class Collector(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        self.rfile.read(int(self.headers['Content-Length']))
+        with open(sys.argv[1], 'a') as log:
+            log.write(self.headers['Host'] + self.path + '\n')
+        self.send_response(200)
+        self.end_headers()
+threading.Thread(target=dns, daemon=True).start()
+http.server.HTTPServer(('127.0.0.1', 4318), Collector).serve_forever()
+"#;
+
+#[test]
+fn an_address_is_asked_for_behind_all_that_is_given_up() {
+    let folder = folder();
+    let (resolver, log) = (folder.path().join("resolv.conf"), folder.path().join("log"));
+    fs::write(&resolver, "nameserver 127.0.0.1\n").unwrap();
+    let script = format!(
+        "ip link set lo up && mount --bind {} /etc/resolv.conf || exit 9
+         timeout 120 python3 -c \"$0\" {} >/dev/null 2>&1 &
+         exec \"$@\"",
+        path(&resolver),
+        path(&log)
+    );
+    let mut command = Command::new("unshare");
+    command
+        .args([
+            "--net",
+            "--mount",
+            "sh",
+            "-c",
+            &script,
+            NETWORK,
+            AGENT.path(),
+        ])
+        .env("SCOPE_HTTP_LISTEN", "none");
+    let flags = [
+        "--otlp=http://collector.example:4318",
+        "--otlp-interval=1000",
+    ];
+    let agent = Agent::try_start(command, &flags).unwrap();
+    let pushes = || fs::read_to_string(&log).unwrap_or_default();
+    let line = "collector.example:4318/v1/metrics\n";
+    eventually(true, || pushes().matches(line).count() >= 3);
+    assert_eq!(pushes().replace(line, ""), "", "{}", agent.log());
 }
 
 fn path(path: &Path) -> &str {

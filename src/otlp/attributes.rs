@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Attributes of OpenTelemetry, from labels of Prometheus.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -51,7 +50,7 @@ fn attribute(key: &str, value: Value) -> KeyValue {
     }
 }
 
-fn of_label(label: &str, value: &Cow<'_, str>) -> KeyValue {
+fn of_label(label: &str, value: &str) -> KeyValue {
     let name = NAMES.iter().find(|(it, _)| *it == label);
     let name = name.map_or(label, |(_, name)| *name);
     let value = match value.parse() {
@@ -110,6 +109,8 @@ pub fn of_agent(host: &str) -> Vec<KeyValue> {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     fn words(attributes: &[KeyValue]) -> Vec<String> {

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::net::TcpStream;
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::serve::secured::Secured;
 use crate::serve::users::Users;
-use crate::serve::web_config::WebConfig;
+use crate::serve::web_config::{Mark, WebConfig};
 
 /// From one look at the files to the next.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -27,7 +27,8 @@ pub struct Access(Option<watch::Receiver<Arc<WebConfig>>>);
 /// The file from which the access is, and what there is of it to follow it.
 pub struct Source {
     path: PathBuf,
-    stamp: Stamp,
+    /// Of each file, as it was found last; `None`: it could not be looked at.
+    marks: Vec<Option<Mark>>,
     publisher: watch::Sender<Arc<WebConfig>>,
 }
 
@@ -35,11 +36,11 @@ impl Access {
     /// As the file says, which has to be right at the start.
     pub fn load(path: &Path) -> Result<(Self, Source)> {
         let config = WebConfig::load(path)?;
-        let stamp = stamp(&config.files);
+        let marks = marks_of(&config);
         let (publisher, receiver) = watch::channel(Arc::new(config));
         let source = Source {
             path: path.to_owned(),
-            stamp,
+            marks,
             publisher,
         };
         Ok((Self(Some(receiver)), source))
@@ -72,7 +73,7 @@ impl Source {
     /// The folders that have to be readable later on: those of the files, and of what they are links to.
     pub fn folders(&self) -> Vec<PathBuf> {
         let config = self.publisher.borrow();
-        let files = config.files.iter();
+        let files = config.files.iter().map(|(path, _)| path);
         let real = files.clone().filter_map(|it| it.canonicalize().ok());
         let all = files.cloned().chain(real);
         // Where it has no folder in its name it is in this one.
@@ -98,15 +99,18 @@ impl Source {
     }
 
     fn look(mut self) -> Self {
-        let found = stamp(&self.publisher.borrow().files);
-        if found == self.stamp {
+        let look = |path: &Path| Mark::of(&fs::metadata(path).ok()?).ok();
+        let found = {
+            let config = self.publisher.borrow();
+            config.files.iter().map(|(path, _)| look(path)).collect()
+        };
+        if found == self.marks {
             return self;
         }
-        self.stamp = found;
+        self.marks = found;
         match WebConfig::load(&self.path) {
             Ok(config) => {
-                // What was named anew has a stamp of its own.
-                self.stamp = stamp(&config.files);
+                self.marks = marks_of(&config);
                 self.publisher.send_replace(Arc::new(config));
                 log::info!(
                     "{} or what it names has changed, and is in force",
@@ -123,13 +127,6 @@ impl Source {
     }
 }
 
-/// By which a change is seen.
-type Stamp = Vec<Option<(SystemTime, u64)>>;
-
-fn stamp(files: &[PathBuf]) -> Stamp {
-    let look = |path: &PathBuf| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    };
-    files.iter().map(look).collect()
+fn marks_of(config: &WebConfig) -> Vec<Option<Mark>> {
+    config.files.iter().map(|(_, mark)| Some(*mark)).collect()
 }

@@ -3,10 +3,12 @@
 //! (<https://prometheus.io/docs/prometheus/latest/configuration/https/>), and what it names.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustls::crypto::ring;
@@ -54,16 +56,34 @@ pub struct WebConfig {
     pub tls: Option<Arc<ServerConfig>>,
     /// `None`: whoever asks.
     pub users: Option<Arc<Users>>,
-    /// Where all of that stands.
-    pub files: Vec<PathBuf>,
+    /// Where all of that stands, as it was when it was read.
+    pub files: Vec<(PathBuf, Mark)>,
+}
+
+/// By which a change of a file is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    modified: SystemTime,
+    bytes: u64,
+    inode: u64,
+}
+
+impl Mark {
+    pub fn of(metadata: &Metadata) -> io::Result<Self> {
+        Ok(Self {
+            modified: metadata.modified()?,
+            bytes: metadata.len(),
+            inode: metadata.ino(),
+        })
+    }
 }
 
 impl WebConfig {
     pub fn load(path: &Path) -> Result<Self> {
-        let text = read(path)?;
+        let (text, mark) = read(path)?;
         let format: Format =
             serde_norway::from_slice(&text).with_context(|| path.display().to_string())?;
-        let mut files = vec![path.to_owned()];
+        let mut files = vec![(path.to_owned(), mark)];
         let tls = match format.tls_server_config {
             None => None,
             Some(tls) => {
@@ -84,11 +104,11 @@ impl WebConfig {
 }
 
 impl Tls {
-    fn load(self, folder: &Path, files: &mut Vec<PathBuf>) -> Result<ServerConfig> {
+    fn load(self, folder: &Path, files: &mut Vec<(PathBuf, Mark)>) -> Result<ServerConfig> {
         let mut take = |name: &Path| {
             let path = folder.join(name);
-            let text = read(&path)?;
-            files.push(path.clone());
+            let (text, mark) = read(&path)?;
+            files.push((path.clone(), mark));
             Ok::<_, anyhow::Error>((path, text))
         };
         let (cert_path, chain) = take(&self.cert_file)?;
@@ -144,16 +164,17 @@ fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>
     Ok(certificates)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+fn read(path: &Path) -> Result<(Vec<u8>, Mark)> {
     let read = || {
         let mut bytes = Vec::new();
         let file = File::open(path)?;
+        let mark = Mark::of(&file.metadata()?)?;
         file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
         ensure!(
             bytes.len() as u64 <= MOST_BYTES,
             "it is larger than {MOST_BYTES} bytes"
         );
-        Ok(bytes)
+        Ok((bytes, mark))
     };
     read().with_context(|| format!("cannot read {}", path.display()))
 }

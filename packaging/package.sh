@@ -36,12 +36,10 @@ fill_in() { sed -e "s|@VERSION@|$version|; s|@REPOSITORY@|$repository|; s|@MAINT
 
 help2man --no-info --section 8 --name 'counts HTTP requests per process in the kernel' \
 	--version-string "$version" --output "$work/scope-http-statistics.8" "${MANUAL_OF:-$binary}"
-packaging/notices.sh $target >"$work/THIRD-PARTY"
-# The binary is where packages have theirs, and so is the file of settings, if there is one.
-configuration=packaging/scope-http-statistics.toml
-[ -e $configuration ] || configuration=
-sed -e 's|/usr/local/bin/|/usr/bin/|' \
-	-e "${configuration:+/^ExecStart=/i Environment=SCOPE_HTTP_CONFIG=/etc/${configuration##*/}}" \
+packaging/notices.sh "$target" >"$work/THIRD-PARTY"
+# The binary is where packages have theirs, and so is its configuration.
+configuration=scope-http-statistics.toml
+sed -e 's|/usr/local/bin/|/usr/bin/|' -e "/^ExecStart=/i Environment=SCOPE_HTTP_CONFIG=/etc/$configuration" \
 	deploy/systemd/scope-http-statistics.service >"$work/service"
 
 make_deb() {
@@ -59,15 +57,12 @@ make_deb() {
 	# Where debhelper looks for them.
 	cp "$work/service" "$tree/scope-http-statistics.service"
 	cp deploy/tmpfiles.d/scope-plugins.conf "$tree/scope-http-statistics.tmpfiles"
-	cp "$binary" "$work/scope-http-statistics.8" "$work/THIRD-PARTY" CHANGELOG.md "$work/tree"
+	cp "$binary" "packaging/$configuration" "$work/scope-http-statistics.8" "$work/THIRD-PARTY" CHANGELOG.md "$work/tree"
 	echo "$(basename "$binary") usr/bin" >"$tree/install"
 	echo scope-http-statistics.8 >"$tree/scope-http-statistics.manpages"
 	printf 'THIRD-PARTY\nCHANGELOG.md\n' >"$tree/docs"
-	if [ -n "$configuration" ]; then
-		cp $configuration "$work/tree"
-		echo "${configuration##*/} etc" >>"$tree/install"
-	fi
-	(cd "$work/tree" && dpkg-buildpackage --build=binary --no-sign --no-check-builddeps --host-arch $architecture) >"$work/log" 2>&1 || {
+	echo "$configuration etc" >>"$tree/install"
+	(cd "$work/tree" && dpkg-buildpackage --build=binary --no-sign --no-check-builddeps --host-arch "$architecture") >"$work/log" 2>&1 || {
 		cat "$work/log" >&2
 		exit 1
 	}
@@ -81,14 +76,11 @@ make_rpm() {
 	install -D -m 644 "$work/service" "$stage/usr/lib/systemd/system/scope-http-statistics.service"
 	install -D -m 644 deploy/tmpfiles.d/scope-plugins.conf "$stage/usr/lib/tmpfiles.d/scope-plugins.conf"
 	install -D -m 644 "$work/scope-http-statistics.8" "$stage/usr/share/man/man8/scope-http-statistics.8"
+	install -D -m 644 -t "$stage/etc" "packaging/$configuration"
 	gzip -9n "$stage/usr/share/man/man8/scope-http-statistics.8"
 	install -D -m 644 -t "$stage/usr/share/licenses/scope-http-statistics" LICENSE LICENSES/* "$work/THIRD-PARTY"
 	fill_in packaging/rpm/scope-http-statistics.spec >"$work/spec"
-	if [ -n "$configuration" ]; then
-		install -D -m 644 -t "$stage/etc" $configuration
-		echo "%config(noreplace) %attr(0644,root,root) /etc/${configuration##*/}" >>"$work/spec"
-	fi
-	rpmbuild -bb --target $machine-linux --define "_topdir $work/rpm" --define '_build_id_links none' \
+	rpmbuild -bb --target "$machine-linux" --define "_topdir $work/rpm" --define '_build_id_links none' \
 		--define 'use_source_date_epoch_as_buildtime 1' --define 'clamp_mtime_to_source_date_epoch 1' \
 		--define '_binary_payload w6.xzdio' "$work/spec" >"$work/log" 2>&1 || {
 		cat "$work/log" >&2
@@ -98,4 +90,4 @@ make_rpm() {
 	echo "$folder/scope-http-statistics-$version-1.$machine.rpm"
 }
 
-make_$kind
+"make_$kind"

@@ -21,6 +21,7 @@ VARIANTS = {
         "podAnnotations": {"example.org/owner": "platform"},
         "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
         "priorityClass": {"name": "agents"},
+        "networkPolicy": {"egress": [{"ports": [{"protocol": "TCP", "port": 4317}]}]},
     },
     "little": {
         "networkPolicy": {"enabled": False},
@@ -71,6 +72,8 @@ assert set(kinds["little"]) == {"DaemonSet"}
 container = kinds["everything"]["DaemonSet"]["spec"]["template"]["spec"]["containers"][0]
 assert container["image"].endswith("@sha256:" + "0" * 64), container["image"]
 assert container["securityContext"]["capabilities"]["add"] == ["BPF", "PERFMON", "SYS_PTRACE", "SYS_ADMIN"]
+
+assert "egress" in kinds["everything"]["NetworkPolicy"]["spec"]
 
 ours = without_labels(kinds["defaults"]["DaemonSet"])
 theirs = without_labels(plain["DaemonSet"])

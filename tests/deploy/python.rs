@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Programs of PyPI in the versions of `requirements.txt`, apart from those of the host.
+//! Programs of the Python Package Index in the versions of `requirements.txt`, apart from those of the host.
 
 use std::fs;
 use std::path::{Path, PathBuf};

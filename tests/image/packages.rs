@@ -2,6 +2,7 @@
 //! The packages, installed, started and removed on a host with systemd, whose unit does what it says.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +23,6 @@ use crate::host::Host;
 const AGENT: Program = common::agent!();
 const LIMIT: Duration = Duration::from_secs(300);
 const UNIT: &str = "scope-http-statistics.service";
-/// What a publisher's release build has stripped already.
 const AGENT_NAME: &str = "scope-http-statistics";
 
 /// What is asked of `systemctl show`.
@@ -32,6 +32,7 @@ fn property(host: &Host, name: &str) -> String {
 
 fn package(kind: &str, folder: &TempDir) -> PathBuf {
     let binary = folder.path().join(AGENT_NAME);
+    // As a release build is.
     if !binary.exists() {
         let mut strip = Command::new("strip");
         strip.arg("-o").arg(&binary).arg(AGENT.path());
@@ -61,7 +62,7 @@ fn is_clean(deb: &Path) {
 }
 
 /// It is started when it counts, and with no more rights than the documented ones.
-fn runs(host: &Host, address: std::net::SocketAddr) {
+fn runs(host: &Host, address: SocketAddr, labels: &[&str]) {
     assert_eq!(property(host, "ActiveState"), "active");
     assert_eq!(ask(address, "GET", "/readyz", &[]).status, 200);
     let server = Reader::tcp(Receive::Read);
@@ -71,12 +72,10 @@ fn runs(host: &Host, address: std::net::SocketAddr) {
         unreachable!("a server of TCP");
     };
     let label = format!("server_port=\"{}\"", at.port());
+    let labels = [labels, &[&label]].concat();
+    let name = "http_server_requests_total";
     eventually(Some(37.0), || {
-        sample(
-            &text(address, "/metrics"),
-            "http_server_requests_total",
-            &[&label],
-        )
+        sample(&text(address, "/metrics"), name, &labels)
     });
 
     let pid = host.pid_here(&property(host, "MainPID")).unwrap();
@@ -133,8 +132,15 @@ fn packages_are_installed_run_and_are_removed() {
         host.says(&format!("systemctl is-enabled {UNIT}")),
         "enabled"
     );
-    runs(&host, address);
+    runs(&host, address, &[]);
     host.does(plugins);
+    // Of a file that somebody has changed an update keeps the changes.
+    let configuration = at("etc/scope-http-statistics.toml");
+    let mut changed = fs::read_to_string(&configuration).unwrap();
+    changed.push_str("per-process = true\n");
+    fs::write(&configuration, changed).unwrap();
+    host.does("dpkg --install /agent.deb");
+    runs(&host, address, &["process_pid="]);
     restarts(&host);
     gives_up_what_only_people_can_mend(&host, &settings);
     host.does(&format!(
@@ -169,7 +175,7 @@ fn packages_are_installed_run_and_are_removed() {
         host.says(&format!("systemctl is-enabled {UNIT}")),
         "enabled"
     );
-    runs(&host, address);
+    runs(&host, address, &[]);
     host.does(&format!("systemctl stop {UNIT}"));
     let remove = rpm_there(&["--erase", AGENT_NAME]);
     finish(remove, &folder.path().join("remove.log"), LIMIT);

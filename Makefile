@@ -12,7 +12,11 @@ ENGINE ?= docker
 C_SOURCES := $(shell find src/bpf fuzz/src benches -name "*.[ch]" ! -name vmlinux.h)
 SCRIPTS := .ci/run $(wildcard *.sh scripts/*.sh packaging/*.sh tests/image/*.sh)
 
-.PHONY: run build arm64 static packages image audit test test-kernels fuzz mutants mutants-c mutants-rust lint format accuracy bench verifier clean help
+.PHONY: run build top install uninstall arm64 static packages image audit test test-kernels fuzz mutants mutants-c mutants-rust lint format accuracy bench verifier clean help
+
+# Where everything is built that is for this host.
+RELEASE = target/$$(rustc -vV | sed -n 's/^host: //p')/release/scope-http-statistics
+INSTALL = $(if $(DESTDIR),,$(SUDO)) env PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" scripts/install.sh
 
 run: build ## build the agent and run it (the default); ARGS="-v" hands it flags
 	@$(CARGO_AS_ROOT) run --quiet --release --locked -- $(ARGS)
@@ -21,13 +25,22 @@ build: ## install what the build needs and build the release binary
 	@scripts/install-dependencies.sh build
 	cargo build --release --locked
 
+top: build ## show what is served, live, in the terminal; ARGS="--url http://HOST:9476" for another host
+	@$(CARGO_AS_ROOT) run --quiet --release --locked -- top $(ARGS)
+
+install: build ## install the agent, its manual, completions, and where systemd is its unit; PREFIX=/usr/local, DESTDIR
+	$(INSTALL) install "$(RELEASE)"
+
+uninstall: ## remove what install has installed; the same PREFIX and DESTDIR
+	$(INSTALL) uninstall
+
 arm64: ## cross-build the static release binary for arm64
 	@scripts/install-dependencies.sh build arm64
 	cargo build --release --locked --target aarch64-unknown-linux-gnu
 	@! aarch64-linux-gnu-readelf --program-headers target/aarch64-unknown-linux-gnu/release/scope-http-statistics | grep INTERP
 
 static: build ## check that the release binary needs nothing from the host and stays small
-	@agent=target/$$(rustc -vV | sed -n 's/^host: //p')/release/scope-http-statistics && \
+	@agent=$(RELEASE) && \
 		ldd $$agent | grep 'statically linked' && \
 		size=$$(stat -c %s $$agent) && echo "$$size bytes" && test $$size -lt 7000000
 

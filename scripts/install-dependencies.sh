@@ -23,7 +23,7 @@ test="nginx haproxy /usr/sbin/lighttpd:lighttpd /usr/lib/lighttpd/mod_gnutls.so:
 	/usr/share/gocode/src/google.golang.org/grpc:golang-google-grpc-dev
 	/usr/share/java/grpc-netty.jar:libgrpc-java /usr/share/java/netty-all.jar:libnetty-java
 	/usr/share/java/perfmark-api.jar:libperfmark-java /usr/share/java/guava.jar:libguava-java
-	go:golang-go javac:default-jdk-headless curl openssl wrk ip:iproute2 unshare:util-linux prometheus promtool:prometheus chromium npm script:bsdutils tmux
+	go:golang-go javac:default-jdk-headless curl openssl wrk ip:iproute2 unshare:util-linux prometheus promtool:prometheus chromium npm script:bsdutils tmux jq
 	/var/lib/dpkg/info/python3-venv.list:python3-venv kubectl:kubernetes-client
 	podman runc mmdebstrap strip:binutils"
 package="dh:debhelper help2man lintian rpmbuild:rpm"

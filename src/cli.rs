@@ -160,6 +160,9 @@ pub enum Command {
         #[arg(long, value_name = "http://HOST:PORT")]
         url: Option<Url>,
     },
+    /// What is installed beside the program: the manual's pages, and completions for shells
+    #[command(hide = true)]
+    Generate { folder: PathBuf },
     /// What an agent starts itself, to look into TLS
     #[command(hide = true, name = COMMAND)]
     LookIntoTls,

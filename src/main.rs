@@ -36,7 +36,7 @@ use scope_http_statistics::supervisor::Supervisor;
 use scope_http_statistics::terminal::address::{Address, Url};
 use scope_http_statistics::terminal::asked;
 use scope_http_statistics::terminal::own::Own;
-use scope_http_statistics::terminal::{client, table, top};
+use scope_http_statistics::terminal::{client, manual, table, top};
 use scope_http_statistics::tls::helper;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -156,6 +156,7 @@ fn obey(cli: &Cli, runtime: &Runtime, command: &Command) -> Result<ExitCode> {
             bail!("Weave Scope's report is on the socket only: --url goes with --json or --table")
         }
         Command::Report { .. } => print(&runtime.block_on(client::report(&socket()?))?)?,
+        Command::Generate { folder } => manual::write(folder)?,
         Command::LookIntoTls => helper::run()?,
         Command::Check { json } => return check(cli, *json),
     }

@@ -87,7 +87,7 @@ pub const LEFT_OUT: [LeftOut; 38] = [
     left_out("shares", "", "prometheus"),
     left_out("deploy", "", "promtool, kubectl and python"),
     left_out("page", "", "nodejs and chromium"),
-    left_out("terminal", "", "script and tmux"),
+    left_out("terminal", "", "script, tmux, jq and curl"),
     left_out("otlp", "", "nodejs and openssl"),
     left_out("report", "", "nothing of a kernel"),
     left_out(

@@ -6,6 +6,7 @@ pub mod asked;
 pub mod client;
 mod detail;
 mod draw;
+pub mod manual;
 pub mod own;
 mod rows;
 mod screen;

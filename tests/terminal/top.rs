@@ -1,99 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The subcommands that look at an agent, and what stands in README of them.
+//! `top` in real terminals.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{self, Child, Command, Output, Stdio};
+use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use common::agent::{Agent, Program, folder, output_of};
+use common::agent::{folder, output_of};
 use common::answering::{answering, ask};
-use common::load::Address;
 use common::process::eventually;
 use common::web;
 use rustix::process::{Pid, Signal, kill_process};
 use scope_http_statistics::scope::socket::Endpoint;
-use serde_json::Value;
+
+use crate::{AGENT, root, stdout};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const AGENT: Program = common::agent!();
-
-fn root(agent: &Agent) -> String {
-    let directory = agent.socket().parent().unwrap().to_owned();
-    directory.parent().unwrap().to_str().unwrap().to_owned()
-}
-
-fn stdout(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-#[test]
-fn report_prints_what_the_probe_gets_or_a_table_or_json() {
-    let (agent, address) = web::start(AGENT, &[]);
-    let root = root(&agent);
-    let server = answering("terminal");
-    ask(&server, 200, 7);
-    ask(&server, 500, 7);
-
-    let json = stdout(&AGENT.run(&["report", "--plugins-root", &root]));
-    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(report["Plugins"][0]["id"], "http-statistics");
-
-    let pid = server.pid().to_string();
-    eventually(Some("50%".to_owned()), || {
-        let table = stdout(&AGENT.run(&["--plugins-root", &root, "report", "--table"]));
-        assert!(table.contains("PID  PROCESS"), "{table}");
-        let mut rows = table.lines().map(|row| row.split_whitespace());
-        let row: Vec<_> = rows.find(|row| row.clone().next() == Some(&pid))?.collect();
-        assert_eq!(row[1], "terminal");
-        let heads: Vec<_> = table.lines().next()?.split_whitespace().collect();
-        let errors = heads.iter().position(|it| *it == "ERRORS")?;
-        Some(row[errors].to_owned())
-    });
-
-    // The same by either way, with names, and nothing that was counted is lost.
-    let url = format!("http://{address}/");
-    for from in [["--plugins-root", &root], ["--url", &url]] {
-        let json = stdout(&AGENT.run(&[&["report", "--json"], &from[..]].concat()));
-        let document: Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(document["api_version"], 1);
-        let row = |kind: &str| {
-            let rows = document[kind].as_array().unwrap();
-            let row = rows.iter().find(|it| it["name"] == "terminal");
-            row.unwrap_or_else(|| panic!("{document}")).clone()
-        };
-        let process = row("processes");
-        assert_eq!(process["pid"].to_string(), pid);
-        let Address::Tcp(asked) = server.address else {
-            unreachable!("it listens on TCP")
-        };
-        assert_eq!(process["port"], asked.port());
-        for row in [process, row("workloads")] {
-            assert_eq!(row["requests"], 14, "{row}");
-            let answers = row["answers"].as_array().unwrap().iter();
-            let answers: Vec<_> = answers
-                .map(|it| (it["status"].as_str().unwrap(), it["count"].as_u64()))
-                .collect();
-            assert_eq!(answers, [("200", Some(7)), ("500", Some(7))]);
-        }
-    }
-    let table = stdout(&AGENT.run(&["report", "--table", "--url", &url]));
-    assert!(table.contains("terminal"), "{table}");
-    let refused = AGENT.run(&["report", "--url", &url]);
-    assert_eq!(refused.status.code(), Some(1));
-}
-
 /// A terminal that a test looks at, with a program in it.
-struct Terminal(String);
+pub struct Terminal(String);
 
 impl Terminal {
-    fn run(width: u16, program: &str) -> Self {
+    pub fn run(width: u16, program: &str) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let terminal = Self(format!("http-stat-{}-{next}", process::id()));
@@ -120,7 +52,7 @@ impl Terminal {
         self.tmux(&["capture-pane", "-p"])
     }
 
-    fn press(&self, keys: &[&str]) {
+    pub fn press(&self, keys: &[&str]) {
         self.tmux(&[&["send-keys"], keys].concat());
     }
 
@@ -137,7 +69,7 @@ impl Terminal {
         pid.trim().parse().unwrap()
     }
 
-    fn shows(&self, text: &str) {
+    pub fn shows(&self, text: &str) {
         let start = Instant::now();
         while !self.screen().contains(text) {
             let screen = self.screen();
@@ -309,31 +241,4 @@ fn top_hears_keys_while_the_agent_does_not_answer() {
         let took = start.elapsed();
         assert!(took < Duration::from_secs(2), "{took:?} after {answers}");
     }
-}
-
-#[test]
-fn without_an_agent_they_say_how_to_start_one() {
-    let folder = folder();
-    let root = folder.path().to_str().unwrap();
-    for args in [
-        &["report"][..],
-        &["report", "--table"],
-        &["report", "--json"],
-    ] {
-        let mut command = AGENT.command();
-        command.args(args).args(["--plugins-root", root]);
-        let output = output_of(command);
-        assert_eq!(output.status.code(), Some(1));
-        let error = String::from_utf8(output.stderr).unwrap();
-        assert!(error.contains("no agent is running"), "{error}");
-        assert!(error.contains("start it with"), "{error}");
-    }
-    assert_eq!(AGENT.run(&["report", "--nope"]).status.code(), Some(2));
-    // Where nobody looks, none is started.
-    let mut top = AGENT.command();
-    top.args(["top", "--plugins-root", root]);
-    let output = output_of(top);
-    assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("top needs a terminal"), "{error}");
 }

@@ -205,6 +205,8 @@ async fn work(cli: &Cli, supervisor: &Supervisor, pushes: &Arc<Pushes>) -> Resul
     }
     let (sampler, every) = Sampler::start(cli.options(), cli.selection()).await?;
     endpoint.make_root()?;
+    let probe = Arc::new(Probe::new(host.clone()));
+    probe.compare_hosts();
     let readable = source.as_ref().map(Source::folders).unwrap_or_default();
     let outside = collector.as_ref().map(Client::destination);
     confine::serving(&cli.plugins_root, port.awaited(), &readable, outside);
@@ -231,7 +233,7 @@ async fn work(cli: &Cli, supervisor: &Supervisor, pushes: &Arc<Pushes>) -> Resul
     let api = Arc::new(Api::new(host.clone(), sampler.snapshots.clone()));
     let reports = Reports::follow(host.clone(), sampler.snapshots.clone());
     let plugin = Plugin {
-        probe: Arc::new(Probe::new(host.clone())),
+        probe,
         reports: Arc::clone(&reports),
         live: Arc::clone(&live),
         api: Arc::clone(&api),

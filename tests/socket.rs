@@ -7,11 +7,11 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::agent::{Agent, Program, connect, folder, only_error, request, socket_in};
-use common::process::tie_to_parent;
+use common::process::{spawn, tie_to_parent};
 use rustix::process::{Pid, Signal, kill_process};
 
 const AGENT: Program = common::agent!();
@@ -68,7 +68,31 @@ const OF_PROBE: &str = "/report?api_version=1&probe_id=1f";
 
 #[test]
 fn a_probe_that_calls_the_host_otherwise_is_told_of() {
-    let agent = AGENT.start(&["--hostname", "node-7", "-v"]);
+    // As much of a probe as shows outside.
+    let program = folder();
+    let scope = program.path().join("scope");
+    fs::copy("/bin/sh", &scope).unwrap();
+    let mut scope = Command::new(scope);
+    scope
+        .args(["-c", "read forever", "--mode=probe"])
+        .env("SCOPE_HOSTNAME", "node-9")
+        .stdin(Stdio::piped());
+    let mut scope = spawn(tie_to_parent(&mut scope, Signal::KILL)).unwrap();
+    let agent = AGENT.start(&["--hostname", "node-7"]);
+    let said = format!(
+        "Weave Scope's probe (pid {}) calls this host \"node-9\" and the agent calls it \"node-7\"",
+        scope.id()
+    );
+    assert_eq!(agent.log().matches(&said).count(), 1, "{}", agent.log());
+    let same = AGENT.start(&["--hostname", "node-9"]);
+    assert!(!same.log().contains("calls this host"), "{}", same.log());
+    scope.kill().unwrap();
+    scope.wait().unwrap();
+}
+
+#[test]
+fn a_probe_that_asks_is_told_of_once() {
+    let agent = AGENT.start(&["--hostname", "node-7"]);
     assert_eq!(agent.get("/report").status, 200);
     assert!(
         !agent.log().contains("Weave Scope's probe"),

@@ -2,7 +2,7 @@
 //! Weave Scope's probe, as far as it shows: whether it asks, and whether it calls this host what the agent does. Where it does not,
 //! nothing of what it is told is ever drawn, and Scope says so nowhere.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Mutex;
@@ -16,6 +16,9 @@ use rustix::system::uname;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What a request of the probe has in it.
 const PROBE_ID: &str = "probe_id=";
+/// The name of Scope's program, and what is in the arguments of a probe.
+const PROGRAM: &[u8] = b"scope\n";
+const MODE: &[u8] = b"probe";
 const HOSTNAME: &[u8] = b"SCOPE_HOSTNAME=";
 /// Of an environment: more than the kernel lets a program have by default is not looked at.
 const MOST_BYTES: u64 = 4 << 20;
@@ -67,17 +70,26 @@ impl Probe {
             "Weave Scope's probe{who} asks, and is told of the host {:?}",
             self.host
         );
-        match peer.pid.map(host_of) {
-            Some(Ok(theirs)) => self.compare(&theirs),
-            Some(Err(error)) => log::debug!("what the probe calls this host is not known: {error}"),
-            None => {}
+    }
+
+    /// Compares what the probes that are running call this host with what the agent does. It takes rights that the agent gives up
+    /// after its start, so that of one which is started later nothing is known.
+    pub fn compare_hosts(&self) {
+        for pid in running() {
+            match host_of(pid) {
+                Ok(theirs) => self.compare(pid, &theirs),
+                // It may have gone.
+                Err(error) => {
+                    log::debug!("what the probe {pid} calls this host is not known: {error}")
+                }
+            }
         }
     }
 
-    fn compare(&self, theirs: &str) {
+    fn compare(&self, pid: i32, theirs: &str) {
         if theirs != self.host {
             log::warn!(
-                "Weave Scope's probe calls this host {theirs:?} and the agent calls it {:?}, so that nothing is shown there: \
+                "Weave Scope's probe (pid {pid}) calls this host {theirs:?} and the agent calls it {:?}, so that nothing is shown there: \
                  start the agent with --hostname {theirs}, or both with the same SCOPE_HOSTNAME",
                 self.host
             );
@@ -99,8 +111,21 @@ impl Probe {
     }
 }
 
+/// Processes of Scope's program that are a probe, as one of their arguments says: the program is an app as well.
+fn running() -> Vec<i32> {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = processes.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
+    let is_probe = |pid: &i32| {
+        let of = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+        of("comm") == PROGRAM && of("cmdline").windows(MODE.len()).any(|it| it == MODE)
+    };
+    pids.filter(is_probe).collect()
+}
+
 /// What a probe calls its host, which is for whoever may look at its environment to know.
-pub fn host_of(pid: i32) -> io::Result<String> {
+fn host_of(pid: i32) -> io::Result<String> {
     let process = Path::new("/proc").join(pid.to_string());
     let mut environment = Vec::new();
     let file = File::open(process.join("environ"))?;
@@ -109,7 +134,7 @@ pub fn host_of(pid: i32) -> io::Result<String> {
         return Ok(name);
     }
     // The kernel's name of the host, where the probe is told the same one.
-    let namespace = |process: &Path| std::fs::read_link(process.join("ns/uts"));
+    let namespace = |process: &Path| fs::read_link(process.join("ns/uts"));
     if namespace(&process)? != namespace(Path::new("/proc/self"))? {
         return Err(io::Error::other("it is in a UTS namespace of its own"));
     }

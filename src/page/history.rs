@@ -129,13 +129,16 @@ impl History {
         date.unwrap_or_default().as_millis() as u64
     }
 
-    /// Who is shown has to be known by what was in the last minute, where not all are.
-    fn choose(&mut self, most: usize) {
-        if self.latest.processes.len() > most {
-            for past in self.processes.values_mut() {
-                past.forget(self.ages.tick);
-            }
+    /// What is no longer of the last minute must not be told as of that.
+    fn forget(&mut self) {
+        let tick = self.ages.tick;
+        for past in self.processes.values_mut() {
+            past.forget(tick);
         }
+        for groups in &mut self.groups {
+            groups.forget(tick);
+        }
+        self.total.past.forget(tick);
     }
 
     /// The processes that are shown, with what they have done.
@@ -159,7 +162,7 @@ impl History {
 
     /// What there is to see in a terminal.
     pub fn view(&mut self) -> View {
-        self.choose(SHOWN);
+        self.forget();
         let shown = self.shown(SHOWN).into_iter();
         let processes = shown
             .map(|(process, past)| Process::of(process, past, &self.ages))
@@ -183,16 +186,15 @@ impl History {
 
     /// What there is to see on the page: for whoever sees it for the first time as a `whole`, else what is new.
     pub fn event(&mut self, by: By, whole: bool) -> Event {
-        let seconds = if whole { REMEMBERED } else { 1 };
+        self.forget();
         let hidden = match by {
             By::Process => self.latest.processes.len().saturating_sub(ROWS),
             _ => 0,
         };
         let complete = whole || hidden > 0 || by != By::Process;
-        self.choose(ROWS);
         let rows = match self.groups.iter().find(|it| it.by == by) {
-            Some(groups) => groups.rows(&self.latest.workloads, &self.ages, seconds),
-            None => self.process_rows(seconds, complete),
+            Some(groups) => groups.rows(&self.latest.workloads, &self.ages, whole),
+            None => self.process_rows(whole, complete),
         };
         let exited = self.latest.processes.iter().filter(|it| it.exited).count();
         let processes = self.latest.processes.len() - exited;
@@ -211,13 +213,13 @@ impl History {
     }
 
     /// Of those that are not as they were, unless all are asked for: one that exits is told of until it is gone.
-    fn process_rows(&self, seconds: usize, all: bool) -> Vec<Row> {
+    fn process_rows(&self, whole: bool, all: bool) -> Vec<Row> {
         let tick = self.ages.tick;
         let is_told = |(process, past): &(&ProcessSnapshot, &Past)| {
             all || process.exited || past.is_changing(tick)
         };
         let told = self.shown(ROWS).into_iter().filter(is_told);
-        told.map(|(process, past)| Row::of_process(process, past, &self.ages, seconds))
+        told.map(|(process, past)| Row::of_process(process, past, &self.ages, whole))
             .collect()
     }
 
@@ -496,8 +498,8 @@ mod tests {
         };
         for _ in 1..REMEMBERED {
             clock.tick(tick(0));
-            assert!(is_shown(&mut clock));
         }
+        assert!(is_shown(&mut clock));
         clock.tick(tick(0));
         assert!(!is_shown(&mut clock));
     }

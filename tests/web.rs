@@ -348,7 +348,10 @@ fn served(agent: &Agent, pid: u64, requests: u64) -> Process {
     let start = Instant::now();
     loop {
         let view: View = serde_json::from_slice(&agent.get("/view").body).unwrap();
-        let found = view.processes.into_iter().find(|it| u64::from(it.pid) == pid);
+        let found = view
+            .processes
+            .into_iter()
+            .find(|it| u64::from(it.pid) == pid);
         if let Some(process) = found.filter(|it| it.requests == requests) {
             return process;
         }

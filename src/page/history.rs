@@ -278,7 +278,8 @@ mod tests {
     use crate::model::increment::Totals;
     use crate::model::reason::Reason;
     use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
-    use crate::model::snapshot::{AgentState, Trend};
+    use crate::model::snapshot::{AgentState, Trend, WorkloadSnapshot};
+    use crate::model::workload::Workload;
 
     use super::*;
 
@@ -421,6 +422,73 @@ mod tests {
         };
         clock.tick(vec![exited]);
         assert!(told(&mut clock)[0].exited);
+    }
+
+    #[test]
+    fn a_workload_has_what_no_process_of_it_that_is_known_has_received() {
+        let mut clock = clock();
+        let workload = |executable: &str| {
+            Arc::new(Workload {
+                executable: Some(executable.into()),
+                ..Workload::default()
+            })
+        };
+        let (one, other) = (workload("one"), workload("other"));
+        let of = |workload: &Arc<Workload>, it: ProcessSnapshot| ProcessSnapshot {
+            workload: Arc::clone(workload),
+            ..it
+        };
+        let processes = vec![
+            of(&one, process(7, [3, 0], [3, 0])),
+            of(&one, process(8, [5, 2], [5, 2])),
+            of(&other, process(9, [11, 0], [11, 0])),
+        ];
+        let mut next = (*snapshot(clock.date, processes)).clone();
+        let counted = |workload: &Arc<Workload>, requests, rest, processes| {
+            let totals = |requests| Totals {
+                requests,
+                ..Totals::default()
+            };
+            Arc::new(WorkloadSnapshot {
+                workload: Arc::clone(workload),
+                totals: totals(requests),
+                rest: totals(rest),
+                rest_increment: Increment {
+                    requests: rest,
+                    ..Increment::default()
+                },
+                unlisted: 0,
+                processes,
+                since: Instant::now(),
+            })
+        };
+        next.workloads = vec![counted(&one, 23, 13, 2), counted(&other, 11, 0, 1)];
+        clock.history.push(Arc::new(next));
+
+        let rows = |clock: &mut Clock, by| {
+            let event = clock.history.event(by, true);
+            assert_eq!(event.total.requests_per_second, 34.0);
+            let rows = event.rows.into_iter();
+            let rows = rows.map(|it| (it.name, it.processes, it.requests, it.points, it.answers));
+            rows.collect::<Vec<_>>()
+        };
+        let name = |name: &str| Some(name.to_owned());
+        let codes = |codes: &[(u16, u64)]| codes.iter().copied().collect();
+        let expected = [
+            (
+                name("one"),
+                Some(2),
+                23,
+                vec![23.0],
+                codes(&[(200, 8), (500, 2)]),
+            ),
+            (name("other"), Some(1), 11, vec![11.0], codes(&[(200, 11)])),
+        ];
+        assert_eq!(rows(&mut clock, By::Workload), expected);
+        // Neither is in a container or a unit.
+        let all = [(None, Some(3), 34, vec![34.0], codes(&[(200, 19), (500, 2)]))];
+        assert_eq!(rows(&mut clock, By::Container), all);
+        assert_eq!(rows(&mut clock, By::Unit), all);
     }
 
     #[test]

@@ -8,10 +8,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::agent::{Agent, Program, Response, folder, output_of};
+use common::answering::{self, answering};
 use common::process::eventually;
 use common::prometheus::Prometheus;
 use common::tls;
 use common::web::{self, ask, connect, sample, text};
+use scope_http_statistics::page::view::{Process, View};
 
 const AGENT: Program = common::agent!();
 
@@ -339,4 +341,63 @@ fn events_come_each_second() {
     assert!(start.elapsed() > Duration::from_millis(1500));
     assert!(text.contains("content-type: text/event-stream"));
     assert_eq!(text.matches("\"whole\":true").count(), 1);
+}
+
+/// The process with this pid, when it has been asked so often.
+fn served(agent: &Agent, pid: u64, requests: u64) -> Process {
+    let start = Instant::now();
+    loop {
+        let view: View = serde_json::from_slice(&agent.get("/view").body).unwrap();
+        let found = view
+            .processes
+            .into_iter()
+            .find(|it| u64::from(it.pid) == pid);
+        if let Some(process) = found.filter(|it| it.requests == requests) {
+            return process;
+        }
+        assert!(start.elapsed() < 5 * PATIENCE, "{pid} is not there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn json(address: SocketAddr, path: &str) -> serde_json::Value {
+    serde_json::from_str(&text(address, path)).unwrap()
+}
+
+#[test]
+fn who_opens_a_row_is_told_of_it_and_on_loopback_how_it_was_started() {
+    let (agent, address) = web::start(AGENT, &[]);
+    let public = AGENT.start(&["--listen", "0.0.0.0:0"]);
+    let elsewhere = web::address(&public);
+    let server = answering("opened");
+    answering::ask(&server, 200, 7);
+    answering::ask(&server, 404, 5);
+    let process = served(&agent, server.pid(), 12);
+    served(&public, server.pid(), 12);
+
+    let id = format!("{}-{}", process.pid, process.start_time);
+    let row = format!("/row?by=process&id={id}");
+    for address in [address, elsewhere] {
+        let row = json(address, &row);
+        let series = row["series"].as_array().unwrap();
+        let counts = series.iter().map(|it| (&it["status"], &it["count"]));
+        let counts: Vec<_> = counts.map(|(a, b)| (a.as_u64(), b.as_u64())).collect();
+        assert_eq!(counts, [(Some(200), Some(7)), (Some(404), Some(5))]);
+        let heat = row["seconds"]["heat"].as_array().unwrap().iter();
+        let heat = heat.flat_map(|it| it.as_array().unwrap());
+        assert_eq!(heat.map(|it| it[1].as_u64().unwrap()).sum::<u64>(), 12);
+    }
+    let line = json(address, &format!("/command-line?id={id}"));
+    let read = fs::read_to_string(format!("/proc/{}/cmdline", server.pid())).unwrap();
+    let arguments: Vec<_> = read.trim_end_matches('\0').split('\0').collect();
+    assert_eq!(line["arguments"], serde_json::json!(arguments));
+    assert_eq!(line["is_cut"], false);
+
+    let status = |address, path: &str| ask(address, "GET", path, &[]).status;
+    assert_eq!(status(elsewhere, &format!("/command-line?id={id}")), 403);
+    // Of whom nothing is known nothing is told either, though it is there.
+    let other = format!("/command-line?id={}-{}", std::process::id(), 1);
+    for path in ["/row", "/row?by=odd&id=1-1", "/row?by=unit&id=%00", &other] {
+        assert_eq!(status(address, path), 404, "{path}");
+    }
 }

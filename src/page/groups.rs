@@ -131,20 +131,21 @@ impl Groups {
         members
     }
 
-    /// Of as many of the last seconds.
-    pub fn rows(
-        &self,
-        workloads: &[Arc<WorkloadSnapshot>],
-        ages: &Ages,
-        seconds: usize,
-    ) -> Vec<Row> {
+    pub fn forget(&mut self, tick: u64) {
+        for group in self.all.values_mut() {
+            group.past.forget(tick);
+        }
+    }
+
+    /// With all of their seconds, or the last one alone.
+    pub fn rows(&self, workloads: &[Arc<WorkloadSnapshot>], ages: &Ages, whole: bool) -> Vec<Row> {
         let none = Group::new(ages.tick);
         let members = self.members(workloads);
         let rows = members.iter().map(|(common, members)| {
             let group = self.all.get(common).unwrap_or(&none);
             let processes = members.iter().map(|it| it.processes).sum();
             let names: BTreeSet<_> = members.iter().map(|it| it.workload.name()).collect();
-            let mut row = Row::of(&group.past, group.latency().as_ref(), ages, seconds);
+            let mut row = Row::of(&group.past, group.latency().as_ref(), ages, whole);
             row.identify(id_of(common), common);
             row.processes = Some(processes);
             row.exited = processes == 0;

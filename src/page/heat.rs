@@ -27,11 +27,17 @@ fn begin_ns(range: u8) -> f64 {
 }
 
 pub fn of(durations: &Histogram) -> Heat {
-    let ranges = durations.filled().map(|(bucket, count)| {
+    let mut heat = Heat::new();
+    // Buckets are in order, and so are their ranges.
+    for (bucket, count) in durations.filled() {
         let (lower, upper) = BUCKETS.range(bucket);
-        (range_of((lower + (upper - lower) / 2) as f64), count)
-    });
-    sum(ranges)
+        let range = range_of((lower + (upper - lower) / 2) as f64);
+        match heat.last_mut() {
+            Some((last, sum)) if *last == range => *sum += count,
+            _ => heat.push((range, count)),
+        }
+    }
+    heat
 }
 
 /// Of ranges in any order.

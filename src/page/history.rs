@@ -129,13 +129,16 @@ impl History {
         date.unwrap_or_default().as_millis() as u64
     }
 
-    /// Who is shown has to be known by what was in the last minute, where not all are.
-    fn choose(&mut self, most: usize) {
-        if self.latest.processes.len() > most {
-            for past in self.processes.values_mut() {
-                past.forget(self.ages.tick);
-            }
+    /// What is no longer of the last minute must not be told as of that.
+    fn forget(&mut self) {
+        let tick = self.ages.tick;
+        for past in self.processes.values_mut() {
+            past.forget(tick);
         }
+        for groups in &mut self.groups {
+            groups.forget(tick);
+        }
+        self.total.past.forget(tick);
     }
 
     /// The processes that are shown, with what they have done.
@@ -159,7 +162,7 @@ impl History {
 
     /// What there is to see in a terminal.
     pub fn view(&mut self) -> View {
-        self.choose(SHOWN);
+        self.forget();
         let shown = self.shown(SHOWN).into_iter();
         let processes = shown
             .map(|(process, past)| Process::of(process, past, &self.ages))
@@ -183,16 +186,15 @@ impl History {
 
     /// What there is to see on the page: for whoever sees it for the first time as a `whole`, else what is new.
     pub fn event(&mut self, by: By, whole: bool) -> Event {
-        let seconds = if whole { REMEMBERED } else { 1 };
+        self.forget();
         let hidden = match by {
             By::Process => self.latest.processes.len().saturating_sub(ROWS),
             _ => 0,
         };
         let complete = whole || hidden > 0 || by != By::Process;
-        self.choose(ROWS);
         let rows = match self.groups.iter().find(|it| it.by == by) {
-            Some(groups) => groups.rows(&self.latest.workloads, &self.ages, seconds),
-            None => self.process_rows(seconds, complete),
+            Some(groups) => groups.rows(&self.latest.workloads, &self.ages, whole),
+            None => self.process_rows(whole, complete),
         };
         let exited = self.latest.processes.iter().filter(|it| it.exited).count();
         let processes = self.latest.processes.len() - exited;
@@ -211,13 +213,13 @@ impl History {
     }
 
     /// Of those that are not as they were, unless all are asked for: one that exits is told of until it is gone.
-    fn process_rows(&self, seconds: usize, all: bool) -> Vec<Row> {
+    fn process_rows(&self, whole: bool, all: bool) -> Vec<Row> {
         let tick = self.ages.tick;
         let is_told = |(process, past): &(&ProcessSnapshot, &Past)| {
             all || process.exited || past.is_changing(tick)
         };
         let told = self.shown(ROWS).into_iter().filter(is_told);
-        told.map(|(process, past)| Row::of_process(process, past, &self.ages, seconds))
+        told.map(|(process, past)| Row::of_process(process, past, &self.ages, whole))
             .collect()
     }
 
@@ -276,7 +278,8 @@ mod tests {
     use crate::model::increment::Totals;
     use crate::model::reason::Reason;
     use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
-    use crate::model::snapshot::{AgentState, Trend};
+    use crate::model::snapshot::{AgentState, Trend, WorkloadSnapshot};
+    use crate::model::workload::Workload;
 
     use super::*;
 
@@ -422,6 +425,73 @@ mod tests {
     }
 
     #[test]
+    fn a_workload_has_what_no_process_of_it_that_is_known_has_received() {
+        let mut clock = clock();
+        let workload = |executable: &str| {
+            Arc::new(Workload {
+                executable: Some(executable.into()),
+                ..Workload::default()
+            })
+        };
+        let (one, other) = (workload("one"), workload("other"));
+        let of = |workload: &Arc<Workload>, it: ProcessSnapshot| ProcessSnapshot {
+            workload: Arc::clone(workload),
+            ..it
+        };
+        let processes = vec![
+            of(&one, process(7, [3, 0], [3, 0])),
+            of(&one, process(8, [5, 2], [5, 2])),
+            of(&other, process(9, [11, 0], [11, 0])),
+        ];
+        let mut next = (*snapshot(clock.date, processes)).clone();
+        let counted = |workload: &Arc<Workload>, requests, rest, processes| {
+            let totals = |requests| Totals {
+                requests,
+                ..Totals::default()
+            };
+            Arc::new(WorkloadSnapshot {
+                workload: Arc::clone(workload),
+                totals: totals(requests),
+                rest: totals(rest),
+                rest_increment: Increment {
+                    requests: rest,
+                    ..Increment::default()
+                },
+                unlisted: 0,
+                processes,
+                since: Instant::now(),
+            })
+        };
+        next.workloads = vec![counted(&one, 23, 13, 2), counted(&other, 11, 0, 1)];
+        clock.history.push(Arc::new(next));
+
+        let rows = |clock: &mut Clock, by| {
+            let event = clock.history.event(by, true);
+            assert_eq!(event.total.requests_per_second, 34.0);
+            let rows = event.rows.into_iter();
+            let rows = rows.map(|it| (it.name, it.processes, it.requests, it.points, it.answers));
+            rows.collect::<Vec<_>>()
+        };
+        let name = |name: &str| Some(name.to_owned());
+        let codes = |codes: &[(u16, u64)]| codes.iter().copied().collect();
+        let expected = [
+            (
+                name("one"),
+                Some(2),
+                23,
+                vec![23.0],
+                codes(&[(200, 8), (500, 2)]),
+            ),
+            (name("other"), Some(1), 11, vec![11.0], codes(&[(200, 11)])),
+        ];
+        assert_eq!(rows(&mut clock, By::Workload), expected);
+        // Neither is in a container or a unit.
+        let all = [(None, Some(3), 34, vec![34.0], codes(&[(200, 19), (500, 2)]))];
+        assert_eq!(rows(&mut clock, By::Container), all);
+        assert_eq!(rows(&mut clock, By::Unit), all);
+    }
+
+    #[test]
     fn what_was_missed_of_late_is_told_apart() {
         let mut clock = clock();
         clock.tick(Vec::new());
@@ -496,8 +566,8 @@ mod tests {
         };
         for _ in 1..REMEMBERED {
             clock.tick(tick(0));
-            assert!(is_shown(&mut clock));
         }
+        assert!(is_shown(&mut clock));
         clock.tick(tick(0));
         assert!(!is_shown(&mut clock));
     }

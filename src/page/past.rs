@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::increment::Increment;
+use crate::model::tick::rate;
 use crate::model::window::Window;
 use crate::page::heat::Heat;
 use crate::page::stretch::{Stretch, rounded};
@@ -56,10 +57,51 @@ impl Ages {
 pub struct Past {
     seconds: Track,
     minutes: Track,
-    /// Received in the last minute.
-    requests: u64,
+    /// Of the seconds that are remembered. It is asked of each row each second, and to look at all of its seconds takes long.
+    sums: Sums,
     /// The latest tick that has brought something, or the first.
     changed: u64,
+    /// Requests received in that.
+    latest: u64,
+}
+
+#[derive(Default)]
+struct Sums {
+    requests: u64,
+    failed_calls: u64,
+    /// By status, in their order.
+    answers: Vec<(u16, u64)>,
+}
+
+impl Sums {
+    fn add(&mut self, second: &Stretch) {
+        self.requests += second.requests;
+        self.failed_calls += second.failed_calls;
+        for (status, count) in &second.answers {
+            match self.answers.binary_search_by_key(status, |it| it.0) {
+                Ok(at) => self.answers[at].1 += count,
+                Err(at) => {
+                    // Most have one or two.
+                    self.answers.reserve_exact(1);
+                    self.answers.insert(at, (*status, *count));
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, second: &Stretch) {
+        self.requests -= second.requests;
+        self.failed_calls -= second.failed_calls;
+        for (status, count) in &second.answers {
+            if let Ok(at) = self.answers.binary_search_by_key(status, |it| it.0) {
+                self.answers[at].1 -= count;
+            }
+        }
+        self.answers.retain(|(_, count)| *count > 0);
+        if self.answers.is_empty() {
+            self.answers.shrink_to_fit();
+        }
+    }
 }
 
 /// What is shown of a minute or an hour, oldest first.
@@ -69,53 +111,47 @@ pub struct Points {
     pub heat: Vec<Heat>,
 }
 
-/// The last minute as one.
-#[derive(Default)]
-pub struct LastMinute {
-    pub answers: BTreeMap<u16, u64>,
-    pub failed_calls: u64,
-    /// Received in the last tick.
-    pub requests: u64,
-}
-
 impl Past {
     pub fn new(tick: u64) -> Self {
         Self {
             seconds: Track::new(tick),
             minutes: Track::new(tick.div_ceil(MINUTE).max(1)),
-            requests: 0,
+            sums: Sums::default(),
             changed: tick,
+            latest: 0,
         }
     }
 
     /// Takes in what a tick has brought.
     pub fn push(&mut self, increment: &Increment, tick: u64) {
+        self.forget(tick);
         let second = Stretch::new(increment, tick);
-        self.requests += second.requests;
-        self.requests -= self.seconds.push(&second, tick);
-        self.changed = tick;
+        self.sums.add(&second);
+        self.seconds.push(&second);
+        (self.changed, self.latest) = (tick, second.requests);
     }
 
-    /// Forgets what was more than a minute before a tick. To be called once in two minutes at least.
+    /// Forgets what was more than a minute before a tick. To be called before that is looked at, and once in two minutes at least.
     pub fn forget(&mut self, tick: u64) {
-        self.requests -= self.seconds.forget(tick);
+        let sums = &mut self.sums;
+        self.seconds.forget(tick, |second| sums.remove(&second));
     }
 
     /// Adds the minute that is over to the hour, if there is room for that or it has had some. Returns whether it has an hour.
     pub fn end_minute(&mut self, ages: &Ages, has_room: bool) -> bool {
         let minute = ages.minute();
         self.forget(ages.tick);
-        self.minutes.forget(minute);
+        self.minutes.forget(minute, drop);
         if !self.seconds.is_empty() && (has_room || !self.minutes.is_empty()) {
             let seconds = self.seconds.latest(ages.tick, REMEMBERED);
-            self.minutes.push(&Stretch::sum(&seconds, minute), minute);
+            self.minutes.push(&Stretch::sum(&seconds, minute));
         }
         !self.minutes.is_empty()
     }
 
     /// Requests received in the last minute.
     pub fn requests(&self) -> u64 {
-        self.requests
+        self.sums.requests
     }
 
     /// Whether something is not as it was one tick ago: what has just left the last minute, too.
@@ -123,37 +159,34 @@ impl Past {
         tick - self.changed <= REMEMBERED as u64
     }
 
-    pub fn is_active(&self, tick: u64) -> bool {
-        self.changed == tick
-    }
-
     /// Of heap memory.
     pub fn bytes(&self) -> usize {
-        self.seconds.bytes() + self.minutes.bytes()
+        let answers = self.sums.answers.capacity() * size_of::<(u16, u64)>();
+        self.seconds.bytes() + self.minutes.bytes() + answers
     }
 
-    pub fn last_minute(&self, tick: u64) -> LastMinute {
-        let mut sum = LastMinute::default();
-        for second in self.seconds.latest(tick, REMEMBERED) {
-            for (status, count) in &second.answers {
-                *sum.answers.entry(*status).or_default() += count;
-            }
-            sum.failed_calls += second.failed_calls;
-            if second.age(tick) == 0 {
-                sum.requests = second.requests;
-            }
+    /// Received in a tick, which is the latest.
+    pub fn requests_in(&self, tick: u64) -> u64 {
+        if self.changed == tick { self.latest } else { 0 }
+    }
+
+    /// Of the last minute.
+    pub fn answers(&self) -> BTreeMap<u16, u64> {
+        self.sums.answers.iter().copied().collect()
+    }
+
+    /// gRPC calls of the last minute with another status than OK.
+    pub fn failed_calls(&self) -> u64 {
+        self.sums.failed_calls
+    }
+
+    /// Requests in each of the last seconds, or in the last one alone.
+    pub fn rates(&self, ages: &Ages, all: bool) -> Vec<f64> {
+        if !all {
+            return vec![rounded(rate(self.requests_in(ages.tick), ages.elapsed()))];
         }
-        sum
-    }
-
-    /// Requests a second, of as many of the last seconds.
-    pub fn rates(&self, ages: &Ages, count: usize) -> Vec<f64> {
-        let rate = |it: &Stretch, elapsed: Duration| {
-            rounded(crate::model::tick::rate(it.requests, elapsed))
-        };
-        let elapsed = ages.seconds();
-        let skipped = elapsed.len().saturating_sub(count);
-        self.seconds.each(ages.tick, &elapsed[skipped..], rate)
+        let each = |it: &Stretch, elapsed| rounded(rate(it.requests, elapsed));
+        self.seconds.each(ages.tick, &ages.seconds(), each)
     }
 
     pub fn seconds(&self, ages: &Ages) -> Points {

@@ -58,12 +58,11 @@ pub struct Total {
 
 impl Total {
     pub fn of(past: &Past, ages: &Ages, processes: usize) -> Self {
-        let minute = past.last_minute(ages.tick);
         Self {
-            requests_per_second: rate(minute.requests, ages.elapsed()),
+            requests_per_second: rate(past.requests_in(ages.tick), ages.elapsed()),
             processes,
-            answers: minute.answers,
-            failed_calls: minute.failed_calls,
+            answers: past.answers(),
+            failed_calls: past.failed_calls(),
             seconds: past.seconds(ages).points,
             minutes: past.minutes(ages).points,
         }
@@ -113,25 +112,24 @@ pub struct Row {
 }
 
 impl Row {
-    /// With as many of the last seconds.
-    pub fn of(past: &Past, latency: Option<&Latency>, ages: &Ages, seconds: usize) -> Self {
-        let minute = past.last_minute(ages.tick);
+    /// With all of its seconds, or the last one alone.
+    pub fn of(past: &Past, latency: Option<&Latency>, ages: &Ages, whole: bool) -> Self {
         let latest = |of: fn(&Latency) -> Option<f64>| latency.and_then(of).map(rounded);
         Self {
-            requests_per_second: rounded(rate(minute.requests, ages.elapsed())),
-            answers: minute.answers,
-            failed_calls: minute.failed_calls,
+            requests_per_second: rounded(rate(past.requests_in(ages.tick), ages.elapsed())),
+            answers: past.answers(),
+            failed_calls: past.failed_calls(),
             p50_ms: latest(|it| it.p50_ms.last()),
             p90_ms: latest(|it| it.p90_ms.last()),
             p99_ms: latest(|it| it.p99_ms.last()),
             max_ms: latest(|it| it.max_ms.last()),
-            points: past.rates(ages, seconds),
+            points: past.rates(ages, whole),
             ..Self::default()
         }
     }
 
-    pub fn of_process(process: &ProcessSnapshot, past: &Past, ages: &Ages, seconds: usize) -> Self {
-        let mut row = Self::of(past, process.latency.as_deref(), ages, seconds);
+    pub fn of_process(process: &ProcessSnapshot, past: &Past, ages: &Ages, whole: bool) -> Self {
+        let mut row = Self::of(past, process.latency.as_deref(), ages, whole);
         let id = format!("{}-{}", process.id.pid, process.id.start_time);
         row.identify(id, &process.workload);
         row.name = Some(process.workload.name().to_owned());

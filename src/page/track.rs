@@ -27,9 +27,8 @@ impl Track {
         }
     }
 
-    /// Adds the latest one. Returns how many requests were forgotten.
-    pub fn push(&mut self, stretch: &Stretch, number: u64) -> u64 {
-        let forgotten = self.forget(number);
+    /// Adds the latest one.
+    pub fn push(&mut self, stretch: &Stretch) {
         // Writing to memory cannot fail.
         let bytes = postcard::to_allocvec(stretch).unwrap_or_default();
         // Of room for twice as much half would be empty, and there are many of these.
@@ -37,12 +36,10 @@ impl Track {
             self.stretches.reserve_exact(bytes.len().max(CHUNK));
         }
         self.stretches.extend(bytes);
-        forgotten
     }
 
-    /// Forgets what is too old. To be called before twice as many have passed as are remembered. Returns how many requests that were.
-    pub fn forget(&mut self, number: u64) -> u64 {
-        let mut requests = 0;
+    /// Forgets what is too old, and says what that was. To be called before twice as many have passed as are remembered.
+    pub fn forget(&mut self, number: u64, mut say: impl FnMut(Stretch)) {
         let mut kept = &self.stretches[..];
         // Each begins with its number: most that are asked for have nothing to forget.
         while kept
@@ -50,7 +47,7 @@ impl Track {
             .is_some_and(|it| age(*it, number) >= REMEMBERED)
             && let Ok((oldest, rest)) = postcard::take_from_bytes::<Stretch>(kept)
         {
-            requests += oldest.requests;
+            say(oldest);
             kept = rest;
         }
         let forgotten = self.stretches.len() - kept.len();
@@ -60,7 +57,6 @@ impl Track {
                 self.stretches.shrink_to_fit();
             }
         }
-        requests
     }
 
     pub fn is_empty(&self) -> bool {

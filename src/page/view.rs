@@ -110,7 +110,7 @@ impl Process {
             requests: process.totals.requests,
             requests_per_second: rates.last().copied().unwrap_or(0.0),
             tls_unseen: process.totals.tls_unseen,
-            answers: past.last_minute(ages.tick).answers,
+            answers: past.answers(),
             p50_ms: latency.and_then(|it| it.p50_ms.last()).map(rounded),
             p90_ms: latency.and_then(|it| it.p90_ms.last()).map(rounded),
             p99_ms: latency.and_then(|it| it.p99_ms.last()).map(rounded),

@@ -319,6 +319,7 @@ async function isShownInPictures() {
     const page = await open({ colorScheme, viewport: { width: 1280, height: 640 } }, { fake: true, row: detail() });
     await feed(page, event(shop(), { host: "node-7", missed: [] }));
     await page.screenshot({ path: `page-${colorScheme}.png` });
+    await page.setViewportSize({ width: 1280, height: 860 });
     await page.getByRole("button", { name: "checkout-api" }).click();
     await until("a heatmap", async () => (await page.locator("#detail-heat-chart .heat").count()) > 3);
     await page.locator("#detail-heat-chart").hover();

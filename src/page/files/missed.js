@@ -46,7 +46,7 @@ export class Missed {
     const names = lately.map((it) => `${named(it)} ${perSecond(it)}`).join(", ");
     const all = missed.reduce((sum, it) => sum + it.total, 0);
     write(this.summary, names ? `Missed of late: ${names}` : all ? `Nothing missed of late, ${count(all)} before` : "Nothing missed");
-    this.element.classList.toggle("bad", lately.length > 0);
+    this.element.classList.toggle("lately", lately.length > 0);
     this.element.classList.toggle("empty", all === 0);
     if (!this.element.open) return;
     while (this.body.rows.length > missed.length) this.body.deleteRow(-1);

@@ -8,9 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use anyhow::{Context, Result};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{
-    Link, MapCore, OpenObject, ProgramAttachType, ProgramMut, UprobeMultiOpts, UprobeOpts,
-};
+use libbpf_rs::{Link, OpenObject, ProgramAttachType, ProgramMut, UprobeMultiOpts, UprobeOpts};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::facts;
@@ -174,7 +172,7 @@ impl Programs {
     }
 
     #[cfg(test)]
-    pub fn calls_and_missed(&self) -> (&impl MapCore, &impl MapCore) {
+    pub fn calls_and_missed(&self) -> (&impl libbpf_rs::MapCore, &impl libbpf_rs::MapCore) {
         let maps = &self.skeleton.maps;
         (&maps.tls_calls, &maps.http_missed)
     }
@@ -238,6 +236,8 @@ mod tests {
     use std::process::Command;
 
     use crate::tls::calls::Callers;
+    use libbpf_rs::MapCore;
+
     use crate::tls::elf::Elf;
     use crate::tls::library::plan;
 

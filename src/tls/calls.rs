@@ -59,11 +59,11 @@ impl Callers {
             let threads = processes
                 .entry(process)
                 .or_insert_with(|| threads_of(process));
-            let goes_on = match is_of_go {
-                true => !threads.is_empty(),
-                false => threads.contains(&thread),
-            };
-            if goes_on {
+            let has_ended = threads.as_ref().is_some_and(|threads| match is_of_go {
+                true => threads.is_empty(),
+                false => !threads.contains(&thread),
+            });
+            if !has_ended {
                 continue;
             }
             match calls.delete(&key) {
@@ -90,12 +90,18 @@ fn number(bytes: &[u8], at: usize) -> u64 {
     u64::from_ne_bytes(bytes.unwrap_or_default())
 }
 
-/// Of a process that has ended: none.
-fn threads_of(process: u32) -> HashSet<u32> {
-    let tasks = fs::read_dir(format!("/proc/{process}/task"));
-    let names = tasks.into_iter().flatten().flatten();
-    let numbers = names.filter_map(|it| it.file_name().to_str()?.parse().ok());
-    numbers.collect()
+/// Of a process that has ended: none. Nothing, where that cannot be told.
+fn threads_of(process: u32) -> Option<HashSet<u32>> {
+    let tasks = match fs::read_dir(format!("/proc/{process}/task")) {
+        Ok(tasks) => tasks,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(HashSet::new()),
+        Err(_) => return None,
+    };
+    let mut threads = HashSet::new();
+    for task in tasks {
+        threads.insert(task.ok()?.file_name().to_str()?.parse().ok()?);
+    }
+    Some(threads)
 }
 
 #[cfg(test)]

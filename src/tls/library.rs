@@ -307,6 +307,13 @@ impl Plan {
         let entry = entry.map_err(|refusal| anyhow!("it {refusal}"))?;
         self.put(Program::Enter, entry, begins as u64);
         for spot in exits(function, follow)? {
+            let at_it = |it: &&Probe| it.program == exit && it.offset == spot.offset;
+            let what = |it: &Probe| it.cookie >> 16;
+            let known = self.probes.iter().find(at_it).map(what);
+            ensure!(
+                known.is_none_or(|it| it == returns as u64),
+                "it returns where another one does that says otherwise what it has moved"
+            );
             self.put(exit, spot, returns as u64);
         }
         Ok(())
@@ -452,6 +459,11 @@ mod tests {
         functions.insert("gnutls_record_send2", function(0x900));
         assert!(planned_for_gnutls(&functions, &follow).is_ok());
         functions.get_mut(SENDS).unwrap().code = vec![0x90; CALL + 1];
+        assert!(planned_for_gnutls(&functions, &follow).is_err());
+        functions.insert(SENDS, function(0x100));
+        assert!(planned_for_gnutls(&functions, &follow).is_ok());
+        // One says by its result what it has moved, the other one does not.
+        functions.insert("gnutls_record_recv_packet", leaves(0x860, 0x1c));
         assert!(planned_for_gnutls(&functions, &follow).is_err());
     }
 

@@ -2,6 +2,7 @@
 //! Requests within TLS of real servers: the truth is what the clients were answered, and the server's own log.
 
 mod grpc;
+mod lifetimes;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -455,7 +456,7 @@ fn what_looks_into_others_keeps_nothing_of_them_and_ends_with_the_agent() {
     let open = of_libraries(open_files(helper));
     // Each a process of its own, with a library that is known, and servers that have none.
     let forking = tls::python_forking("tls-many");
-    assert_eq!(Client::asking(&forking, &["new:101"]).answers, 101);
+    assert_eq!(Client::asking(&forking, &["new:1009"]).answers, 1009);
     for _ in 0..7 {
         let server = tls::python();
         assert_eq!(Client::asking(&server, &["new:3"]).answers, 3);

@@ -78,15 +78,56 @@ pub fn nginx(workers: usize) -> Server {
 pub fn python_with_own_library() -> Server {
     let text = python_text("http.server.ThreadingHTTPServer");
     script_with("python3", "server.py", &text, |folder| {
-        for name in ["libssl.so.3", "libcrypto.so.3"] {
-            let library = Path::new("/usr/lib/x86_64-linux-gnu").join(name);
-            fs::copy(library, folder.join(name)).unwrap();
-        }
-        let mut command = Command::new("/usr/bin/python3");
-        command.env("LD_LIBRARY_PATH", folder);
-        command
+        copy_library(folder);
+        python_with_library_in(folder)
     })
 }
+
+/// The same with that which now lies in the folder of another one.
+pub fn python_with_library_of(other: &Server) -> Server {
+    let text = python_text("http.server.ThreadingHTTPServer");
+    let folder = other.file("");
+    script_with("python3", "server.py", &text, |_| {
+        python_with_library_in(&folder)
+    })
+}
+
+/// As package managers do, so that who has mapped the one before goes on with that.
+pub fn copy_library(folder: &Path) {
+    for name in ["libssl.so.3", "libcrypto.so.3"] {
+        let library = Path::new("/usr/lib/x86_64-linux-gnu").join(name);
+        let new = folder.join("new");
+        fs::copy(library, &new).unwrap();
+        fs::rename(new, folder.join(name)).unwrap();
+    }
+}
+
+fn python_with_library_in(folder: &Path) -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command.env("LD_LIBRARY_PATH", folder);
+    command
+}
+
+/// Whose process ends by any of the system calls that kernels put into processes where these are watched.
+pub fn python_under_seccomp() -> Server {
+    let text = python_text("http.server.ThreadingHTTPServer");
+    let text = format!("{SECCOMP}{text}");
+    script("python3", "/usr/bin/python3", "server.py", &text)
+}
+
+/// For uretprobe, uprobe: `ld nr; jeq 335, kill; jeq 336, kill; allow; kill`.
+const SECCOMP: &str = "
+import ctypes
+code = [(0x20, 0, 0, 0), (0x15, 2, 0, 335), (0x15, 1, 0, 336), (6, 0, 0, 0x7fff0000), (6, 0, 0, 0x80000000)]
+class Instruction(ctypes.Structure):
+    _fields_ = [('code', ctypes.c_uint16), ('jt', ctypes.c_uint8), ('jf', ctypes.c_uint8), ('k', ctypes.c_uint32)]
+class Program(ctypes.Structure):
+    _fields_ = [('length', ctypes.c_uint16), ('code', ctypes.POINTER(Instruction))]
+filter = Program(len(code), (Instruction * len(code))(*code))
+libc = ctypes.CDLL(None)
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.byref(filter), 0, 0) == 0
+";
 
 /// A script of a server, which is given address, port, certificate and key.
 fn script(package: &str, program: &str, name: &str, text: &str) -> Server {

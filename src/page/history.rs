@@ -278,7 +278,7 @@ mod tests {
     use crate::model::increment::Totals;
     use crate::model::reason::Reason;
     use crate::model::series_key::{Method, Scheme, SeriesKey, Version};
-    use crate::model::snapshot::{AgentState, Trend, WorkloadSnapshot};
+    use crate::model::snapshot::{AgentState, Lately, Trend, WorkloadSnapshot};
     use crate::model::workload::Workload;
 
     use super::*;
@@ -452,6 +452,7 @@ mod tests {
             Arc::new(WorkloadSnapshot {
                 workload: Arc::clone(workload),
                 totals: totals(requests),
+                lately: Lately::default(),
                 rest: totals(rest),
                 rest_increment: Increment {
                     requests: rest,

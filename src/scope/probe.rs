@@ -165,7 +165,9 @@ mod tests {
             .unwrap();
         // Until it is a program of its own it has the environment of this one.
         let pid = child.id();
-        let is_cat = || std::fs::read(format!("/proc/{pid}/comm")).unwrap() == b"cat\n";
+        // And none at all for a moment in between.
+        let file = |name| std::fs::read(format!("/proc/{pid}/{name}")).unwrap();
+        let is_cat = || file("comm") == b"cat\n" && !file("environ").is_empty();
         while !is_cat() {
             std::thread::yield_now();
         }

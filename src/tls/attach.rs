@@ -235,7 +235,6 @@ mod tests {
     use std::collections::BTreeSet;
     use std::process::Command;
 
-    use crate::tls::calls::Callers;
     use libbpf_rs::MapCore;
 
     use crate::tls::elf::Elf;

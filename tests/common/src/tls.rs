@@ -412,7 +412,7 @@ impl Client {
         Self::running(include_str!("tls_client.py"), server, ways)
     }
 
-    /// One of GnuTLS, which says how many bytes it was answered: see `tls_gnutls.py`.
+    /// One of `GnuTLS`, which says how many bytes it was answered: see `tls_gnutls.py`.
     pub fn of_gnutls(server: &Server) -> Self {
         Self::running(include_str!("tls_gnutls.py"), server, &[])
     }

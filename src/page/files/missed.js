@@ -30,7 +30,7 @@ const REASONS = {
   joined_late: ["Method or status on HTTP/2 connections that are older than the agent. They count as unknown.", "Nothing: it ends with those connections."],
   hpack_table: ["The same, where peers use header tables of more than 4096 octets.", "Leave the peers' header table at its default size."],
   tls_unseen: ["TLS connections that cannot be seen into. Rows say whose.", "Look behind what ends TLS. docs/tls.md has the libraries that are seen into."],
-  tls_calls_full: ["Reads and writes within TLS that found no room among those under way.", "Nothing: 16 384 are under way at once only where somebody tries."],
+  tls_calls_full: ["Reads and writes within TLS for which there was no room among those under way.", "See who has so many at a time: docs/limitations.md, shares."],
   recursion: ["Transfers while the kernel could not run a program: another one was at work on that CPU.", "Let the agent have CAP_SYS_NICE."],
 };
 

@@ -394,7 +394,11 @@ fn who_opens_a_row_is_told_of_it_and_on_loopback_how_it_was_started() {
     assert_eq!(line["is_cut"], false);
 
     let status = |address, path: &str| ask(address, "GET", path, &[]).status;
-    assert_eq!(status(elsewhere, &format!("/command-line?id={id}")), 403);
+    let line = format!("/command-line?id={id}");
+    assert_eq!(status(elsewhere, &line), 403);
+    for proxy in ["Via: 1.1 proxy", "X-Forwarded-For: 192.0.2.1"] {
+        assert_eq!(ask(address, "GET", &line, &[proxy]).status, 403, "{proxy}");
+    }
     // Of whom nothing is known nothing is told either, though it is there.
     let other = format!("/command-line?id={}-{}", std::process::id(), 1);
     for path in ["/row", "/row?by=odd&id=1-1", "/row?by=unit&id=%00", &other] {

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::model::counters::ProcessId;
 use crate::model::increment::Increment;
@@ -40,10 +40,12 @@ impl History {
     pub fn new(host: String, first: Arc<Snapshot>) -> Self {
         let mut missed = Window::default();
         missed.push(first.missed);
+        let mut ages = Ages::default();
+        ages.date = milliseconds(first.date);
         Self {
             host,
             latest: first,
-            ages: Ages::default(),
+            ages,
             processes: BTreeMap::new(),
             groups: [By::Workload, By::Container, By::Unit].map(Groups::new),
             total: Group::new(0),
@@ -59,6 +61,7 @@ impl History {
     /// Moves on to the next snapshot.
     pub fn push(&mut self, snapshot: Arc<Snapshot>) {
         let is_minute_over = self.ages.push(snapshot.elapsed);
+        self.ages.date = milliseconds(snapshot.date);
         self.missed.push(snapshot.missed);
         let is_same = Arc::ptr_eq(&snapshot.processes, &self.latest.processes);
         if !is_same {
@@ -124,11 +127,6 @@ impl History {
         self.total.past.end_minute(&self.ages, true);
     }
 
-    fn date(&self) -> u64 {
-        let date = self.latest.date.duration_since(UNIX_EPOCH);
-        date.unwrap_or_default().as_millis() as u64
-    }
-
     /// What is no longer of the last minute must not be told as of that.
     fn forget(&mut self) {
         let tick = self.ages.tick;
@@ -168,7 +166,7 @@ impl History {
             .map(|(process, past)| Process::of(process, past, &self.ages))
             .collect();
         View {
-            date: self.date(),
+            date: self.ages.date,
             host: self.host.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             backend: self.latest.kernel.backend.to_owned(),
@@ -187,19 +185,26 @@ impl History {
     /// What there is to see on the page: for whoever sees it for the first time as a `whole`, else what is new.
     pub fn event(&mut self, by: By, whole: bool) -> Event {
         self.forget();
-        let hidden = match by {
-            By::Process => self.latest.processes.len().saturating_sub(ROWS),
-            _ => 0,
-        };
-        let complete = whole || hidden > 0 || by != By::Process;
-        let rows = match self.groups.iter().find(|it| it.by == by) {
-            Some(groups) => groups.rows(&self.latest.workloads, &self.ages, whole),
-            None => self.process_rows(whole, complete),
+        let (rows, complete, hidden) = match self.groups.iter().find(|it| it.by == by) {
+            Some(groups) => {
+                let mut rows = groups.rows(&self.latest.workloads, &self.ages, whole);
+                let hidden = rows.len().saturating_sub(ROWS);
+                if hidden > 0 {
+                    rows.sort_by_cached_key(|row| Reverse(row.answers.values().sum::<u64>()));
+                    rows.truncate(ROWS);
+                }
+                (rows, true, hidden)
+            }
+            None => {
+                let hidden = self.latest.processes.len().saturating_sub(ROWS);
+                let complete = whole || hidden > 0;
+                (self.process_rows(whole, complete), complete, hidden)
+            }
         };
         let exited = self.latest.processes.iter().filter(|it| it.exited).count();
         let processes = self.latest.processes.len() - exited;
         Event {
-            date: self.date(),
+            date: self.ages.date,
             host: self.host.clone(),
             version: env!("CARGO_PKG_VERSION"),
             backend: self.latest.kernel.backend,
@@ -260,6 +265,12 @@ impl History {
     }
 }
 
+/// Since 1970.
+fn milliseconds(date: SystemTime) -> u64 {
+    let since = date.duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_millis() as u64
+}
+
 /// The id of a process's row.
 fn parsed(id: &str) -> Option<ProcessId> {
     let (pid, start_time) = id.split_once('-')?;
@@ -271,7 +282,7 @@ fn parsed(id: &str) -> Option<ProcessId> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, Instant, SystemTime};
+    use std::time::{Duration, Instant};
 
     use crate::model::counters::KernelState;
     use crate::model::histogram::Histogram;

@@ -22,6 +22,8 @@ const MINUTE: u64 = 60;
 pub struct Ages {
     /// Since the first snapshot.
     pub tick: u64,
+    /// Of the latest one, in milliseconds since 1970.
+    pub date: u64,
     /// How long the last ticks were.
     seconds: Window<Duration, REMEMBERED>,
     minutes: Window<Duration, REMEMBERED>,

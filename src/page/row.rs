@@ -29,7 +29,7 @@ pub struct Event {
     pub whole: bool,
     /// Whether those that are not here have gone.
     pub complete: bool,
-    /// Processes that are left out because there are so many others that are busier.
+    /// Rows that are left out because there are so many others that are busier.
     pub hidden: usize,
     pub total: Total,
     pub rows: Vec<Row>,
@@ -153,6 +153,8 @@ impl Row {
 /// A row that is opened.
 #[derive(Serialize)]
 pub struct Detail {
+    /// Milliseconds since 1970, as of which it is.
+    pub date: u64,
     pub seconds: Points,
     pub minutes: Points,
     /// Since it was first seen.
@@ -162,6 +164,7 @@ pub struct Detail {
 impl Detail {
     pub fn of(past: &Past, series: Vec<Series>, ages: &Ages) -> Self {
         Self {
+            date: ages.date,
             seconds: past.seconds(ages),
             minutes: past.minutes(ages),
             series,

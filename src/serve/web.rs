@@ -38,6 +38,8 @@ use crate::serve::streamed_body::StreamedBodies;
 
 /// With this Prometheus and those that follow it say how long they wait, and nobody else does.
 const SCRAPE_TIMEOUT: &str = "x-prometheus-scrape-timeout-seconds";
+/// What proxies say of whom they ask for.
+const FORWARDED: [&str; 3] = ["forwarded", "via", "x-forwarded-for"];
 /// Scrapes that are answered at the same time; others wait for their turn.
 const SCRAPES: usize = 2;
 
@@ -219,9 +221,13 @@ impl Web {
         })
     }
 
-    /// How a process of the page was started. Off loopback nobody is told: to those who may not look into `/proc` it may be a secret.
+    /// How a process of the page was started. Off loopback and through a proxy nobody is told: to those who may not look into `/proc` it
+    /// may be a secret.
     fn command_line<B>(&self, request: &Request<B>) -> Answer {
-        if !self.loopback {
+        let is_handed_on = FORWARDED
+            .iter()
+            .any(|it| request.headers().contains_key(*it));
+        if !self.loopback || !self.hosts.is_empty() || is_handed_on {
             return now(plain(StatusCode::FORBIDDEN, "shown on loopback only\n"));
         }
         let live = Arc::clone(&self.live);

@@ -3,6 +3,8 @@
 
 export const COMMAND_LINE = { arguments: ["/srv/checkout-api", "--listen", "0.0.0.0:8080", "--greeting", "good day"], is_cut: false };
 
+const DATE = Date.UTC(2026, 0, 2, 9, 41, 7);
+
 // Always the same.
 let seed = 7;
 function random() {
@@ -44,7 +46,7 @@ export function crowd(number, seconds) {
 export function event(rows, overrides = {}) {
   const rate = rows.reduce((sum, it) => sum + it.requests_per_second, 0);
   return {
-    date: Date.UTC(2026, 0, 2, 9, 41, 7),
+    date: DATE,
     host: "host",
     version: "0.1.0",
     backend: "sock",
@@ -133,6 +135,7 @@ export function detail() {
     ["POST", 500, 131077, 410],
   ];
   return {
+    date: DATE,
     seconds: { points: points(seconds), heat: seconds },
     minutes: { points: points(minutes), heat: minutes },
     series: series.map(([method, status, count, mean]) => ({

@@ -106,12 +106,12 @@ function show(event) {
   part("waiting").hidden = rows.size > 0;
   part("overview").hidden = rows.size === 0;
   part("hidden").hidden = event.hidden === 0;
-  write(part("hidden"), `${count(event.hidden)} more processes, less busy than these, are not shown.`);
+  write(part("hidden"), `${count(event.hidden)} more, less busy than these, are not shown.`);
   showTotals();
   table.show(rows);
   const asked = rows.get(state.row);
-  if (asked && detail.id === null) detail.open(asked, event.date);
-  else detail.update(rows, event.date);
+  if (asked && detail.id === null) detail.open(asked);
+  else detail.update(rows);
 }
 
 function showTotals() {
@@ -127,7 +127,7 @@ function showTotals() {
 
 function open(id) {
   const row = rows.get(id);
-  if (row) detail.open(row, latest.date);
+  if (row) detail.open(row);
 }
 
 function arranged(number, waiting) {

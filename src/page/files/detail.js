@@ -33,27 +33,28 @@ export class Detail {
     });
   }
 
-  open(row, date) {
+  open(row) {
     if (this.id === row.id) return;
     Object.assign(this, { id: row.id, latest: null });
     change({ row: row.id });
     this.dialog.showModal();
     write(this.part("command"), "");
+    write(this.part("date"), "");
     this.part("command-line").hidden = row.pid === undefined;
     this.showSeries([]);
-    this.show(row, date);
+    this.show(row);
     if (row.pid !== undefined) this.askCommand(row.id);
   }
 
   // A row that is no longer there stays as it was last seen.
-  update(rows, date) {
+  update(rows) {
     if (this.id === null) return;
     const row = rows.get(this.id);
-    if (row) this.show(row, date);
+    if (row) this.show(row);
     else write(this.part("state"), "gone");
   }
 
-  show(row, date) {
+  show(row) {
     const where = [row.container && `container ${row.container}`, row.pod && `pod ${row.pod}`, row.unit].filter(Boolean).join(", ");
     const facts = {
       name: nameOf(row),
@@ -68,14 +69,13 @@ export class Detail {
       p99: duration(row.p99_ms),
       max: duration(row.max_ms),
       where: where || NOTHING,
-      date: `as of ${time(date)}`,
     };
     for (const [name, text] of Object.entries(facts)) write(this.part(name), text);
     write(this.part("pid-name"), row.pid === undefined ? "Processes" : "Pid");
-    this.ask(date);
+    this.ask();
   }
 
-  async ask(date) {
+  async ask() {
     const asked = ++this.asked;
     const { id } = this;
     const answer = await fetch(`row?by=${state.by}&id=${id}`).catch(() => null);
@@ -83,7 +83,8 @@ export class Detail {
     const latest = await answer.json();
     // Another row may have been opened meanwhile, or an answer have overtaken this one.
     if (id !== this.id || asked < this.asked) return;
-    this.latest = { ...latest, date };
+    this.latest = latest;
+    write(this.part("date"), `as of ${time(latest.date)}`);
     this.draw();
   }
 

@@ -49,7 +49,7 @@ packages: build arm64 ## make Debian and RPM packages for x86-64 and arm64, in t
 	@host=target/$$(rustc -vV | sed -n 's/^host: //p')/release/scope-http-statistics && \
 		for kind in deb rpm; do \
 			for agent in $$host target/aarch64-unknown-linux-gnu/release/scope-http-statistics; do \
-				MANUAL_OF=$$host packaging/package.sh $$kind $$agent target/package || exit; \
+				RUNS_HERE=$$host packaging/package.sh $$kind $$agent target/package || exit; \
 			done; \
 		done
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Makes a package of a binary that is built, with the distributions' own tools, and prints where it is.
 # Usage: packaging/package.sh {deb|rpm} BINARY FOLDER
-# SOURCE_DATE_EPOCH and MANUAL_OF, a binary of this host to ask for --help if BINARY is not for it, may be set.
+# SOURCE_DATE_EPOCH and RUNS_HERE, the same program for this host if BINARY is not, may be set.
 set -eu
 case ${1-} in
 deb | rpm) kind=$1 ;;
@@ -12,6 +12,7 @@ deb | rpm) kind=$1 ;;
 	;;
 esac
 binary=$(realpath "$2")
+runs_here=$(realpath "${RUNS_HERE:-$2}")
 mkdir -p "$3"
 folder=$(realpath "$3")
 cd "$(dirname "$0")/.."
@@ -34,13 +35,15 @@ work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
 fill_in() { sed -e "s|@VERSION@|$version|; s|@REPOSITORY@|$repository|; s|@MAINTAINER@|$maintainer|; s|@STAGE@|$work/stage|" "$@"; }
 
-help2man --no-info --section 8 --name 'counts HTTP requests per process in the kernel' \
-	--version-string "$version" --output "$work/scope-http-statistics.8" "${MANUAL_OF:-$binary}"
+# As `make install` does it, by a program that runs here: it writes the manual and what shells complete.
+stage=$work/stage
+PREFIX=/usr DESTDIR=$stage SYSTEMD=yes scripts/install.sh install "$runs_here"
+install "$binary" "$stage/usr/bin/scope-http-statistics"
+# The packages' configuration is where packages have theirs.
+configuration=etc/scope-http-statistics.toml
+install -D -m 644 packaging/scope-http-statistics.toml "$stage/$configuration"
+sed -i "/^ExecStart=/i Environment=SCOPE_HTTP_CONFIG=/$configuration" "$stage"/usr/lib/systemd/system/*.service
 packaging/notices.sh "$target" >"$work/THIRD-PARTY"
-# The binary is where packages have theirs, and so is its configuration.
-configuration=scope-http-statistics.toml
-sed -e 's|/usr/local/bin/|/usr/bin/|' -e "/^ExecStart=/i Environment=SCOPE_HTTP_CONFIG=/etc/$configuration" \
-	deploy/systemd/scope-http-statistics.service >"$work/service"
 
 make_deb() {
 	tree=$work/tree/debian
@@ -54,14 +57,14 @@ make_deb() {
 		printf 'scope-http-statistics (%s-1) unstable; urgency=medium\n\n  * CHANGELOG.md has the changes.\n\n' "$version"
 		printf ' -- %s  %s\n' "$maintainer" "$(date -u -R -d "@$SOURCE_DATE_EPOCH")"
 	} >"$tree/changelog"
-	# Where debhelper looks for them.
-	cp "$work/service" "$tree/scope-http-statistics.service"
-	cp deploy/tmpfiles.d/scope-plugins.conf "$tree/scope-http-statistics.tmpfiles"
-	cp "$binary" "packaging/$configuration" "$work/scope-http-statistics.8" "$work/THIRD-PARTY" CHANGELOG.md "$work/tree"
-	echo "$(basename "$binary") usr/bin" >"$tree/install"
-	echo scope-http-statistics.8 >"$tree/scope-http-statistics.manpages"
+	# Where debhelper, and zsh in Debian, look for them.
+	mv "$stage"/usr/lib/systemd/system/*.service "$tree/scope-http-statistics.service"
+	mv "$stage"/usr/lib/tmpfiles.d/*.conf "$tree/scope-http-statistics.tmpfiles"
+	mv "$stage/usr/share/zsh/site-functions" "$stage/usr/share/zsh/vendor-completions"
+	rm -r "$stage/usr/lib"
+	cp -r "$stage" "$work/THIRD-PARTY" CHANGELOG.md "$work/tree"
+	echo 'stage/* /' >"$tree/install"
 	printf 'THIRD-PARTY\nCHANGELOG.md\n' >"$tree/docs"
-	echo "$configuration etc" >>"$tree/install"
 	(cd "$work/tree" && dpkg-buildpackage --build=binary --no-sign --no-check-builddeps --host-arch "$architecture") >"$work/log" 2>&1 || {
 		cat "$work/log" >&2
 		exit 1
@@ -71,13 +74,7 @@ make_deb() {
 }
 
 make_rpm() {
-	stage=$work/stage
-	install -D "$binary" "$stage/usr/bin/scope-http-statistics"
-	install -D -m 644 "$work/service" "$stage/usr/lib/systemd/system/scope-http-statistics.service"
-	install -D -m 644 deploy/tmpfiles.d/scope-plugins.conf "$stage/usr/lib/tmpfiles.d/scope-plugins.conf"
-	install -D -m 644 "$work/scope-http-statistics.8" "$stage/usr/share/man/man8/scope-http-statistics.8"
-	install -D -m 644 -t "$stage/etc" "packaging/$configuration"
-	gzip -9n "$stage/usr/share/man/man8/scope-http-statistics.8"
+	gzip -9n "$stage"/usr/share/man/man*/*
 	install -D -m 644 -t "$stage/usr/share/licenses/scope-http-statistics" LICENSE LICENSES/* "$work/THIRD-PARTY"
 	fill_in packaging/rpm/scope-http-statistics.spec >"$work/spec"
 	rpmbuild -bb --target "$machine-linux" --define "_topdir $work/rpm" --define '_build_id_links none' \

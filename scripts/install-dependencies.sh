@@ -26,7 +26,7 @@ test="nginx haproxy /usr/sbin/lighttpd:lighttpd /usr/lib/lighttpd/mod_gnutls.so:
 	go:golang-go javac:default-jdk-headless curl openssl wrk ip:iproute2 unshare:util-linux prometheus promtool:prometheus chromium npm script:bsdutils tmux jq
 	/var/lib/dpkg/info/python3-venv.list:python3-venv kubectl:kubernetes-client
 	podman runc mmdebstrap strip:binutils"
-package="dh:debhelper help2man lintian rpmbuild:rpm"
+package="dh:debhelper lintian rpmbuild:rpm"
 lint="cargo-fmt:rustfmt-web cargo-clippy:rust-web-clippy clang-format shellcheck"
 bench="nginx wrk bpftrace h2load:nghttp2-client go:golang-go
 	/usr/share/gocode/src/golang.org/x/net/http2:golang-golang-x-net-dev"

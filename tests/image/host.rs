@@ -114,6 +114,14 @@ impl Host {
             (is_it(&status) && namespace(&name) == there).then_some(pid)
         })
     }
+
+    /// Groups can be removed when all processes have gone.
+    fn groups_are_gone(&self) -> bool {
+        let root = Path::new("/sys/fs/cgroup");
+        let hierarchies = fs::read_dir(root).into_iter().flatten().flatten();
+        let mut paths = hierarchies.map(|it| it.path()).chain([root.into()]);
+        paths.all(|hierarchy| remove(&hierarchy.join(&self.group)))
+    }
 }
 
 fn script_path() -> PathBuf {
@@ -131,16 +139,6 @@ impl Drop for Host {
         while !self.groups_are_gone() && start.elapsed() < END_LIMIT {
             std::thread::sleep(Duration::from_millis(50));
         }
-    }
-}
-
-impl Host {
-    /// Groups can be removed when all processes have gone.
-    fn groups_are_gone(&self) -> bool {
-        let root = Path::new("/sys/fs/cgroup");
-        let hierarchies = fs::read_dir(root).into_iter().flatten().flatten();
-        let mut paths = hierarchies.map(|it| it.path()).chain([root.into()]);
-        paths.all(|hierarchy| remove(&hierarchy.join(&self.group)))
     }
 }
 

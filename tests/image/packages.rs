@@ -52,11 +52,10 @@ fn package(kind: &str, folder: &TempDir) -> PathBuf {
 /// Debian's own judge of packages has nothing to say.
 fn is_clean(deb: &Path) {
     let mut lintian = Command::new("lintian");
-    lintian.args(["--allow-root", "--fail-on", "error,warning"]);
-    let output = output_of({
-        lintian.arg(deb);
-        lintian
-    });
+    lintian
+        .args(["--allow-root", "--fail-on", "error,warning"])
+        .arg(deb);
+    let output = output_of(lintian);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said}{output:?}");
 }

@@ -195,7 +195,7 @@ fn apache_by_its_child(backend: &str) {
     assert_seen(address, child, kinds(expected));
 }
 
-/// GnuTLS, and OpenSSL. What is large is written in parts, some of which are put off and tried again.
+/// `GnuTLS`, and OpenSSL. What is large is written in parts, some of which are put off and tried again.
 fn lighttpd_on_either_library(backend: &str) {
     for library in ["gnutls", "openssl"] {
         let (_agent, address) = agent(backend, &tls::lighttpd(library));

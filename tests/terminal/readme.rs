@@ -14,10 +14,11 @@ use crate::top::Terminal;
 use crate::{AGENT, root, stdout};
 
 /// What has to come out of each, in the order of README. Of targets of make: what they would run, which other tests do.
-const COMMANDS: [(&str, &str); 10] = [
+const COMMANDS: [(&str, &str); 11] = [
     ("make", "run --quiet --release --locked -- "),
-    ("make top", "run --quiet --release --locked -- top"),
+    ("make test", "test --locked --package scope-http-statistics"),
     ("make install", "scripts/install.sh install"),
+    ("make top", "run --quiet --release --locked -- top"),
     ("sudo scope-http-statistics top", "requests/s"),
     (
         "scope-http-statistics top --url http://127.0.0.1:9476",

@@ -179,7 +179,7 @@ fn on_arm64_each_return_is_one() {
     assert!(!arm64::begins_as_go_does(&two));
 }
 
-/// `gnutls_record_recv` of GnuTLS 3.7.9, in short: a look at the session, a return, and a jump to what returns in its place.
+/// `gnutls_record_recv` of `GnuTLS` 3.7.9, in short: a look at the session, a return, and a jump to what returns in its place.
 const RECEIVES: &str = "4883ec08 80bfb806000000 4889d1 7402 eb06 4883c408 c3 90 4883c408 eb57";
 
 #[test]
@@ -200,7 +200,7 @@ fn a_jump_to_another_function_is_followed_to_its_returns() {
     );
     let end = 0x100 + code.len() as u64;
     let goes_on = Err(Refusal::GoesOn(end + 0x57));
-    assert_eq!(x86_64::exits(&[first.clone()]), goes_on);
+    assert_eq!(x86_64::exits(std::slice::from_ref(&first)), goes_on);
     // push; pop; ret; a canary that is seldom wrong.
     let next = Function {
         offset: end + 0x57,

@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 use ring::hmac::{HMAC_SHA256, Key, Tag, sign, verify};
 use ring::rand::SystemRandom;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
@@ -24,8 +24,8 @@ const REST: u32 = 4;
 const MOST_COST: u32 = 14;
 /// Credentials that were right, of which the agent knows at once that they are.
 const REMEMBERED: usize = 32;
-/// Of nobody, for names that are not known: these are not to be told by the time that it takes.
-const NOBODY: &str = "$2b$10$abcdefghijklmnopqrstuuzq5lpyZ7Mni3r9uvjSYB2w5gh8PsUi6";
+/// Behind a cost the hash of nobody.
+const NOBODY: &str = "abcdefghijklmnopqrstuuzq5lpyZ7Mni3r9uvjSYB2w5gh8PsUi6";
 
 /// What a client says of itself.
 #[derive(Clone)]
@@ -66,6 +66,8 @@ pub enum Verdict {
 
 pub struct Users {
     hashes: BTreeMap<String, String>,
+    /// For names that are not known, which are not to be told by the time that it takes.
+    nobody: String,
     /// Of this process, so that nobody can tell what is remembered.
     key: Key,
     right: Mutex<VecDeque<Tag>>,
@@ -74,6 +76,7 @@ pub struct Users {
 
 impl Users {
     pub fn new(hashes: BTreeMap<String, String>) -> Result<Self> {
+        let mut highest = 0;
         for (name, hash) in &hashes {
             let parts: bcrypt::HashParts = hash
                 .parse()
@@ -83,10 +86,12 @@ impl Users {
                 "the password of {name:?} has a cost of {}, which takes too long: choose one of 10 to {MOST_COST}",
                 parts.get_cost()
             );
+            highest = parts.get_cost().max(highest);
         }
         let key = Key::generate(HMAC_SHA256, &SystemRandom::new());
         Ok(Self {
             hashes,
+            nobody: format!("$2b${highest:02}${NOBODY}"),
             key: key.map_err(|_| anyhow!("there are no random numbers"))?,
             right: Mutex::default(),
             turn: Arc::new(Semaphore::new(1)),
@@ -114,11 +119,22 @@ impl Users {
         if self.know(&credentials) {
             return Verdict::Right;
         }
+        // In a task of its own: it goes on where whoever asks does not wait, and until it is over it is nobody else's turn.
+        let looking = tokio::spawn(self.look(credentials, turn));
+        looking.await.unwrap_or(Verdict::Wrong)
+    }
+
+    async fn look(
+        self: Arc<Self>,
+        credentials: Credentials,
+        turn: OwnedSemaphorePermit,
+    ) -> Verdict {
         let hash = self.hashes.get(&credentials.name).cloned();
+        let nobody = self.nobody.clone();
         let password = credentials.password.clone();
         let looking = spawn_blocking(move || {
             let start = Instant::now();
-            let matches = bcrypt::verify(password, hash.as_deref().unwrap_or(NOBODY));
+            let matches = bcrypt::verify(password, hash.as_ref().unwrap_or(&nobody));
             (hash.is_some() && matches.unwrap_or(false), start.elapsed())
         });
         let (is_right, took) = looking.await.unwrap_or((false, PATIENCE));
@@ -138,6 +154,10 @@ impl Users {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::task::Poll;
+
     use hyper::header::HeaderValue;
 
     use super::*;
@@ -146,6 +166,10 @@ mod tests {
         let coded = BASE64_STANDARD.encode(format!("{name}:{password}"));
         let value = HeaderValue::try_from(format!("basic {coded}")).unwrap();
         Credentials::of(&HeaderMap::from_iter([(AUTHORIZATION, value)])).unwrap()
+    }
+
+    async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+        poll_fn(|context| Poll::Ready(Pin::new(&mut *future).poll(context))).await
     }
 
     fn users() -> Arc<Users> {
@@ -185,6 +209,29 @@ mod tests {
         drop(held);
     }
 
+    #[tokio::test]
+    async fn who_does_not_wait_for_the_verdict_still_has_the_turn() {
+        // Takes long enough to be left.
+        let hash = bcrypt::hash("se:cret", 8).unwrap();
+        let users = Arc::new(Users::new([("prometheus".to_owned(), hash)].into()).unwrap());
+        let mut asked = Box::pin(Arc::clone(&users).verdict(credentials("prometheus", "guess")));
+        assert!(poll_once(&mut asked).await.is_pending());
+        drop(asked);
+        assert_eq!(users.turn.available_permits(), 0);
+        let verdict = Arc::clone(&users).verdict(credentials("prometheus", "se:cret"));
+        assert_eq!(verdict.await, Verdict::Right);
+    }
+
+    #[test]
+    fn a_name_that_is_not_known_costs_what_the_dearest_does() {
+        let hashes = [("a", 4), ("b", 6)]
+            .map(|(name, cost)| (name.to_owned(), bcrypt::hash("se:cret", cost).unwrap()));
+        let users = Users::new(hashes.into()).unwrap();
+        let parts: bcrypt::HashParts = users.nobody.parse().unwrap();
+        assert_eq!(parts.get_cost(), 6);
+        assert!(!bcrypt::verify("se:cret", &users.nobody).unwrap());
+    }
+
     #[test]
     fn hashes_that_are_none_or_take_too_long_are_refused() {
         let refusal = |hash: &str| {
@@ -192,13 +239,10 @@ mod tests {
             Users::new(users).err().map(|error| error.to_string())
         };
         assert!(refusal("secret").unwrap().contains("no bcrypt hash"));
-        assert!(
-            refusal(&NOBODY.replace("$10$", "$15$"))
-                .unwrap()
-                .contains("cost of 15")
-        );
-        assert_eq!(refusal(&NOBODY.replace("$2b$", "$2y$")), None);
-        assert_eq!(refusal(NOBODY), None);
+        let costly = refusal(&format!("$2b$15${NOBODY}"));
+        assert!(costly.unwrap().contains("cost of 15"));
+        assert_eq!(refusal(&format!("$2y$14${NOBODY}")), None);
+        assert_eq!(refusal(&format!("$2b$10${NOBODY}")), None);
     }
 
     #[test]

@@ -62,13 +62,8 @@ const ENDED: usize = offset_of!(types::http_process, workload);
 impl Entry for types::http_process {
     type Key = types::http_owner_key;
 
-    const COUNTS: &'static [usize] = &[
-        REQUEST_COUNTS[0],
-        REQUEST_COUNTS[1],
-        REQUEST_COUNTS[2],
-        REQUEST_COUNTS[3],
-        TLS_UNSEEN,
-    ];
+    const COUNTS: &'static [usize] = &[TLS_UNSEEN];
+    const OF_GROUPS: &'static [usize] = &REQUEST_COUNTS;
     const KEYS: &'static [usize] = &[0, ENDED];
 
     fn key(&self) -> Self::Key {
@@ -80,6 +75,7 @@ impl Entry for types::http_workload {
     type Key = types::http_workload_key;
 
     const COUNTS: &'static [usize] = types::http_process::COUNTS;
+    const OF_GROUPS: &'static [usize] = types::http_process::OF_GROUPS;
     const KEYS: &'static [usize] = &[0];
 
     fn key(&self) -> Self::Key {
@@ -93,7 +89,9 @@ impl Entry for types::http_workload {
 impl Entry for types::http_series {
     type Key = types::http_series_key;
 
-    const COUNTS: &'static [usize] = &[SUM, SUM + NEXT_SUM, SUM + 2 * NEXT_SUM, SUM + 3 * NEXT_SUM];
+    const COUNTS: &'static [usize] = &[];
+    const OF_GROUPS: &'static [usize] =
+        &[SUM, SUM + NEXT_SUM, SUM + 2 * NEXT_SUM, SUM + 3 * NEXT_SUM];
     const KEYS: &'static [usize] = &[0, size_of::<u64>()];
 
     fn key(&self) -> Self::Key {

@@ -2,6 +2,7 @@
 //! A table of counters, whose entries the programs add and count up, and which is read in our own memory: the kernel is not
 //! called for it, and nothing in it waits. `src/bpf/counters/places.bpf.h` says what lies beside a table.
 
+use std::fs;
 use std::marker::PhantomData;
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,8 @@ pub trait Entry: Plain + Default {
 
     /// Where in it there are the numbers that change when it is counted up, in bytes from its beginning.
     const COUNTS: &'static [usize];
+    /// The same of those that each group of CPUs has for itself, in the order of the groups.
+    const OF_GROUPS: &'static [usize];
     /// And those that say whose it is.
     const KEYS: &'static [usize];
 
@@ -50,6 +53,8 @@ pub struct Table<T, M> {
     at: M,
     free: Free<M>,
     capacity: u32,
+    /// Groups of CPUs that there can be here.
+    groups: usize,
     entry: PhantomData<T>,
 }
 
@@ -64,6 +69,7 @@ impl<T: Entry, M: MapCore> Table<T, M> {
             at: maps.at,
             free: Free::of(maps.free, 0..capacity)?,
             capacity,
+            groups: last_cpu().map_or(usize::MAX, |last| last + 1),
             entry: PhantomData,
         })
     }
@@ -132,7 +138,9 @@ impl<T: Entry, M: MapCore> Table<T, M> {
             let changed = used.iter().copied().filter(|place| {
                 let words = entries.of(*place);
                 let word = |at: &usize| words[at / size_of::<u64>()].load(Ordering::Relaxed);
-                let counts = T::COUNTS.iter().map(word).fold(0, u64::wrapping_add);
+                let of_groups = T::OF_GROUPS.iter().take(self.groups);
+                let counts = T::COUNTS.iter().chain(of_groups);
+                let counts = counts.map(word).fold(0, u64::wrapping_add);
                 // Two entries of one place differ, whatever they have counted.
                 let keys = T::KEYS.iter().map(word).map(|key| key.wrapping_mul(ODD));
                 let now = counts.wrapping_add(keys.fold(0, u64::wrapping_add));
@@ -195,11 +203,34 @@ impl<T: Entry, M: MapCore> Table<T, M> {
     }
 }
 
+/// The last CPU that this host can ever have, if that can be told.
+fn last_cpu() -> Option<usize> {
+    let possible = fs::read_to_string("/sys/devices/system/cpu/possible").ok()?;
+    last_of(&possible)
+}
+
+/// Of a list of numbers and of ranges.
+fn last_of(list: &str) -> Option<usize> {
+    list.trim().rsplit([',', '-']).next()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use libbpf_rs::{MapFlags, MapHandle, MapType, libbpf_sys};
 
     use super::*;
+
+    #[test]
+    fn the_last_cpu_is_the_last_of_a_list() {
+        for (list, last) in [
+            ("0\n", Some(0)),
+            ("0-127\n", Some(127)),
+            ("0,2-3,9\n", Some(9)),
+            ("\n", None),
+        ] {
+            assert_eq!(last_of(list), last, "{list}");
+        }
+    }
 
     const ACCESS: Access = Access { at_events: false };
     /// More than one page, and no power of two.
@@ -221,6 +252,7 @@ mod tests {
         type Key = u64;
 
         const COUNTS: &'static [usize] = &[8, 16];
+        const OF_GROUPS: &'static [usize] = &[];
         const KEYS: &'static [usize] = &[0];
 
         fn key(&self) -> u64 {

@@ -77,6 +77,17 @@ impl Maker {
         batch
     }
 
+    /// Nothing is told of the rows from this number on, which are still there.
+    pub fn pass(&mut self, scrape: &Scrape, from: usize) {
+        let rows = scrape.content.rows();
+        let groups = rows.iter().skip(from);
+        let groups = groups.map(|row| points::of_row(row, &self.host));
+        let agent = points::of_agent(&scrape.status(), &self.host);
+        for point in groups.chain([agent]).flat_map(|it| it.points) {
+            self.progress.pass(&point.key);
+        }
+    }
+
     /// `None` where there is nothing new.
     fn group(
         &mut self,

@@ -61,7 +61,14 @@ impl Progress {
         self.push += 1;
     }
 
-    /// All has been told: what was not there any more is forgotten.
+    /// What is not told this time is still there.
+    pub fn pass(&mut self, key: &str) {
+        if let Some(told) = self.told.get_mut(key) {
+            told.push = self.push;
+        }
+    }
+
+    /// All has been told or passed: what was not there any more is forgotten.
     pub fn end(&mut self) {
         let push = self.push;
         self.told.retain(|_, told| told.push == push);
@@ -263,6 +270,10 @@ mod tests {
     fn what_is_gone_is_forgotten_and_the_start_of_a_counter_stays() {
         let mut delta = progress(Temporality::Delta);
         push(&mut delta, 7, 10, true);
+        delta.begin();
+        delta.pass("name");
+        delta.end();
+        assert_eq!(delta.told.len(), 1);
         delta.begin();
         delta.end();
         assert!(delta.told.is_empty());

@@ -17,7 +17,7 @@ use crate::otlp::outcome::Outcome;
 use crate::otlp::progress::Progress;
 use crate::otlp::settings::Settings;
 use crate::prometheus::metrics::Scrape;
-use crate::prometheus::series_lifetime::ScrapeContents;
+use crate::prometheus::series_lifetime::{ScrapeContent, ScrapeContents};
 use crate::serve::web::Health;
 
 /// Before the second try; each pause is twice as long as the one before.
@@ -152,10 +152,18 @@ impl Pusher {
                         _ => log::debug!("the collector still takes no metrics: {words}"),
                     }
                     failures += 1;
-                    pause.unwrap_or(backoff(failures))
+                    pause_after(failures, pause)
                 }
             };
             next = Instant::now() + pause;
+        }
+    }
+
+    fn scrape(&self, content: &Arc<ScrapeContent>) -> Scrape {
+        Scrape {
+            vitals: self.health.vitals(content),
+            content: Arc::clone(content),
+            seen: None,
         }
     }
 
@@ -165,11 +173,7 @@ impl Pusher {
         let mut connection = self.client.connect().await?;
         let mut from = Some(0);
         while let Some(row) = from {
-            let scrape = Scrape {
-                vitals: self.health.vitals(&content),
-                content: Arc::clone(&content),
-                seen: None,
-            };
+            let scrape = self.scrape(&content);
             let settings = Arc::clone(&self.settings);
             let mut maker = self.maker.take().context("what was told is lost")?;
             let making = spawn_blocking(move || {
@@ -195,7 +199,7 @@ impl Pusher {
                     pushes.accepted.fetch_add(1, Ordering::Relaxed);
                     pushes
                         .rejected_points
-                        .fetch_add(rejected, Ordering::Relaxed);
+                        .fetch_add(rejected.min(batch.points), Ordering::Relaxed);
                     if !words.is_empty() {
                         log::debug!("the collector has not taken {rejected} points: {words}");
                     }
@@ -208,13 +212,29 @@ impl Pusher {
                         .fetch_add(batch.points, Ordering::Relaxed);
                     log::warn!("the collector refuses {} points: {words}", batch.points);
                 }
-                Outcome::Failed { words, pause } => return Err(Failure { words, pause }),
+                Outcome::Failed { words, pause } => {
+                    // It may fail so again and again, while others come and go.
+                    let rest = batch.next.map(|from| (self.scrape(&content), from));
+                    self.end(rest).await?;
+                    return Err(Failure { words, pause });
+                }
             }
             maker.progress.acknowledged(batch.told);
         }
-        if let Some(maker) = &mut self.maker {
+        self.end(None).await
+    }
+
+    /// What is not there any more is forgotten; the rest of a push that has failed, from a row on, is still there.
+    async fn end(&mut self, rest: Option<(Scrape, usize)>) -> Result<(), Failure> {
+        let mut maker = self.maker.take().context("what was told is lost")?;
+        let ending = spawn_blocking(move || {
+            if let Some((scrape, from)) = rest {
+                maker.pass(&scrape, from);
+            }
             maker.progress.end();
-        }
+            maker
+        });
+        self.maker = Some(ending.await.context("a push was left")?);
         Ok(())
     }
 }
@@ -231,6 +251,11 @@ impl From<anyhow::Error> for Failure {
             pause: None,
         }
     }
+}
+
+/// As long as the collector asks for: one that asks for no pause at all gets one all the same.
+fn pause_after(failures: u32, asked: Option<Duration>) -> Duration {
+    backoff(failures).max(asked.unwrap_or_default())
 }
 
 /// After so many failures in a row.
@@ -255,5 +280,12 @@ mod tests {
             let pause = backoff(failures);
             assert!(pause >= most / 2 && pause <= most, "{failures}: {pause:?}");
         }
+    }
+
+    #[test]
+    fn a_collector_may_ask_for_a_longer_pause_and_for_none_that_is_shorter() {
+        let asked = Duration::from_secs(300);
+        assert_eq!(pause_after(1, Some(asked)), asked);
+        assert!(pause_after(1, Some(Duration::ZERO)) >= FIRST_PAUSE / 2);
     }
 }

@@ -2,12 +2,13 @@
 //! Where to push to and how: flags, and the variables that OpenTelemetry has for them
 //! (<https://opentelemetry.io/docs/specs/otel/protocol/exporter/>).
 
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::{Args, Command, ValueEnum};
 use hyper::Uri;
 use hyper::header::{HeaderName, HeaderValue};
@@ -137,30 +138,34 @@ pub enum Buckets {
     Exponential,
 }
 
-/// Not to be shown: it may be a secret.
+/// Not to be shown: it may be a secret. Whoever says that it is wrong would show it, so that it is taken as it is until it is used.
 #[derive(Clone)]
-struct Header(HeaderName, HeaderValue);
+struct Header(String);
 
 impl std::fmt::Debug for Header {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
+        f.write_str("…")
     }
 }
 
 impl FromStr for Header {
-    type Err = String;
+    type Err = Infallible;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text.split_once('=').ok_or("it is no NAME=VALUE")?;
-        let name = name
-            .trim()
-            .parse()
-            .map_err(|_| "that is no name of a header")?;
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Header {
+    fn parse(&self) -> Result<(HeaderName, HeaderValue), &'static str> {
+        let (name, value) = self.0.split_once('=').ok_or("it is no NAME=VALUE")?;
+        let name = name.trim().parse();
+        let name = name.map_err(|_| "its name is none of a header")?;
         let value = decoded(value.trim()).ok_or("a % is no code")?;
-        let mut value =
-            HeaderValue::from_bytes(&value).map_err(|_| "that is no value of a header")?;
+        let value = HeaderValue::from_bytes(&value);
+        let mut value = value.map_err(|_| "its value is none of a header")?;
         value.set_sensitive(true);
-        Ok(Self(name, value))
+        Ok((name, value))
     }
 }
 
@@ -229,7 +234,11 @@ impl OtlpFlags {
         };
         let text = text.map(String::as_str).unwrap_or_default();
         let settings = self.settings_of(text, path);
-        settings.with_context(|| format!("--otlp {text}")).map(Some)
+        // What is before an @ may be a password.
+        let shown = text.rsplit('@').next().unwrap_or_default();
+        settings
+            .with_context(|| format!("--otlp {shown}"))
+            .map(Some)
     }
 
     fn settings_of(&self, text: &str, path: &str) -> Result<Settings> {
@@ -262,14 +271,17 @@ impl OtlpFlags {
         };
         let whole = Uri::builder().scheme(if tls { "https" } else { "http" });
         let whole = whole.authority(authority.as_str()).path_and_query(path);
-        let headers = self.otlp_header.iter();
+        let headers = self.otlp_header.iter().zip(1..).map(|(header, number)| {
+            let refused = |why| anyhow!("header {number}: {why}");
+            header.parse().map_err(refused)
+        });
         Ok(Settings {
             host: host.to_owned(),
             url: whole.build()?,
             port,
             tls,
             protocol: self.otlp_protocol,
-            headers: headers.map(|it| (it.0.clone(), it.1.clone())).collect(),
+            headers: headers.collect::<Result<_>>()?,
             compression: self.otlp_compression,
             timeout: Duration::from_millis(self.otlp_timeout),
             certificate: self.otlp_certificate.clone(),
@@ -332,6 +344,7 @@ mod tests {
         ] {
             let error = format!("{:#}", settings(&["--otlp", wrong]).unwrap_err());
             assert!(error.contains(why), "{wrong}: {error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 
@@ -354,17 +367,30 @@ mod tests {
         assert_eq!(settings.temporality, Temporality::Delta);
         assert_eq!(settings.buckets, Buckets::Exponential);
         assert!(!format!("{settings:?}").contains("b c"));
-        for wrong in [
-            "--otlp-header=a",
-            "--otlp-header=a=%zz",
-            "--otlp-header=a b=c",
-            "--otlp-interval=10",
-            "--otlp-protocol=http/json",
+        for wrong in ["--otlp-interval=10", "--otlp-protocol=http/json"] {
+            let args = ["--otlp=http://c", wrong];
+            assert!(super::tests::settings(&args).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_header_is_told_without_it() {
+        for (wrong, why) in [
+            ("secret", "it is no NAME=VALUE"),
+            ("a=secret%zz", "a % is no code"),
+            ("a secret=c", "its name is none"),
+            ("a=secret%0a", "its value is none"),
         ] {
-            assert!(
-                super::tests::settings(&["--otlp=http://c", wrong]).is_err(),
-                "{wrong}"
-            );
+            let args = [
+                "--otlp=http://c",
+                "--otlp-header=b=1",
+                "--otlp-header",
+                wrong,
+            ];
+            let error = format!("{:#}", settings(&args).unwrap_err());
+            let expected = format!("header 2: {why}");
+            assert!(error.contains(&expected), "{error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

@@ -9,6 +9,7 @@ use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
 use hyper::body::Bytes;
 use serde::Serialize;
+use tokio::sync::Semaphore;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::spawn_blocking;
@@ -23,6 +24,8 @@ use crate::serve::server::Body;
 
 /// Events that a slow client may be behind before it gets a whole view instead.
 const BEHIND: usize = 4;
+/// Command lines that are read at the same time.
+const READERS: usize = 4;
 
 /// Those who look at rows of one kind.
 struct Viewers {
@@ -40,6 +43,8 @@ pub struct Live {
     history: Arc<Mutex<History>>,
     viewers: [Viewers; By::ALL.len()],
     view: Latest,
+    /// Who may read command lines.
+    reading: Arc<Semaphore>,
 }
 
 impl Live {
@@ -53,6 +58,7 @@ impl Live {
                 whole: Latest::default(),
             }),
             view: Latest::default(),
+            reading: Arc::new(Semaphore::new(READERS)),
         });
         let follower = Arc::clone(&live);
         tokio::spawn(async move {
@@ -128,10 +134,16 @@ impl Live {
         making.await.context("a row was left")?
     }
 
-    /// How a process was started that is shown, as JSON, if the agent may know.
+    /// How a process was started that is shown, as JSON, if the agent may know. Few are read at the same time: a process can make whoever
+    /// reads it wait for as long as it likes, also when nobody waits for that any more.
     pub async fn command_line(&self, id: String) -> Result<Option<Bytes>> {
+        let turn = Arc::clone(&self.reading).try_acquire_owned();
+        let Ok(turn) = turn else {
+            return Ok(None);
+        };
         let history = Arc::clone(&self.history);
         let reading = spawn_blocking(move || {
+            let _turn = turn;
             let process = lock(&history).living(&id);
             let read = process.and_then(|it| CommandLine::of(it, &Lives::seen_from_here()?));
             read.map(|it| json(&it).map(Bytes::from)).transpose()

@@ -22,6 +22,8 @@ const MODE: &[u8] = b"probe";
 const HOSTNAME: &[u8] = b"SCOPE_HOSTNAME=";
 /// Of an environment: more than the kernel lets a program have by default is not looked at.
 const MOST_BYTES: u64 = 4 << 20;
+/// Of a host: more than DNS has.
+const MOST_NAME: usize = 256;
 
 /// Who has connected to the plugin's socket.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +92,7 @@ impl Probe {
         if theirs != self.host {
             log::warn!(
                 "Weave Scope's probe (pid {pid}) calls this host {theirs:?} and the agent calls it {:?}, so that nothing is shown there: \
-                 start the agent with --hostname {theirs}, or both with the same SCOPE_HOSTNAME",
+                 start the agent with --hostname {theirs:?}, or both with the same SCOPE_HOSTNAME",
                 self.host
             );
         }
@@ -146,6 +148,8 @@ fn hostname_in(environment: &[u8]) -> Option<String> {
     let variables = environment.split(|byte| *byte == 0);
     let mut values = variables.filter_map(|it| it.strip_prefix(HOSTNAME));
     let name = values.next().filter(|name| !name.is_empty())?;
+    // Any process may call itself a probe.
+    let name = &name[..name.len().min(MOST_NAME)];
     Some(String::from_utf8_lossy(name).into_owned())
 }
 

@@ -19,10 +19,13 @@ use crate::api::VERSION;
 use crate::api::document::Document;
 use crate::page::view::View;
 use crate::terminal::address::{Address, Url};
+use crate::terminal::table::printable;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Far more than an agent says, whoever answers.
 const MOST_BYTES: usize = 64 << 20;
+/// Of why it does not answer.
+const LONGEST: usize = 200;
 
 pub const BUSIEST: &str = "/api/v1";
 pub const ALL: &str = "/api/v1?limit=10000";
@@ -121,7 +124,7 @@ where
     ensure!(
         status.is_success(),
         "the agent answers {status}: {}",
-        said.lines().next().unwrap_or_default()
+        printable(said.lines().next().unwrap_or_default(), LONGEST)
     );
     Ok(text)
 }

@@ -17,6 +17,8 @@ use crate::terminal::table::{duration, printable, rate, share};
 const GRAPH: u16 = 3;
 /// Of a name or an id; longer ones are cut.
 const LONGEST: usize = 100;
+/// Of a word in a table.
+const LONGEST_WORD: usize = 20;
 
 const HEADS: [&str; 9] = [
     "METHOD", "STATUS", "HTTP", "COUNT", "MEAN", "P50", "P90", "P99", "MAX",
@@ -97,6 +99,8 @@ fn of(latency: Quantiles) -> [String; 4] {
 
 /// A line for each kind of answers, under their heads.
 fn answers(traffic: &Traffic) -> Vec<Line<'static>> {
+    // Whoever answers may be no agent.
+    let word = |text: &str| printable(text, LONGEST_WORD);
     let numbers = |count: u64, mean: f64, latency| {
         let [p50, p90, p99, max] = of(latency);
         [count.to_string(), duration(mean), p50, p90, p99, max]
@@ -104,16 +108,16 @@ fn answers(traffic: &Traffic) -> Vec<Line<'static>> {
     let mut rows = vec![HEADS.map(str::to_owned)];
     for it in &traffic.answers {
         let version = match it.scheme.as_str() {
-            "https" => format!("{} TLS", it.version),
-            _ => it.version.clone(),
+            "https" => format!("{} TLS", word(&it.version)),
+            _ => word(&it.version),
         };
         let [count, mean, p50, p90, p99, max] = numbers(it.count, it.mean_ms, it.latency_ms);
-        let (method, status) = (it.method.clone(), it.status.clone());
+        let (method, status) = (word(&it.method), word(&it.status));
         rows.push([method, status, version, count, mean, p50, p90, p99, max]);
     }
     for it in &traffic.grpc_calls {
         let [count, mean, p50, p90, p99, max] = numbers(it.count, it.mean_ms, it.latency_ms);
-        let (method, status) = ("gRPC".to_owned(), it.status.clone());
+        let (method, status) = ("gRPC".to_owned(), word(&it.status));
         rows.push([
             method,
             status,

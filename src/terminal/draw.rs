@@ -99,7 +99,7 @@ fn head_of(screen: &Screen, room: u16) -> Line<'static> {
     } else {
         format!("every {} s", screen.interval().as_secs())
     });
-    parts.push(format!("backend {}", document.backend));
+    parts.push(format!("backend {}", printable(&document.backend, 40)));
     let host = printable(&document.host, 40);
     let mut used = host.chars().count() + 2;
     let mut line = vec![Span::styled(format!(" {host} "), bold)];
@@ -231,7 +231,9 @@ fn missed_in(screen: &Screen, room: u16) -> Line<'static> {
         return Line::from(" nothing missed");
     }
     some.sort_by_key(|(_, count)| Reverse(**count));
-    let words = some.iter().map(|(why, count)| format!("{why} {count}"));
+    let words = some
+        .iter()
+        .map(|(why, count)| format!("{} {count}", printable(why, 40)));
     let mut line = " missed:".to_owned();
     for (told, word) in words.enumerate() {
         let left = format!(" and {} more", some.len() - told);

@@ -167,7 +167,7 @@ fn by_place(workloads: &[Workload]) -> Vec<Row> {
                 places.insert(identity, row);
             }
             Some(row) => {
-                row.processes += workload.processes;
+                row.processes = row.processes.saturating_add(workload.processes);
                 row.exited &= workload.processes == 0;
                 row.is_mixed = true;
                 add(&mut row.traffic, &workload.traffic);
@@ -178,12 +178,13 @@ fn by_place(workloads: &[Workload]) -> Vec<Row> {
 }
 
 fn add(sum: &mut Traffic, traffic: &Traffic) {
-    sum.requests += traffic.requests;
+    // Whoever answers may be no agent.
+    sum.requests = sum.requests.saturating_add(traffic.requests);
     sum.requests_per_second += traffic.requests_per_second;
     sum.grpc_errors_per_second += traffic.grpc_errors_per_second;
     sum.answers_15s += traffic.answers_15s;
     sum.server_errors_15s += traffic.server_errors_15s;
-    sum.tls_unseen += traffic.tls_unseen;
+    sum.tls_unseen = sum.tls_unseen.saturating_add(traffic.tls_unseen);
     let (mut ours, mut theirs) = (
         sum.recent_requests_per_second.clone(),
         traffic.recent_requests_per_second.clone(),

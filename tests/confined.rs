@@ -160,7 +160,7 @@ fn assert_counts(agent: &Agent) {
 /// Nothing that the agent does is refused, for all that it says.
 fn assert_content(agent: &Agent) {
     let log = agent.log();
-    let (before, after) = log.split_once("ready: ").unwrap();
+    let (before, after) = log.split_once("] backend ").unwrap();
     for complaint in ["more rights than it needs", "system calls remain"] {
         assert!(!before.contains(complaint), "{log}");
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whether a process still lives.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 
 use rustix::io::Errno;
 use rustix::param::clock_ticks_per_second;
@@ -16,6 +17,9 @@ const INITIAL: [(&str, &str); 2] = [
     ("/proc/self/ns/pid", FIRST_PID_NAMESPACE),
     ("/proc/self/ns/time", "time:[4026531834]"),
 ];
+
+/// 52 numbers, of at most 20 digits, and a name.
+const LONGEST_STAT: usize = 2048;
 
 /// Asks the kernel about processes.
 pub struct Lives(());
@@ -46,9 +50,19 @@ impl Lives {
             return true;
         }
         // That there is no such file may also mean that `/proc` hides what others own.
-        fs::read_to_string(format!("/proc/{}/stat", id.pid))
-            .is_ok_and(|stat| is_other(&stat, id.start_time, clock_ticks_per_second()))
+        stat_of(id.pid).is_ok_and(|stat| {
+            let stat = String::from_utf8_lossy(&stat);
+            is_other(&stat, id.start_time, clock_ticks_per_second())
+        })
     }
+}
+
+/// By one read, which gives all of such a file: as many are asked for each second, and its size is not known before.
+fn stat_of(pid: u32) -> io::Result<Vec<u8>> {
+    let mut stat = vec![0; LONGEST_STAT];
+    let read = File::open(format!("/proc/{pid}/stat"))?.read(&mut stat)?;
+    stat.truncate(read);
+    Ok(stat)
 }
 
 /// Whether this is of another process with the same pid, or of what is left of one until its parent asks for it.

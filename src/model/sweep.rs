@@ -11,7 +11,7 @@ use crate::model::tracker::Tracker;
 /// From the begin of one round through all processes to that of the next.
 const INTERVAL: Duration = Duration::from_secs(10);
 /// Processes that are looked at in one tick.
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 64;
 
 /// Where the round has got to.
 #[derive(Default)]
@@ -124,7 +124,8 @@ mod tests {
     fn a_round_is_over_many_ticks_and_each_is_looked_at_once() {
         let mut sweep = Sweep::default();
         let start = Instant::now();
-        let count = 2 * AT_ONCE as u32 + 3;
+        let all = 2 * AT_ONCE + 3;
+        let count = all as u32;
         let tracker = processes(1..=count, start);
         let seen = RefCell::new(Vec::new());
         let mut tick = |seconds: u32| {
@@ -136,10 +137,10 @@ mod tests {
             seen.borrow().len()
         };
         let looked_at: Vec<_> = (0..10).map(&mut tick).collect();
-        assert_eq!(looked_at[..4], [AT_ONCE, 2 * AT_ONCE, 259, 259]);
-        assert_eq!(looked_at[9], 259);
-        assert_eq!(tick(10), 259 + AT_ONCE);
-        let mut first: Vec<_> = seen.borrow()[..259].to_vec();
+        assert_eq!(looked_at[..4], [AT_ONCE, 2 * AT_ONCE, all, all]);
+        assert_eq!(looked_at[9], all);
+        assert_eq!(tick(10), all + AT_ONCE);
+        let mut first: Vec<_> = seen.borrow()[..all].to_vec();
         first.sort_unstable();
         assert!(first.into_iter().eq(1..=count));
     }

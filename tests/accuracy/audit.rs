@@ -25,6 +25,7 @@ pub struct Books<'a, 'obj> {
 }
 
 /// What everyone has to say of one behaviour.
+#[derive(Debug)]
 pub struct Entry {
     /// `None` where a proxy is the client.
     pub client: Option<Answers>,

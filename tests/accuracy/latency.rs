@@ -28,7 +28,7 @@ pub struct Measured {
 
 impl Measured {
     fn new(what: &'static str, least: Duration, most: Duration, entry: &Entry) -> Self {
-        assert!(entry.agrees(), "{what}: {} in the log", entry.log);
+        assert!(entry.agrees(), "{what}: {entry:?}");
         let counted = entry.counts.iter().map(|count| {
             let sum = Duration::from_nanos(count.histogram.sum_ns);
             let (bucket, _) = count.histogram.filled().next().unwrap();

@@ -173,8 +173,12 @@ impl Totals {
     /// One that is known stays what it is; of new ones there is only so much room, as in the kernel.
     fn add_series(&mut self, key: &SeriesKey, durations: &Histogram, since: Instant) {
         let find = |key: &SeriesKey| self.series.binary_search_by(|it| it.key.cmp(key));
+        // Which is none of the kinds, whenever it has come.
+        let is_full = || self.series.len() - usize::from(find(&SeriesKey::OTHER).is_ok()) >= KINDS;
         let (key, found) = match find(key) {
-            Err(_) if self.series.len() >= KINDS => (&SeriesKey::OTHER, find(&SeriesKey::OTHER)),
+            Err(_) if self.series.len() >= KINDS && is_full() => {
+                (&SeriesKey::OTHER, find(&SeriesKey::OTHER))
+            }
             found => (key, found),
         };
         match found {
@@ -268,5 +272,20 @@ mod tests {
         assert_eq!(other.durations.count(), 2 * 3 * (200 - KINDS as u64));
         let all = totals.series.iter().map(|it| it.durations.count());
         assert_eq!(all.sum::<u64>(), 1200);
+    }
+
+    #[test]
+    fn the_rest_is_no_kind_whenever_it_comes() {
+        let mut totals = Totals::default();
+        let kinds = (200..).take(KINDS).map(|status| answered(status, 1));
+        let rest = (SeriesKey::OTHER, Histogram::of(5, 7));
+        let increment = Increment {
+            series: std::iter::once(rest).chain(kinds).collect(),
+            ..Increment::default()
+        };
+        totals.add(&increment, Instant::now());
+        let counts = totals.series.iter().map(|it| it.durations.count());
+        assert_eq!(counts.filter(|it| *it == 1).count(), KINDS);
+        assert_eq!(totals.series.len(), KINDS + 1);
     }
 }

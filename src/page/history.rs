@@ -29,7 +29,8 @@ pub struct History {
     host: String,
     latest: Arc<Snapshot>,
     ages: Ages,
-    processes: BTreeMap<ProcessId, Past>,
+    /// In boxes: a tree has room for many that are not there.
+    processes: BTreeMap<ProcessId, Box<Past>>,
     groups: [Groups; 3],
     total: Group,
     /// A minute ago, and since then.
@@ -95,7 +96,7 @@ impl History {
             if !process.increment.is_empty() {
                 past.push(&process.increment, tick);
             }
-            self.processes.insert(process.id, past);
+            self.processes.insert(process.id, Box::new(past));
         }
         if self.processes.len() > snapshot.processes.len() {
             let listed = &snapshot.processes;
@@ -148,7 +149,7 @@ impl History {
             .filter_map(|process| {
                 while known.next_if(|(id, _)| **id < process.id).is_some() {}
                 let (_, past) = known.next_if(|(id, _)| **id == process.id)?;
-                Some((&**process, past))
+                Some((&**process, &**past))
             })
             .collect();
         if processes.len() > most {

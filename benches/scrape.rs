@@ -159,7 +159,7 @@ fn snapshot() -> Snapshot {
             totals,
             lately: Lately::default(),
             rest: Totals::default(),
-            rest_increment: Increment::default(),
+            increment: Increment::default(),
             unlisted: 0,
             processes: 1,
             since: Instant::now(),

@@ -359,7 +359,7 @@ fn containers_and_the_host_have_the_sums_of_their_workloads() {
                 latency: Some(latency),
             },
             rest: Totals::default(),
-            rest_increment: Increment::default(),
+            increment: Increment::default(),
             unlisted: 0,
             processes: 1,
             since: Instant::now(),

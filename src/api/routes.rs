@@ -156,7 +156,7 @@ mod tests {
                 ..Lately::default()
             },
             rest: Totals::default(),
-            rest_increment: Increment::default(),
+            increment: Increment::default(),
             unlisted: 0,
             processes: processes as usize,
             since: Instant::now(),

@@ -102,12 +102,12 @@ pub struct Lately {
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadSnapshot {
     pub workload: Arc<Workload>,
+    /// What has come since the tick before, of its processes and to the rest.
+    pub increment: Increment,
     pub totals: Totals,
     pub lately: Lately,
     /// Of the totals, what was counted for no process that has ever been in a snapshot.
     pub rest: Totals,
-    /// What has come to that since the tick before.
-    pub rest_increment: Increment,
     /// Of the requests, those of processes for which there was no room.
     pub unlisted: u64,
     /// Those that have not exited.

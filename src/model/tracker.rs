@@ -396,11 +396,11 @@ mod tests {
         assert_eq!(workload.rest.requests, 100);
         assert_eq!(workload.totals.series[0].durations.count(), 100);
         assert_eq!((workload.processes, workload.unlisted), (1, 3));
-        assert_eq!(workload.rest_increment.requests, 100);
+        assert_eq!(workload.increment.requests, 101);
         assert_eq!(workload.since, clock.instant - SECOND);
         // What came in one tick is not in the next.
         let later = clock.tick(&[]);
-        assert!(later.workloads[0].rest_increment.is_empty());
+        assert!(later.workloads[0].increment.is_empty());
         assert_eq!(later.workloads[0].rest.requests, 100);
     }
 

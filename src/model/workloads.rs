@@ -20,13 +20,11 @@ const KEPT: Duration = Duration::from_secs(600);
 const MOST: usize = 10_000;
 
 struct Tracked {
-    totals: Totals,
     /// What has come since the last tick, by kind: its processes may be many.
-    fresh: Totals,
+    increment: Increment,
+    totals: Totals,
     pace: Pace,
     rest: Totals,
-    /// What has come to that since the last tick.
-    rest_increment: Increment,
     unlisted: u64,
     processes: usize,
     since: Instant,
@@ -39,11 +37,10 @@ struct Tracked {
 impl Tracked {
     fn new(joined: bool, now: Instant) -> Self {
         Self {
+            increment: Increment::default(),
             totals: Totals::default(),
-            fresh: Totals::default(),
             pace: Pace::beginning(joined),
             rest: Totals::default(),
-            rest_increment: Increment::default(),
             unlisted: 0,
             processes: 0,
             since: now,
@@ -53,12 +50,11 @@ impl Tracked {
     }
 
     fn tick(&mut self, tick: &Tick, now: Instant) {
-        let increment = Increment::from(std::mem::take(&mut self.fresh));
-        if increment.is_empty() && self.pace.is_settled() {
+        if self.increment.is_empty() && self.pace.is_settled() {
             return;
         }
-        self.totals.add(&increment, now);
-        self.pace.tick(&increment, tick);
+        self.totals.add(&self.increment, now);
+        self.pace.tick(&self.increment, tick);
         self.snapshot = None;
     }
 }
@@ -83,15 +79,14 @@ impl Workloads {
 
     /// By what its processes have counted.
     pub fn grow(&mut self, workload: &Arc<Workload>, increment: &Increment, now: Instant) {
-        self.changed(workload, now).fresh.add(increment, now);
+        self.changed(workload, now).increment.add(increment);
     }
 
     /// By what the kernel has counted for it, of no process that is known.
     pub fn grow_itself(&mut self, growth: &WorkloadGrowth, now: Instant) {
         let tracked = self.changed(&growth.workload, now);
-        tracked.fresh.add(&growth.increment, now);
+        tracked.increment.add(&growth.increment);
         tracked.rest.add(&growth.increment, now);
-        tracked.rest_increment.append(growth.increment.clone());
         tracked.unlisted += growth.unlisted;
     }
 
@@ -119,6 +114,7 @@ impl Workloads {
         for workload in idle.into_iter().filter(|it| **it != Workload::default()) {
             if let Some(gone) = self.all.remove(&workload) {
                 let other = self.changed(&Arc::default(), now);
+                other.increment.add(&gone.increment);
                 other.totals.add_all(&gone.totals);
                 other.rest.add_all(&gone.rest);
                 other.unlisted += gone.unlisted;
@@ -147,16 +143,16 @@ impl Workloads {
             }
             let snapshot = Arc::new(WorkloadSnapshot {
                 workload: Arc::clone(workload),
+                increment: std::mem::take(&mut tracked.increment),
                 totals: tracked.totals.clone(),
                 lately: tracked.pace.lately(),
                 rest: tracked.rest.clone(),
-                rest_increment: std::mem::take(&mut tracked.rest_increment),
                 unlisted: tracked.unlisted,
                 processes: tracked.processes,
                 since: tracked.since,
             });
             // What came in this tick is not in the next one.
-            if snapshot.rest_increment.is_empty() {
+            if snapshot.increment.is_empty() {
                 tracked.snapshot = Some(Arc::clone(&snapshot));
             }
             snapshot
@@ -168,6 +164,7 @@ impl Workloads {
 #[cfg(test)]
 mod tests {
     use crate::model::histogram::Histogram;
+    use crate::model::increment::KINDS;
     use crate::model::series_key::SeriesKey;
 
     use super::*;
@@ -244,5 +241,40 @@ mod tests {
         assert!(!is_listed(0) && is_listed(1) && !is_listed(2) && is_listed(MOST + 2));
         assert_eq!(snapshots[0].workload.executable, None);
         assert_eq!(snapshots[0].totals.requests, 3 * 7);
+    }
+
+    #[test]
+    fn a_known_kind_is_itself_also_in_a_tick_of_very_many() {
+        let mut workloads = Workloads::default();
+        let start = Instant::now();
+        let tick = Tick {
+            elapsed: Duration::from_secs(1),
+        };
+        let server = Arc::new(Workload::default());
+        let status = |status| SeriesKey {
+            status,
+            ..SeriesKey::OTHER
+        };
+        let mut answer = |statuses: &[u16]| {
+            for it in statuses {
+                let increment = Increment {
+                    requests: 1,
+                    series: vec![(status(*it), Histogram::of(1, 7))],
+                    ..Increment::default()
+                };
+                workloads.grow(&server, &increment, start);
+            }
+            workloads.tick(&tick, start).remove(0)
+        };
+        let known: Vec<_> = (200..).take(KINDS).collect();
+        answer(&known);
+        // All others come first.
+        let others = (400..).take(KINDS);
+        let all: Vec<_> = others.chain([known[0]]).collect();
+        let later = answer(&all);
+        let mut series = later.totals.series.iter();
+        let of_known = series.find(|it| it.key == status(known[0])).unwrap();
+        assert_eq!(of_known.durations.count(), 2);
+        assert_eq!(later.totals.series.len(), KINDS + 1);
     }
 }

@@ -339,7 +339,7 @@ mod tests {
                 totals,
                 lately: Lately::default(),
                 rest: Totals::default(),
-                rest_increment: Increment::default(),
+                increment: Increment::default(),
                 unlisted: 0,
                 processes: 1,
                 since: start,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::model::answers::Answers;
 use crate::model::increment::{Increment, Totals};
-use crate::model::snapshot::{Latency, ProcessSnapshot, WorkloadSnapshot};
+use crate::model::snapshot::{Latency, WorkloadSnapshot};
 use crate::model::tick::Tick;
 use crate::model::workload::Workload;
 use crate::page::grouping::{By, id_of};
@@ -53,28 +53,6 @@ impl Group {
     }
 }
 
-/// What each workload has brought in a tick, with what the kernel has counted of no process that is known.
-pub fn increments<'a>(
-    processes: &'a [Arc<ProcessSnapshot>],
-    workloads: &'a [Arc<WorkloadSnapshot>],
-) -> Vec<(&'a Arc<Workload>, Increment)> {
-    let processes = processes.iter().map(|it| (&it.workload, &it.increment));
-    let rests = workloads
-        .iter()
-        .map(|it| (&it.workload, &it.rest_increment));
-    // By where they lie: to compare their names for each of very many processes would take longer.
-    let mut sums = BTreeMap::new();
-    for (workload, increment) in processes.chain(rests) {
-        if !increment.is_empty() {
-            let (_, sum) = sums
-                .entry(Arc::as_ptr(workload))
-                .or_insert_with(|| (workload, Increment::default()));
-            sum.add(increment);
-        }
-    }
-    sums.into_values().collect()
-}
-
 /// All rows of one kind, by what those have in common that they are of.
 pub struct Groups {
     pub by: By,
@@ -89,11 +67,12 @@ impl Groups {
         }
     }
 
-    pub fn push(&mut self, increments: &[(&Arc<Workload>, Increment)], ages: &Ages) {
+    /// Takes in what a tick has brought to workloads.
+    pub fn push(&mut self, grown: &[&WorkloadSnapshot], ages: &Ages) {
         let mut sums: BTreeMap<Workload, Increment> = BTreeMap::new();
-        for (workload, increment) in increments {
-            let common = self.by.common(workload);
-            sums.entry(common).or_default().add(increment);
+        for workload in grown {
+            let common = self.by.common(&workload.workload);
+            sums.entry(common).or_default().add(&workload.increment);
         }
         for (common, group) in &mut self.all {
             group.push(&sums.remove(common).unwrap_or_default(), ages);

@@ -12,7 +12,7 @@ use crate::model::reason::Missed;
 use crate::model::snapshot::{ProcessSnapshot, Snapshot};
 use crate::model::window::Window;
 use crate::page::grouping::By;
-use crate::page::groups::{Group, Groups, HOURS, increments};
+use crate::page::groups::{Group, Groups, HOURS};
 use crate::page::past::{Ages, Past};
 use crate::page::row::{Detail, Event, MissedCount, Row, Total, series};
 use crate::page::track::REMEMBERED;
@@ -64,12 +64,10 @@ impl History {
         let is_minute_over = self.ages.push(snapshot.elapsed);
         self.ages.date = milliseconds(snapshot.date);
         self.missed.push(snapshot.missed);
-        let is_same = Arc::ptr_eq(&snapshot.processes, &self.latest.processes);
-        if !is_same {
+        if !Arc::ptr_eq(&snapshot.processes, &self.latest.processes) {
             self.push_processes(&snapshot);
         }
-        let processes = if is_same { &[] } else { &*snapshot.processes };
-        self.push_groups(processes, &snapshot);
+        self.push_groups(&snapshot);
         if is_minute_over {
             self.end_minute(&snapshot);
         }
@@ -105,14 +103,15 @@ impl History {
         }
     }
 
-    fn push_groups(&mut self, processes: &[Arc<ProcessSnapshot>], snapshot: &Snapshot) {
-        let increments = increments(processes, &snapshot.workloads);
+    fn push_groups(&mut self, snapshot: &Snapshot) {
+        let workloads = snapshot.workloads.iter().map(|it| &**it);
+        let grown: Vec<_> = workloads.filter(|it| !it.increment.is_empty()).collect();
         for groups in &mut self.groups {
-            groups.push(&increments, &self.ages);
+            groups.push(&grown, &self.ages);
         }
         let mut all = Increment::default();
-        for (_, increment) in &increments {
-            all.add(increment);
+        for workload in &grown {
+            all.add(&workload.increment);
         }
         self.total.push(&all, &self.ages);
     }
@@ -457,25 +456,32 @@ mod tests {
         ];
         let mut next = (*snapshot(clock.date, processes)).clone();
         let counted = |workload: &Arc<Workload>, requests, rest, processes| {
+            let mut increment = Increment {
+                requests: rest,
+                ..Increment::default()
+            };
+            for process in next.processes.iter() {
+                if process.workload == *workload {
+                    increment.add(&process.increment);
+                }
+            }
             let totals = |requests| Totals {
                 requests,
                 ..Totals::default()
             };
             Arc::new(WorkloadSnapshot {
                 workload: Arc::clone(workload),
+                increment,
                 totals: totals(requests),
                 lately: Lately::default(),
                 rest: totals(rest),
-                rest_increment: Increment {
-                    requests: rest,
-                    ..Increment::default()
-                },
                 unlisted: 0,
                 processes,
                 since: Instant::now(),
             })
         };
-        next.workloads = vec![counted(&one, 23, 13, 2), counted(&other, 11, 0, 1)];
+        let workloads = vec![counted(&one, 23, 13, 2), counted(&other, 11, 0, 1)];
+        next.workloads = workloads;
         clock.history.push(Arc::new(next));
 
         let rows = |clock: &mut Clock, by| {

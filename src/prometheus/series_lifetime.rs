@@ -242,7 +242,7 @@ mod tests {
                 0 => Totals::default(),
                 rest => totals(rest),
             },
-            rest_increment: Increment::default(),
+            increment: Increment::default(),
             unlisted: 0,
             processes: 0,
             since: Instant::now(),

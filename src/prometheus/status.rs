@@ -221,7 +221,7 @@ mod tests {
             totals: Totals::default(),
             lately: Lately::default(),
             rest: Totals::default(),
-            rest_increment: Increment::default(),
+            increment: Increment::default(),
             unlisted: 13,
             processes: 0,
             since: Instant::now(),

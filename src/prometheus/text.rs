@@ -188,7 +188,7 @@ mod tests {
                 },
                 lately: Lately::default(),
                 rest: Totals::default(),
-                rest_increment: Increment::default(),
+                increment: Increment::default(),
                 unlisted: 0,
                 processes: 1,
                 since,

@@ -34,6 +34,32 @@ pub struct Answers {
     latency: Window<[f32; 4], RECENT>,
 }
 
+/// Of one that may not have answered of late, and takes no room then.
+#[derive(Default)]
+pub struct LateAnswers(Option<Box<Answers>>);
+
+impl LateAnswers {
+    pub fn beginning(joined: bool) -> Self {
+        Self(joined.then(|| Box::new(Answers::beginning(joined))))
+    }
+
+    /// Takes in what was answered during a tick.
+    pub fn tick(&mut self, increment: &Increment, tick: &Tick) {
+        if increment.is_empty() && self.0.is_none() {
+            return;
+        }
+        let answers = self.0.get_or_insert_default();
+        answers.tick(increment, tick);
+        if answers.is_idle() {
+            self.0 = None;
+        }
+    }
+
+    pub fn get(&self) -> Option<&Answers> {
+        self.0.as_deref()
+    }
+}
+
 struct Cell {
     tick: u8,
     bucket: u16,

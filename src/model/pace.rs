@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How much something is asked and what it answers, from one tick to the next.
 
-use crate::model::answers::Answers;
+use crate::model::answers::{Answers, LateAnswers};
 use crate::model::increment::Increment;
 use crate::model::snapshot::Lately;
 use crate::model::tick::Tick;
@@ -9,8 +9,7 @@ use crate::model::window::{LISTED, Minute};
 
 pub struct Pace {
     requests_per_second: Minute,
-    /// Of one that has answered of late.
-    answers: Option<Box<Answers>>,
+    answers: LateAnswers,
     is_settled: bool,
 }
 
@@ -19,27 +18,20 @@ impl Pace {
     pub fn beginning(joined: bool) -> Self {
         Self {
             requests_per_second: Minute::beginning(joined),
-            answers: joined.then(|| Box::new(Answers::beginning(joined))),
+            answers: LateAnswers::beginning(joined),
             is_settled: false,
         }
     }
 
     /// Takes in what a tick has brought.
     pub fn tick(&mut self, increment: &Increment, tick: &Tick) {
-        let was_idle = increment.is_empty();
         self.requests_per_second.push(tick.rate(increment.requests));
-        if !was_idle || self.answers.is_some() {
-            let answers = self.answers.get_or_insert_default();
-            answers.tick(increment, tick);
-            if answers.is_idle() {
-                self.answers = None;
-            }
-        }
+        self.answers.tick(increment, tick);
         let requests = self.requests_per_second.trend();
-        self.is_settled = was_idle
+        self.is_settled = increment.is_empty()
             && requests.peak == 0.0
             && requests.values.len() == LISTED
-            && self.answers.is_none();
+            && self.answers.get().is_none();
     }
 
     /// Whether another tick without anything would say the same.
@@ -48,7 +40,7 @@ impl Pace {
     }
 
     pub fn lately(&self) -> Lately {
-        let answers = self.answers.as_deref();
+        let answers = self.answers.get();
         Lately {
             requests_per_second: self.requests_per_second.trend(),
             responses_per_second: answers.map_or_else(Vec::new, Answers::per_second),

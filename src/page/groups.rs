@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::answers::Answers;
+use crate::model::answers::{Answers, LateAnswers};
 use crate::model::increment::{Increment, Totals};
 use crate::model::snapshot::{Latency, WorkloadSnapshot};
 use crate::model::tick::Tick;
@@ -21,15 +21,14 @@ pub const HOURS: usize = 2000;
 
 pub struct Group {
     pub past: Past,
-    /// Of one that has answered of late.
-    answers: Option<Box<Answers>>,
+    answers: LateAnswers,
 }
 
 impl Group {
     pub fn new(tick: u64) -> Self {
         Self {
             past: Past::new(tick),
-            answers: None,
+            answers: LateAnswers::default(),
         }
     }
 
@@ -37,19 +36,13 @@ impl Group {
     pub fn push(&mut self, increment: &Increment, ages: &Ages) {
         if !increment.is_empty() {
             self.past.push(increment, ages.tick);
-        } else if self.answers.is_none() {
-            return;
         }
         let elapsed = ages.elapsed();
-        let answers = self.answers.get_or_insert_default();
-        answers.tick(increment, &Tick { elapsed });
-        if answers.is_idle() {
-            self.answers = None;
-        }
+        self.answers.tick(increment, &Tick { elapsed });
     }
 
     fn latency(&self) -> Option<Latency> {
-        self.answers.as_deref().and_then(Answers::latency)
+        self.answers.get().and_then(Answers::latency)
     }
 }
 

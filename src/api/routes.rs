@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use hyper::body::Bytes;
-use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, Response, StatusCode};
 
 use crate::api::document::Document;
@@ -15,7 +14,7 @@ use crate::api::query::Query;
 use crate::api::text::Text;
 use crate::model::snapshot::Snapshot;
 use crate::sampler::Snapshots;
-use crate::serve::server::{Body, plain, whole};
+use crate::serve::server::{Body, json, out_of_reach, plain, whole};
 use crate::serve::streamed_body::StreamedBodies;
 
 /// Documents that are written at the same time; others wait for their turn.
@@ -45,10 +44,7 @@ impl Api {
         };
         let snapshot = Arc::clone(&self.snapshots.borrow());
         if snapshot.is_stale(Instant::now()) {
-            return Some(plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the kernel's counters are out of reach: the agent's log says why\n",
-            ));
+            return Some(out_of_reach());
         }
         let body = if request.method() == Method::HEAD {
             whole(Bytes::new())
@@ -64,11 +60,7 @@ impl Api {
                 io::Write::write_all(out, b"\n")
             })
         };
-        let response = Response::builder()
-            .header(CONTENT_TYPE, "application/json")
-            .body(body)
-            .context("cannot build a response");
-        Some(response)
+        Some(json().body(body).context("cannot build a response"))
     }
 }
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use hyper::http::response::Builder;
+use hyper::header::{CONTENT_ENCODING, VARY};
 use hyper::{Request, Response, StatusCode};
 use tokio::net::UnixStream;
 use tokio::net::unix::SocketAddr;
@@ -21,7 +20,7 @@ use crate::scope::reports::Reports;
 use crate::scope::socket::Endpoint;
 use crate::serve::negotiate::accepts_gzip;
 use crate::serve::probes;
-use crate::serve::server::{Answer, Body, Clients, Routes, now, plain, whole};
+use crate::serve::server::{Answer, Body, Clients, Routes, json, now, out_of_reach, plain, whole};
 
 /// How often the socket is looked after: one that was wiped away is back within two seconds.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -79,10 +78,7 @@ impl Routes for Plugin {
 
     fn answer<B>(&self, request: &Request<B>) -> Answer {
         match request.uri().path() {
-            "/report" | "/view" if self.reports.are_stale() => now(plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the kernel's counters are out of reach: the agent's log says why\n",
-            )),
+            "/report" | "/view" if self.reports.are_stale() => now(out_of_reach()),
             "/report" => {
                 if let Some(peer) = request.extensions().get::<Arc<Peer>>() {
                     self.probe.asks(request.uri().query(), **peer);
@@ -111,10 +107,6 @@ impl Routes for Plugin {
             ),
         }
     }
-}
-
-fn json() -> Builder {
-    Response::builder().header(CONTENT_TYPE, "application/json")
 }
 
 fn report(text: Bytes, gzip: bool) -> Result<Response<Body>> {

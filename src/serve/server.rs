@@ -15,6 +15,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::http::response::Builder;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -184,6 +185,19 @@ pub fn plain(status: StatusCode, text: &'static str) -> Result<Response<Body>> {
         .header(CONTENT_TYPE, "text/plain; charset=utf-8")
         .body(whole(Bytes::from_static(text.as_bytes())))
         .context("cannot build a response")
+}
+
+/// To those who ask for what the counters say.
+pub fn out_of_reach() -> Result<Response<Body>> {
+    plain(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the kernel's counters are out of reach: the agent's log says why\n",
+    )
+}
+
+/// The beginning of an answer in JSON.
+pub fn json() -> Builder {
+    Response::builder().header(CONTENT_TYPE, "application/json")
 }
 
 /// A body that is there already.

@@ -33,7 +33,7 @@ use crate::serve::access::Access;
 use crate::serve::guarded::Guarded;
 use crate::serve::negotiate::{prefers_openmetrics, prefers_protobuf};
 use crate::serve::probes;
-use crate::serve::server::{Answer, Body, Clients, Endless, Routes, now, plain, whole};
+use crate::serve::server::{Answer, Body, Clients, Endless, Routes, json, now, plain, whole};
 use crate::serve::streamed_body::StreamedBodies;
 
 /// With this Prometheus and those that follow it say how long they wait, and nobody else does.
@@ -215,7 +215,7 @@ impl Web {
                 _ => None,
             };
             match detail {
-                Some(text) => json(text),
+                Some(text) => json_text(text),
                 None => plain(StatusCode::NOT_FOUND, "there is no such row\n"),
             }
         })
@@ -234,7 +234,7 @@ impl Web {
         let id = parameter(request, "id").map(str::to_owned);
         Box::pin(async move {
             match live.command_line(id.unwrap_or_default()).await? {
-                Some(text) => json(text),
+                Some(text) => json_text(text),
                 None => plain(StatusCode::NOT_FOUND, "not to be had\n"),
             }
         })
@@ -315,11 +315,8 @@ impl Web {
     }
 }
 
-fn json(text: Bytes) -> Result<Response<Body>> {
-    Response::builder()
-        .header(CONTENT_TYPE, "application/json")
-        .body(whole(text))
-        .context("cannot build a response")
+fn json_text(text: Bytes) -> Result<Response<Body>> {
+    json().body(whole(text)).context("cannot build a response")
 }
 
 /// What the page's rows are of.

@@ -91,18 +91,7 @@ pub fn go(files: &Path) -> Server {
     start("golang-go", files, || Command::new(program))
 }
 
-/// With the libraries of Debian's packages.
 pub fn go_program(app: &str) -> PathBuf {
     let program = built().join(app.replace(['/', '.'], "-"));
-    let status = Command::new("/usr/bin/go")
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(source(app))
-        .env("GO111MODULE", "off")
-        .env("GOPATH", "/usr/share/gocode")
-        .env("GOCACHE", built().join("go-cache"))
-        .status()
-        .unwrap_or_else(|error| panic!("go: {error} (is the package golang-go installed?)"));
-    assert!(status.success(), "{app} does not compile");
-    program
+    common::built::go(&source(app), program, &[])
 }

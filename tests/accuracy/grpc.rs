@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Servers and clients of gRPC, each of them with each other: what `apps/grpc/README.md` says.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use common::agent::output_of;
 use common::servers::Server;
 
 use crate::answers::Answers;
@@ -81,21 +79,8 @@ fn core() -> Command {
     command
 }
 
-/// With what it imports beside it.
-static JS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = apps::built().join("grpc-js");
-    fs::create_dir_all(&folder).unwrap();
-    for name in ["package.json", "package-lock.json", "app.js"] {
-        fs::copy(apps::source("grpc").join(name), folder.join(name)).unwrap();
-    }
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--prefer-offline"])
-        .arg("--ignore-scripts")
-        .current_dir(&folder);
-    let output = output_of(npm);
-    assert!(output.status.success(), "{output:?}");
-    folder.join("app.js")
-});
+static JS: LazyLock<PathBuf> =
+    LazyLock::new(|| common::built::node(&apps::source("grpc"), &apps::built().join("grpc-js")));
 
 fn js() -> Command {
     let mut command = Command::new("/usr/bin/node");

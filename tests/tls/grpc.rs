@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Calls of gRPC over TLS, by the servers and clients of `tests/accuracy/apps/grpc`: the truth is what the clients say.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -29,32 +28,11 @@ fn built(name: &str) -> PathBuf {
 
 static GO: LazyLock<PathBuf> = LazyLock::new(|| {
     let program = built("tls-grpc-go");
-    let mut go = Command::new("/usr/bin/go");
-    go.args(["build", "-ldflags=-s -w", "-o"])
-        .args([&program, &source("app.go")])
-        .env("GO111MODULE", "off")
-        .env("GOPATH", "/usr/share/gocode")
-        .env("GOCACHE", built("go-cache"));
-    let output = output_of(go);
-    assert!(output.status.success(), "{output:?}");
-    program
+    common::built::go(&source("app.go"), program, &["-ldflags=-s -w"])
 });
 
-/// With what it imports beside it.
-static JS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = built("tls-grpc-js");
-    fs::create_dir_all(&folder).unwrap();
-    for name in ["package.json", "package-lock.json", "app.js"] {
-        fs::copy(source(name), folder.join(name)).unwrap();
-    }
-    let mut npm = Command::new("npm");
-    npm.args(["ci", "--no-audit", "--no-fund", "--prefer-offline"])
-        .arg("--ignore-scripts")
-        .current_dir(&folder);
-    let output = output_of(npm);
-    assert!(output.status.success(), "{output:?}");
-    folder.join("app.js")
-});
+static JS: LazyLock<PathBuf> =
+    LazyLock::new(|| common::built::node(&source(""), &built("tls-grpc-js")));
 
 fn go() -> Command {
     Command::new(&*GO)

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub mod agent;
 pub mod answering;
+pub mod built;
 pub mod cgroup;
 pub mod collector;
 pub mod homemade;

@@ -2,20 +2,16 @@
 //! The configuration file: what flags say, by their names, where neither a flag nor the environment says it.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::{Arg, ArgAction, Command, CommandFactory, FromArgMatches};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::cli::Cli;
 use crate::otlp::settings::with_environment;
-
-/// More than anybody writes.
-const MOST_BYTES: u64 = 1 << 20;
+use crate::small_file;
 
 /// Flags that are about one call of the program.
 const NO_KEYS: [&str; 3] = ["config", "help", "version"];
@@ -54,17 +50,8 @@ fn command() -> Command {
 }
 
 fn read(path: &Path) -> Result<String> {
-    let read = || {
-        let mut text = String::new();
-        let file = File::open(path)?.take(MOST_BYTES + 1);
-        { file }.read_to_string(&mut text)?;
-        ensure!(
-            text.len() as u64 <= MOST_BYTES,
-            "it is larger than {MOST_BYTES} bytes"
-        );
-        Ok(text)
-    };
-    read().with_context(|| format!("cannot read {}", path.display()))
+    let (text, _) = small_file::read(path)?;
+    String::from_utf8(text).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// The names of the keys.

@@ -2,6 +2,7 @@
 //! Per-process HTTP statistics, counted in the kernel.
 
 pub mod api;
+mod certificates;
 pub mod check;
 pub mod cli;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod sampler;
 pub mod sampling;
 pub mod scope;
 pub mod serve;
+mod small_file;
 pub mod stderr;
 pub mod supervisor;
 pub mod terminal;

@@ -17,8 +17,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, TE, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
@@ -26,6 +25,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::certificates::certificates;
 use crate::confine::Destination;
 use crate::otlp::outcome::Outcome;
 use crate::otlp::settings::{self, Protocol, Settings};
@@ -115,16 +115,9 @@ fn connector(settings: &Settings) -> Result<TlsConnector> {
     match &settings.certificate {
         Some(path) => {
             let text = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            for certificate in CertificateDer::pem_slice_iter(&text) {
-                let certificate = certificate
-                    .map_err(|error| anyhow!("certificates in {}: {error}", path.display()))?;
+            for certificate in certificates(path, &text)? {
                 roots.add(certificate)?;
             }
-            ensure!(
-                !roots.is_empty(),
-                "there is no certificate in {}",
-                path.display()
-            );
         }
         None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

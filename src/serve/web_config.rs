@@ -3,25 +3,24 @@
 //! (<https://prometheus.io/docs/prometheus/latest/configuration/https/>), and what it names.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail};
 use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use serde::Deserialize;
 
+use crate::certificates::certificates;
 use crate::serve::users::Users;
-
-/// More than any chain of certificates has.
-const MOST_BYTES: u64 = 1 << 20;
+use crate::small_file;
 
 /// What of the format is known here. All else is an error: nothing that is to protect somebody is passed over in silence.
 #[derive(Debug, Deserialize)]
@@ -152,31 +151,10 @@ impl Tls {
     }
 }
 
-fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
-    let certificates = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>();
-    let certificates =
-        certificates.map_err(|error| anyhow!("certificates in {}: {error}", path.display()))?;
-    ensure!(
-        !certificates.is_empty(),
-        "there is no certificate in {}",
-        path.display()
-    );
-    Ok(certificates)
-}
-
 fn read(path: &Path) -> Result<(Vec<u8>, Mark)> {
-    let read = || {
-        let mut bytes = Vec::new();
-        let file = File::open(path)?;
-        let mark = Mark::of(&file.metadata()?)?;
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-        ensure!(
-            bytes.len() as u64 <= MOST_BYTES,
-            "it is larger than {MOST_BYTES} bytes"
-        );
-        Ok((bytes, mark))
-    };
-    read().with_context(|| format!("cannot read {}", path.display()))
+    let (bytes, metadata) = small_file::read(path)?;
+    let mark = Mark::of(&metadata).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok((bytes, mark))
 }
 
 #[cfg(test)]
